@@ -1,0 +1,37 @@
+/* SQLite on its own thread: work is submitted, completions arrive on the loop; a slow or hung disk stalls no one else. */
+#ifndef RB_IO_STORE_H
+#define RB_IO_STORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "io/loop.h"
+
+struct sqlite3;
+struct store;
+
+struct store_options {
+    const char *path;
+    const char *vfs;       /* NULL: the default; tests pass one that tears and drops writes */
+    int64_t stall_ms;      /* a piece of work not done by then is reported to on_stall, once, from the loop; 0: 5 s */
+    void (*on_stall)(void *arg, int64_t waited_ms);
+    void *arg;
+};
+
+/* Opens (WAL, synchronous=FULL, foreign keys, trusted_schema off, defensive), checks the file's mode 0600. The caller makes the schema in its first work. */
+struct store *store_open(struct loop *l, const struct store_options *o, struct err *e);
+void store_close(struct store *s); /* waits for what was submitted, at most stall_ms, then leaves the thread behind */
+
+/* work runs on the store's thread inside a savepoint of one transaction that may hold others' work (group commit): a negative return rolls this
+ * piece back alone. done runs on the loop after the COMMIT is durable (e NULL) or with what failed; in order of submission, exactly once. When the
+ * commit fails, every piece of its group fails. */
+typedef int store_work(struct sqlite3 *db, void *arg, struct err *e);
+typedef void store_done(void *arg, const struct err *e);
+void store_submit(struct store *s, store_work *work, store_done *done, void *arg);
+
+/* At the start, before the loop runs: the same, waiting. */
+int store_run(struct store *s, store_work *work, void *arg, struct err *e);
+
+bool store_stalled(const struct store *s);
+uint64_t store_commits(const struct store *s);
+
+#endif
