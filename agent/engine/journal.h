@@ -1,0 +1,71 @@
+/* The journal's interface: what is durable, and in which transaction. Asynchronous everywhere: submit, then completion. */
+#ifndef RB_ENGINE_JOURNAL_H
+#define RB_ENGINE_JOURNAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/err.h"
+#include "base/json.h"
+
+/* The journal is a log: each row has a kind, a key and a document, and carries the hash of the row before it. The state is what the log says last of each
+ * (kind, key). Kinds: episode, run, step, report, approval, silence, freeze, breaker, mode, decision, note. */
+
+enum jop_kind { JOP_PUT, JOP_TAKE, JOP_GIVE_BACK, JOP_SOURCE, JOP_SAMPLES };
+
+struct jop {
+    enum jop_kind op;
+    char *kind, *key;
+    struct json *doc; /* put: owned */
+    bool open;        /* put: still of interest after a restart (journal_each_open) */
+    char *scope, *item; /* take, give_back: one token */
+    int max;
+    int64_t window_ms;
+    void *blob; /* samples: one packed day of series `key`, day `at_ms` */
+    size_t blob_len;
+    int64_t at_ms;
+};
+
+/* One transaction, all or nothing. */
+struct jtx {
+    struct jop *ops;
+    size_t nops, cap;
+    int64_t now_ms;  /* steady */
+    int64_t wall_ms; /* for people */
+};
+struct jtx *jtx_new(int64_t now_ms, int64_t wall_ms);
+void jtx_free(struct jtx *tx);
+void jtx_put(struct jtx *tx, const char *kind, const char *key, struct json *doc, bool open); /* owns doc */
+/* Takes a token of `scope` for `item`: the transaction is refused when the distinct items taken within the window, this one included, would be more than max.
+ * The same item again is free. max < 0: no limit, only counted. */
+void jtx_take(struct jtx *tx, const char *scope, const char *item, int max, int64_t window_ms);
+void jtx_give_back(struct jtx *tx, const char *scope, const char *item);
+void jtx_source(struct jtx *tx, const char *hash, struct json *source); /* stored once; owns source */
+void jtx_samples(struct jtx *tx, const char *series_key, int64_t day_start_ms, void *blob, size_t len); /* replaces the day; owns blob */
+
+/* How it ended: code 0; ERR_DENIED with the scope that had no token left; ERR_STATE: the lease is another's; ERR_IO: not durable, nothing done. */
+typedef void journal_fn(void *arg, const char *denied_scope, const struct err *e);
+
+struct journal;
+struct journal_ops {
+    /* Exactly one completion, in order of submission, never from inside. Owns tx. */
+    void (*submit)(struct journal *j, struct jtx *tx, journal_fn *fn, void *arg);
+    /* These wait; only at the start and in offline tools. fn returning false ends the walk. Ordered by key's first write. */
+    int (*each_open)(struct journal *j, const char *kind, bool (*fn)(void *arg, const char *key, const struct json *doc), void *arg, struct err *e);
+    int (*each_token)(struct journal *j, int64_t since_ms, bool (*fn)(void *arg, const char *scope, const char *item, int64_t at_ms), void *arg, struct err *e);
+    struct json *(*source)(struct journal *j, const char *hash, struct err *e);
+    /* History for people: the newest `limit` documents of a kind whose key starts with prefix, newest first; asynchronous. */
+    void (*query)(struct journal *j, const char *kind, const char *prefix, int limit,
+                  void (*fn)(void *arg, struct json *list, const struct err *e), void *arg);
+    /* The head of the hash chain as of the last durable commit, hex; and its sequence number. */
+    void (*head)(struct journal *j, char hex[65], int64_t *seq);
+    bool (*stalled)(struct journal *j);
+    void (*close)(struct journal *j);
+};
+struct journal {
+    const struct journal_ops *ops;
+};
+
+/* Conformance: what any implementation must do is tested by tests/unit/world/test_journal_conformance.c. */
+
+#endif
