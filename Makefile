@@ -1,0 +1,40 @@
+# A thin front: what is built and tested is said in CMakeLists.txt and CMakePresets.json.
+#   make               build the release binaries into build/release
+#   make test          everything that is quick enough for each change, then again under ASan and UBSan
+#   make demo          two incidents from start to end against real servers; SHADOW=1 only watches
+#   make check-all     make test, clang-tidy, valgrind, crash tests
+#   make crash-test    the exhaustive crash tests
+#   make install       to /usr/local, or PREFIX=...; DESTDIR is honoured
+#   make clean         remove build/
+.DEFAULT_GOAL := build
+.PHONY: build setup test demo check-all tidy valgrind crash-test install clean
+MAKEFLAGS += --no-print-directory
+
+setup:
+	@.ci/setup
+
+build: setup
+	@.ci/build release
+
+test: setup
+	@.ci/test dev asan
+
+demo: build
+	@SHADOW=$(SHADOW) tests/demo/run
+
+check-all: test tidy valgrind crash-test
+
+tidy: setup
+	@.ci/tidy
+
+valgrind: setup
+	@.ci/test valgrind
+
+crash-test: setup
+	@.ci/test crash
+
+install: build
+	@cmake --install build/release $(if $(PREFIX),--prefix $(PREFIX))
+
+clean:
+	@rm -rf build
