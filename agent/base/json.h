@@ -9,10 +9,11 @@
 
 struct json; /* a value; a child belongs to its parent */
 
-/* Refuses more than max bytes, depth over 64, trailing text, a repeated key and NUL in strings; says line and column. */
+/* Strict RFC 8259. Refuses more than max bytes, depth over 64, numbers beyond a double or of more than 60 characters (ERR_LIMIT), trailing
+ * text, a repeated key, NUL in strings, invalid UTF-8 and a byte order mark (ERR_INPUT); says line:column. The text needs no NUL. */
 struct json *json_parse(const char *text, size_t len, size_t max, struct err *e); /* NULL on error */
 void json_free(struct json *j);
-struct json *json_copy(const struct json *j);
+struct json *json_copy(const struct json *j); /* a deep copy that stands alone; of NULL: null */
 char *json_print(const struct json *j);        /* compact, members in their order; the caller frees with mem_free */
 char *json_print_pretty(const struct json *j); /* indented, for people */
 char *json_print_canonical(const struct json *j); /* compact, keys sorted: what hashes are taken of */
@@ -39,8 +40,8 @@ double json_get_num(const struct json *map, const char *key, double fallback);
 int64_t json_get_int(const struct json *map, const char *key, int64_t fallback);
 bool json_get_bool(const struct json *map, const char *key, bool fallback);
 
-/* Building: set and add take ownership of value; set replaces. Strings are copied; invalid UTF-8 is replaced by U+FFFD. A number that is not
- * finite is stored as null. */
+/* Building: set and add take ownership of value (NULL is null; a value goes into one place only); set replaces, in the same place. Strings
+ * are copied; invalid UTF-8 is replaced by U+FFFD. A number that is not finite is stored as null. */
 struct json *json_new_map(void);
 struct json *json_new_list(void);
 struct json *json_new_str(const char *s); /* NULL gives null */

@@ -8,7 +8,8 @@
 enum log_level { LOG_LVL_DEBUG, LOG_LVL_INFO, LOG_LVL_WARN, LOG_LVL_ERROR };
 
 /* part: "asg", "journal", ...: who speaks. The line: 2026-11-22T13:02:43.123Z warn asg: text. Under systemd (JOURNAL_STREAM) the time is
- * left out and the line starts with <N>. */
+ * left out and the line starts with <N>: "<4>warn asg: text". The level is info at the start. A line is at most 4096 bytes; what is longer
+ * ends in "...". When stderr takes nothing for 50 ms, lines are dropped, and their number is logged once it does again. */
 void log_debug(const char *part, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void log_info(const char *part, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void log_warn(const char *part, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -17,10 +18,13 @@ void log_at(enum log_level level, const char *part, const char *fmt, va_list ap)
 
 void log_set_level(enum log_level level);
 int log_level_parse(const char *word); /* a level, or -1 */
-void log_set_clock(int64_t (*wall_ms)(void)); /* NULL: the system's */
-void log_set_sink(void (*sink)(enum log_level, const char *part, const char *text, void *arg), void *arg); /* tests */
+typedef int64_t (*log_clock)(void);
+void log_set_clock(log_clock wall_ms); /* NULL: the system's */
+/* Tests: lines go to sink, masked and escaped, instead of stderr. It must not log itself. */
+typedef void (*log_sink)(enum log_level level, const char *part, const char *text, void *arg);
+void log_set_sink(log_sink sink, void *arg);
 
-/* Masks a secret value in all later lines (copies it; shorter than 6 bytes is ignored). */
+/* Masks a secret value as "***" in all later lines (copies it; shorter than 6 bytes is ignored). The last 256 are kept. */
 void log_hide(const char *secret);
 
 #endif

@@ -2,6 +2,7 @@
 #ifndef RB_BASE_MEM_H
 #define RB_BASE_MEM_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -15,6 +16,7 @@ void *mem_realloc(void *p, size_t size);
 char *mem_strdup(const char *s); /* NULL gives NULL */
 char *mem_strndup(const char *s, size_t n);
 char *mem_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+char *mem_vprintf(const char *fmt, va_list ap) __attribute__((format(printf, 1, 0)));
 void mem_free(void *p);
 
 /* malloc/realloc/free that may return NULL, with the same reserve and test hook: to be handed to libraries (SQLite, Lua, cJSON, expat,
@@ -26,10 +28,12 @@ void mem_lib_free(void *p);
 void mem_reserve(size_t bytes); /* sets the reserve aside; call once at the start */
 bool mem_is_low(void);          /* the reserve is spent: act no more, page, end */
 
-/* Test hook: called before each allocation; true makes it fail. NULL turns it off. */
-void mem_set_fail_hook(bool (*hook)(size_t size));
+/* Test hook: called before each try of an allocation (so once more after the reserve was given back); true makes it fail. NULL turns
+ * it off. */
+typedef bool (*mem_fail_hook)(size_t size);
+void mem_set_fail_hook(mem_fail_hook hook);
 
-/* An arena: everything a run or a parsed document owns, freed at once. */
+/* An arena: everything a run or a parsed document owns, freed at once. Not shared between threads. */
 struct arena;
 struct arena *arena_new(void);
 void arena_free(struct arena *a); /* NULL is fine */
