@@ -1,7 +1,7 @@
 /* JSON values over cJSON: strict parsing, safe reading, building. A struct json is a cJSON item that is never spoken of as one outside. */
 #include "base/json.h"
 
-#include <cJSON.h>
+#include <cjson/cJSON.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
