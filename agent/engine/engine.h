@@ -30,6 +30,8 @@ int engine_load(struct engine *e, struct policy_set *set, struct estate *estate,
 void engine_sample(struct engine *e, uint64_t series, int64_t start_wall_ms, int64_t period_ms, double value);
 void engine_unknown(struct engine *e, uint64_t series, const char *why);
 void engine_wake(struct engine *e);
+/* Evaluates all conditions whose series changed; after each batch of samples (a collector's poll), so that a fleet is judged as a whole (M4). */
+void engine_flush(struct engine *e);
 void engine_observed(struct engine *e, uint64_t ticket, struct json *seen, const struct err *err); /* owns seen */
 void engine_applied(struct engine *e, uint64_t ticket, enum applied how, struct json *out, const struct err *err); /* owns out */
 

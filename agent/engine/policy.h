@@ -70,11 +70,14 @@ struct policy_set {
     struct policy **policies;
     size_t npolicies;
     void (*destroy)(struct policy_set *s); /* set by the loader: frees its Lua state and the arena */
+    /* The variant of p for this target, where parameters are overridden by "NAME@target"; made once, lives in the set. NULL: there are none. */
+    const struct policy *(*variant)(struct policy_set *s, const struct policy *p, const struct target *t);
     void *loader;
 };
 struct policy_set *policy_set_ref(struct policy_set *s);
 void policy_set_unref(struct policy_set *s);
 const struct policy *policy_find(const struct policy_set *s, const char *name);
+const struct policy *policy_for(struct policy_set *s, const char *name, const struct target *t); /* NULL if there is none */
 const struct declared_action *policy_action(const struct policy *p, const char *name);
 const struct declared_check *policy_check(const struct policy *p, const char *name);
 

@@ -36,8 +36,8 @@ struct world_ops {
     void (*cancel)(struct world *w, uint64_t ticket);
     /* Series that are wanted from now on (all of them, after each load): the world collects. */
     void (*watch)(struct world *w, struct series *const *series, size_t n);
-    /* New rows of kind "report" are durable. */
-    void (*deliver)(struct world *w);
+    /* A new row of kind "report" is durable: the sinks may have it. After a restart the world reads the open ones itself (journal each_open). */
+    void (*deliver)(struct world *w, const char *key, const struct json *report);
     /* The journal cannot be written: this page goes out from memory, now. */
     void (*emergency)(struct world *w, const char *summary);
     /* Each decision as it falls, for logs and the test's timeline: verb "fire", "act", "deny", ... and a text. */
