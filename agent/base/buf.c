@@ -31,8 +31,8 @@ void buf_reset(struct buf *b)
         b->data[0] = '\0';
 }
 
-/* Makes room for len more bytes and the NUL. After an overflow everything is refused: a text with a hole in the middle would read as if it
- * were whole. */
+/* Makes room for len more bytes and the NUL. After an overflow everything is refused: a text with a
+ * hole in the middle would read as if it were whole. */
 static int make_room(struct buf *b, size_t len)
 {
     if (b->overflow || len > b->max - b->len) {

@@ -14,13 +14,14 @@ struct buf {
 
 void buf_init(struct buf *b, size_t max);
 void buf_free(struct buf *b);
-void buf_reset(struct buf *b); /* empties it, keeps the memory */
+void buf_reset(struct buf *b);                            /* empties it, keeps the memory */
 int buf_add(struct buf *b, const void *data, size_t len); /* 0 or ERR_LIMIT */
 int buf_adds(struct buf *b, const char *s);
 int buf_addc(struct buf *b, char c);
 int buf_addf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 int buf_addv(struct buf *b, const char *fmt, va_list ap);
 const char *buf_str(const struct buf *b); /* never NULL */
-char *buf_take(struct buf *b);            /* the caller frees with mem_free; the buffer is empty after; never NULL */
+char *
+buf_take(struct buf *b); /* the caller frees with mem_free; the buffer is empty after; never NULL */
 
 #endif

@@ -7,7 +7,8 @@
 
 #define CUT "..."
 
-/* The text must stay one line whatever was put into it, and end on a whole UTF-8 character when it was cut. */
+/* The text must stay one line whatever was put into it, and end on a whole UTF-8 character when it
+ * was cut. */
 static void store(struct err *e, const char *text, size_t len, size_t wanted)
 {
     if (wanted > len) {
@@ -23,7 +24,8 @@ static void store(struct err *e, const char *text, size_t len, size_t wanted)
         memcpy(e->text + len, CUT, sizeof(CUT));
 }
 
-/* Formats prefix + fmt + suffix into e by way of a local copy: the arguments may be e's own text. */
+/* Formats prefix + fmt + suffix into e by way of a local copy: the arguments may be e's own text.
+ */
 static void format(struct err *e, const char *fmt, va_list ap, const char *suffix)
 {
     char text[sizeof(e->text) + 1];
@@ -48,7 +50,8 @@ int err_setv(struct err *e, int code, const char *fmt, va_list ap)
     int saved = errno;
 
     if (code >= ERR_OK)
-        code = ERR_BUG; /* an error that counts as success would be worse than a wrong word for it */
+        code =
+            ERR_BUG; /* an error that counts as success would be worse than a wrong word for it */
     if (e != NULL) {
         e->code = code;
         format(e, fmt, ap, NULL);

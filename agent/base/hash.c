@@ -1,9 +1,12 @@
-/* SHA-256 and HMAC over OpenSSL's EVP, hex, base64 and the system's random bytes; what cannot fail in order ends the process. */
+/* SHA-256 and HMAC over OpenSSL's EVP, hex, base64 and the system's random bytes; what cannot fail
+ * in order ends the process. */
 #include "base/hash.h"
 
 #include <errno.h>
 #include <limits.h>
-#define ERR_STATE ERR_STATE_OF_OPENSSL /* a type of libcrypto's that we never use; our error codes have the name */
+#define ERR_STATE                                                                                  \
+    ERR_STATE_OF_OPENSSL /* a type of libcrypto's that we never use; our error codes have the name \
+                          */
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #undef ERR_STATE
@@ -18,7 +21,8 @@ struct sha256 {
     EVP_MD_CTX *ctx;
 };
 
-/* A hash that was not computed must never be taken for one. libcrypto fails here for want of memory only, so it ends as that does. */
+/* A hash that was not computed must never be taken for one. libcrypto fails here for want of memory
+ * only, so it ends as that does. */
 static _Noreturn void stop(const char *line)
 {
     ssize_t n = write(STDERR_FILENO, line, strlen(line));
@@ -75,13 +79,15 @@ void sha256_hex(const void *data, size_t len, char out[SHA256_HEX])
     hex_encode(sum, sizeof(sum), out);
 }
 
-void hmac_sha256(const void *key, size_t key_len, const void *data, size_t len, uint8_t out[SHA256_LEN])
+void hmac_sha256(const void *key, size_t key_len, const void *data, size_t len,
+                 uint8_t out[SHA256_LEN])
 {
     unsigned int n = 0;
 
     must(key_len <= INT_MAX);
     /* A NULL key would mean "the one of before" to libcrypto. */
-    must(HMAC(EVP_sha256(), key_len > 0 ? key : "", (int)key_len, len > 0 ? data : (const void *)"", len, out, &n) != NULL);
+    must(HMAC(EVP_sha256(), key_len > 0 ? key : "", (int)key_len, len > 0 ? data : (const void *)"",
+              len, out, &n) != NULL);
     must(n == SHA256_LEN);
 }
 
@@ -97,7 +103,8 @@ void hex_encode(const void *data, size_t len, char *out)
     out[2 * len] = '\0';
 }
 
-static const char base64_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+static const char base64_digits[] =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 static int base64_value(char c)
 {
@@ -132,7 +139,8 @@ int base64_decode(const char *s, void *out, size_t max, size_t *len)
             bits = bits << 6 | (uint32_t)v;
         }
         if (keep < 3 && (bits & ((1u << 8 * (3 - keep)) - 1)) != 0)
-            return ERR_INPUT; /* bits that say nothing must be zero (RFC 4648, 3.5): one value, one spelling */
+            return ERR_INPUT; /* bits that say nothing must be zero (RFC 4648, 3.5): one value, one
+                                 spelling */
         for (size_t k = 0; k < keep; k++)
             p[used++] = (unsigned char)(bits >> (16 - 8 * k));
     }

@@ -15,10 +15,12 @@ void sha256_end(struct sha256 *h, uint8_t out[SHA256_LEN]); /* frees h */
 
 void sha256(const void *data, size_t len, uint8_t out[SHA256_LEN]);
 void sha256_hex(const void *data, size_t len, char out[SHA256_HEX]);
-void hmac_sha256(const void *key, size_t key_len, const void *data, size_t len, uint8_t out[SHA256_LEN]);
+void hmac_sha256(const void *key, size_t key_len, const void *data, size_t len,
+                 uint8_t out[SHA256_LEN]);
 void hex_encode(const void *data, size_t len, char *out); /* 2 * len + 1 bytes, lower case */
 int base64_decode(const char *s, void *out, size_t max, size_t *len); /* 0 or ERR_INPUT */
 char *base64_encode(const void *data, size_t len);                    /* the caller frees */
-void random_bytes(void *out, size_t len); /* the system's; the engine draws only through its world */
+void random_bytes(void *out,
+                  size_t len); /* the system's; the engine draws only through its world */
 
 #endif

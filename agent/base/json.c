@@ -1,4 +1,5 @@
-/* JSON values over cJSON: strict parsing, safe reading, building. A struct json is a cJSON item that is never spoken of as one outside. */
+/* JSON values over cJSON: strict parsing, safe reading, building. A struct json is a cJSON item
+ * that is never spoken of as one outside. */
 #include "base/json.h"
 
 #include <cjson/cJSON.h>
@@ -28,8 +29,9 @@ static struct json *value_of(cJSON *c)
     return (struct json *)c;
 }
 
-/* cJSON drops members in silence when memory is short (its Add calls are rarely checked, and printing just ends). With an allocator that
- * ends the process instead, no caller has to tell "out of memory" from "bad input". */
+/* cJSON drops members in silence when memory is short (its Add calls are rarely checked, and
+ * printing just ends). With an allocator that ends the process instead, no caller has to tell "out
+ * of memory" from "bad input". */
 static void *allocate(size_t size)
 {
     return mem_alloc(size);
@@ -65,7 +67,8 @@ static int compare_keys(const void *a, const void *b)
 
 #define NO_REPEAT ((size_t)-1)
 
-/* The number of the first key of the text that its map already has, or NO_REPEAT; *nth counts the keys. */
+/* The number of the first key of the text that its map already has, or NO_REPEAT; *nth counts the
+ * keys. */
 static size_t find_repeated_key(const cJSON *c, size_t *nth)
 {
     size_t repeated = NO_REPEAT, n = 0, members = 0;
@@ -134,7 +137,8 @@ struct json *json_copy(const struct json *j)
     cJSON *c = cJSON_Duplicate(const_item(j), 1);
     if (c == NULL)
         misuse("a value could not be copied");
-    if (c->string != NULL && (c->type & cJSON_StringIsConst) == 0) { /* a copied member is no member any more */
+    if (c->string != NULL &&
+        (c->type & cJSON_StringIsConst) == 0) { /* a copied member is no member any more */
         mem_free(c->string);
         c->string = NULL;
     }
@@ -267,12 +271,12 @@ static char *clean_copy(const char *s)
     size_t len = strlen(s), bad = 0;
     uint32_t cp;
 
-    for (size_t i = 0, n; i < len; i += n > 0 ? n : 1) {
+    for (size_t i = 0, n; i<len; i += n> 0 ? n : 1) {
         n = utf8_next(s + i, len - i, &cp);
         bad += n == 0;
     }
     char *copy = mem_alloc(len + bad * (sizeof(replacement) - 2) + 1), *out = copy;
-    for (size_t i = 0, n; i < len; i += n > 0 ? n : 1) {
+    for (size_t i = 0, n; i<len; i += n> 0 ? n : 1) {
         n = utf8_next(s + i, len - i, &cp);
         if (n == 0)
             out = mempcpy(out, replacement, sizeof(replacement) - 1);

@@ -1,4 +1,5 @@
-/* JSON as text: compact, indented, canonical; and the comparison of values. Reads trees through json.h only. */
+/* JSON as text: compact, indented, canonical; and the comparison of values. Reads trees through
+ * json.h only. */
 #include "base/json.h"
 
 #include <math.h>
@@ -41,7 +42,8 @@ static void print_string(struct buf *out, const char *s)
     buf_addc(out, '"');
 }
 
-/* Whole numbers plainly up to 2^53; others in the fewest digits of 15, 16 or 17 that read back as the same double. */
+/* Whole numbers plainly up to 2^53; others in the fewest digits of 15, 16 or 17 that read back as
+ * the same double. */
 static void print_number(struct buf *out, double v)
 {
     char text[40];

@@ -10,7 +10,9 @@
 
 #include "base/utf8.h"
 
-#define NUMBER_MAX 60 /* characters of a number; cJSON reads no more than 63 of them and would take the rest for the next token */
+#define NUMBER_MAX                                                                                 \
+    60 /* characters of a number; cJSON reads no more than 63 of them and would take the rest for  \
+          the next token */
 
 struct scan {
     const char *text;
@@ -57,7 +59,8 @@ static int expected(struct scan *s, size_t at, const char *what)
 
     position(s, at, &line, &column);
     describe(s, at, found, sizeof(found));
-    return err_set(s->e, ERR_INPUT, "not JSON at %zu:%zu: expected %s, found %s", line, column, what, found);
+    return err_set(s->e, ERR_INPUT, "not JSON at %zu:%zu: expected %s, found %s", line, column,
+                   what, found);
 }
 
 static int refuse(struct scan *s, size_t at, int code, const char *why)
@@ -70,7 +73,8 @@ static int refuse(struct scan *s, size_t at, int code, const char *why)
 
 static void skip_space(struct scan *s)
 {
-    while (s->at < s->len && (s->text[s->at] == ' ' || s->text[s->at] == '\t' || s->text[s->at] == '\n' || s->text[s->at] == '\r'))
+    while (s->at < s->len && (s->text[s->at] == ' ' || s->text[s->at] == '\t' ||
+                              s->text[s->at] == '\n' || s->text[s->at] == '\r'))
         s->at++;
 }
 
@@ -202,7 +206,8 @@ static int scan_word(struct scan *s, const char *word)
     size_t n = strlen(word);
 
     if (s->len - s->at < n || memcmp(s->text + s->at, word, n) != 0)
-        return expected(s, s->at, "a value (null, true, false, a number, a string, a list or a map)");
+        return expected(s, s->at,
+                        "a value (null, true, false, a number, a string, a list or a map)");
     s->at += n;
     return 0;
 }
@@ -255,7 +260,8 @@ static int scan_after_value(struct scan *s, const bool *in_map, size_t *depth, b
             return map ? scan_key(s) : 0;
         }
         if (!is(s, map ? '}' : ']'))
-            return expected(s, s->at, map ? "',' or '}' after a member" : "',' or ']' after an item");
+            return expected(s, s->at,
+                            map ? "',' or '}' after a member" : "',' or ']' after an item");
         s->at++;
         --*depth;
     }

@@ -1,4 +1,5 @@
-/* The log: each event one escaped, masked line and one write to stderr, which never holds the agent up. */
+/* The log: each event one escaped, masked line and one write to stderr, which never holds the agent
+ * up. */
 #include "base/log.h"
 
 #include <errno.h>
@@ -19,7 +20,9 @@
 #include "base/utf8.h"
 
 #define TEXT_MAX 16384u /* of an event before it is escaped */
-#define LINE_MAX_LEN 4096u /* PIPE_BUF: a line of this size is not mixed with another's, and fits once poll says so */
+#define LINE_MAX_LEN                                                                               \
+    4096u /* PIPE_BUF: a line of this size is not mixed with another's, and fits once poll says so \
+           */
 #define WAIT_MS 50
 #define SECRETS 256u
 #define SECRET_MIN 6u
@@ -62,11 +65,12 @@ static void line_add(struct line *l, const char *s, size_t n)
     l->len += n;
 }
 
-/* Characters that end a line, move the cursor or turn the direction of text, in any program that shows logs. */
+/* Characters that end a line, move the cursor or turn the direction of text, in any program that
+ * shows logs. */
 static bool is_unsafe(uint32_t c)
 {
-    return c < 0x20 || (c >= 0x7f && c <= 0x9f) || c == 0x2028 || c == 0x2029 || (c >= 0x202a && c <= 0x202e) ||
-           (c >= 0x2066 && c <= 0x2069) || c == 0xfeff;
+    return c < 0x20 || (c >= 0x7f && c <= 0x9f) || c == 0x2028 || c == 0x2029 ||
+           (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) || c == 0xfeff;
 }
 
 static void line_add_escaped(struct line *l, const char *s, size_t n)
@@ -124,7 +128,8 @@ static size_t mask(char *text, size_t n)
     return out;
 }
 
-/* systemd says in JOURNAL_STREAM which device and inode its stream has; a stderr that was redirected since is not it (sd-daemon(3)). */
+/* systemd says in JOURNAL_STREAM which device and inode its stream has; a stderr that was
+ * redirected since is not it (sd-daemon(3)). */
 static bool is_journal(void)
 {
     const char *v = getenv("JOURNAL_STREAM");
@@ -135,13 +140,15 @@ static bool is_journal(void)
            (unsigned long long)st.st_dev == dev && (unsigned long long)st.st_ino == ino;
 }
 
-/* One write, if stderr takes it soon: a log reader that hangs must not hang the agent. After a loss it is not waited for again. */
+/* One write, if stderr takes it soon: a log reader that hangs must not hang the agent. After a loss
+ * it is not waited for again. */
 static bool put(const char *data, size_t len, int wait_ms)
 {
     struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
     ssize_t n;
 
-    if (poll(&p, 1, wait_ms) != 1 || p.revents != POLLOUT) /* nobody at the other end is POLLERR, and would be SIGPIPE */
+    if (poll(&p, 1, wait_ms) != 1 ||
+        p.revents != POLLOUT) /* nobody at the other end is POLLERR, and would be SIGPIPE */
         return false;
     n = send(STDERR_FILENO, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (n < 0 && errno == ENOTSOCK)
@@ -224,7 +231,8 @@ void log_at(enum log_level level, const char *part, const char *fmt, va_list ap)
     size_t len = n < 0 ? 0 : (size_t)n;
 
     pthread_mutex_lock(&lock);
-    if (len >= sizeof(text)) { /* the cut may have left the first half of a secret, which no comparison would find */
+    if (len >= sizeof(text)) { /* the cut may have left the first half of a secret, which no
+                                  comparison would find */
         len = sizeof(text) - 1;
         len = mask(text, len);
         size_t drop = secret_longest > 0 ? secret_longest - 1 : 0;
@@ -242,13 +250,13 @@ void log_at(enum log_level level, const char *part, const char *fmt, va_list ap)
     errno = saved;
 }
 
-#define LOG_FUNCTION(name, level)                                                                                                 \
-    void name(const char *part, const char *fmt, ...)                                                                             \
-    {                                                                                                                             \
-        va_list ap;                                                                                                               \
-        va_start(ap, fmt);                                                                                                        \
-        log_at(level, part, fmt, ap);                                                                                             \
-        va_end(ap);                                                                                                               \
+#define LOG_FUNCTION(name, level)                                                                  \
+    void name(const char *part, const char *fmt, ...)                                              \
+    {                                                                                              \
+        va_list ap;                                                                                \
+        va_start(ap, fmt);                                                                         \
+        log_at(level, part, fmt, ap);                                                              \
+        va_end(ap);                                                                                \
     }
 
 LOG_FUNCTION(log_debug, LOG_LVL_DEBUG)

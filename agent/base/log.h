@@ -1,4 +1,5 @@
-/* One line an event on stderr; control characters are escaped, so that no input can forge a line. */
+/* One line an event on stderr; control characters are escaped, so that no input can forge a line.
+ */
 #ifndef RB_BASE_LOG_H
 #define RB_BASE_LOG_H
 
@@ -7,9 +8,11 @@
 
 enum log_level { LOG_LVL_DEBUG, LOG_LVL_INFO, LOG_LVL_WARN, LOG_LVL_ERROR };
 
-/* part: "asg", "journal", ...: who speaks. The line: 2026-11-22T13:02:43.123Z warn asg: text. Under systemd (JOURNAL_STREAM) the time is
- * left out and the line starts with <N>: "<4>warn asg: text". The level is info at the start. A line is at most 4096 bytes; what is longer
- * ends in "...". When stderr takes nothing for 50 ms, lines are dropped, and their number is logged once it does again. */
+/* part: "asg", "journal", ...: who speaks. The line: 2026-11-22T13:02:43.123Z warn asg: text. Under
+ * systemd (JOURNAL_STREAM) the time is left out and the line starts with <N>: "<4>warn asg: text".
+ * The level is info at the start. A line is at most 4096 bytes; what is longer ends in "...". When
+ * stderr takes nothing for 50 ms, lines are dropped, and their number is logged once it does again.
+ */
 void log_debug(const char *part, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void log_info(const char *part, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void log_warn(const char *part, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -24,7 +27,8 @@ void log_set_clock(log_clock wall_ms); /* NULL: the system's */
 typedef void (*log_sink)(enum log_level level, const char *part, const char *text, void *arg);
 void log_set_sink(log_sink sink, void *arg);
 
-/* Masks a secret value as "***" in all later lines (copies it; shorter than 6 bytes is ignored). The last 256 are kept. */
+/* Masks a secret value as "***" in all later lines (copies it; shorter than 6 bytes is ignored).
+ * The last 256 are kept. */
 void log_hide(const char *secret);
 
 #endif

@@ -1,4 +1,5 @@
-/* Wall time as text and back: UTC by the Gregorian calendar for 1970 to 9999, without the C library's time zones and locale. */
+/* Wall time as text and back: UTC by the Gregorian calendar for 1970 to 9999, without the C
+ * library's time zones and locale. */
 #include "base/units.h"
 
 #include <stdio.h>
@@ -36,7 +37,8 @@ static int64_t days_before_year(int year)
 static bool to_ms(const struct civil *c, int64_t *ms)
 {
     if (c->year < 1970 || c->year > 9999 || c->month < 1 || c->month > 12 || c->day < 1 ||
-        c->day > days_in_month(c->year, c->month) || c->hour > 23 || c->minute > 59 || c->second > 59)
+        c->day > days_in_month(c->year, c->month) || c->hour > 23 || c->minute > 59 ||
+        c->second > 59)
         return false;
     int64_t days = days_before_year(c->year) + c->day - 1;
     for (int m = 1; m < c->month; m++)
@@ -94,7 +96,8 @@ static bool literal(const char **s, const char *word)
 
 static bool clock_time(const char **s, struct civil *c)
 {
-    return digits(s, 2, &c->hour) && literal(s, ":") && digits(s, 2, &c->minute) && literal(s, ":") && digits(s, 2, &c->second);
+    return digits(s, 2, &c->hour) && literal(s, ":") && digits(s, 2, &c->minute) &&
+           literal(s, ":") && digits(s, 2, &c->second);
 }
 
 /* ".123456": any number of digits, cut to milliseconds. */
@@ -144,9 +147,9 @@ int time_parse_iso(const char *s, int64_t *wall_ms)
     int minutes;
     int64_t ms;
 
-    if (s == NULL || !digits(&s, 4, &c.year) || !literal(&s, "-") || !digits(&s, 2, &c.month) || !literal(&s, "-") ||
-        !digits(&s, 2, &c.day) || !literal(&s, "T") || !clock_time(&s, &c) || !fraction(&s, &c.ms) ||
-        !offset(&s, &minutes) || *s != '\0' || !to_ms(&c, &ms))
+    if (s == NULL || !digits(&s, 4, &c.year) || !literal(&s, "-") || !digits(&s, 2, &c.month) ||
+        !literal(&s, "-") || !digits(&s, 2, &c.day) || !literal(&s, "T") || !clock_time(&s, &c) ||
+        !fraction(&s, &c.ms) || !offset(&s, &minutes) || *s != '\0' || !to_ms(&c, &ms))
         return ERR_INPUT;
     ms -= minutes * 60000LL;
     if (ms < 0 || ms > LAST_MS)
@@ -159,7 +162,8 @@ char *time_format_iso(char *out, size_t size, int64_t wall_ms)
 {
     struct civil c = from_ms(wall_ms);
 
-    snprintf(out, size, "%04d-%02d-%02dT%02d:%02d:%02dZ", c.year, c.month, c.day, c.hour, c.minute, c.second);
+    snprintf(out, size, "%04d-%02d-%02dT%02d:%02d:%02dZ", c.year, c.month, c.day, c.hour, c.minute,
+             c.second);
     return out;
 }
 
@@ -167,7 +171,8 @@ char *time_format_iso_ms(char *out, size_t size, int64_t wall_ms)
 {
     struct civil c = from_ms(wall_ms);
 
-    snprintf(out, size, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", c.year, c.month, c.day, c.hour, c.minute, c.second, c.ms);
+    snprintf(out, size, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", c.year, c.month, c.day, c.hour,
+             c.minute, c.second, c.ms);
     return out;
 }
 
@@ -175,14 +180,16 @@ char *time_format_basic(char *out, size_t size, int64_t wall_ms)
 {
     struct civil c = from_ms(wall_ms);
 
-    snprintf(out, size, "%04d%02d%02dT%02d%02d%02dZ", c.year, c.month, c.day, c.hour, c.minute, c.second);
+    snprintf(out, size, "%04d%02d%02dT%02d%02d%02dZ", c.year, c.month, c.day, c.hour, c.minute,
+             c.second);
     return out;
 }
 
 int time_parse_http(const char *s, int64_t *wall_ms)
 {
     static const char weekdays[7][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-    static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+    static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                       "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
     struct civil c = {0};
     int weekday = -1;
     int64_t ms;
@@ -199,8 +206,9 @@ int time_parse_http(const char *s, int64_t *wall_ms)
         if (literal(&s, months[i]))
             c.month = i + 1;
     }
-    if (c.month == 0 || !literal(&s, " ") || !digits(&s, 4, &c.year) || !literal(&s, " ") || !clock_time(&s, &c) ||
-        !literal(&s, " GMT") || *s != '\0' || !to_ms(&c, &ms) || from_ms(ms).weekday != weekday)
+    if (c.month == 0 || !literal(&s, " ") || !digits(&s, 4, &c.year) || !literal(&s, " ") ||
+        !clock_time(&s, &c) || !literal(&s, " GMT") || *s != '\0' || !to_ms(&c, &ms) ||
+        from_ms(ms).weekday != weekday)
         return ERR_INPUT;
     *wall_ms = ms;
     return 0;

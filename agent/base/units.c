@@ -1,4 +1,5 @@
-/* Durations, percentages, sizes and rates: read by an exact grammar, printed so that they read back the same. */
+/* Durations, percentages, sizes and rates: read by an exact grammar, printed so that they read back
+ * the same. */
 #include "base/units.h"
 
 #include <math.h>
@@ -12,8 +13,9 @@
 const char *unit_name(enum unit u)
 {
     static const char *const names[] = {
-        [UNIT_NUMBER] = "number", [UNIT_COUNT] = "count",           [UNIT_PERCENT] = "percent", [UNIT_DURATION] = "duration",
-        [UNIT_SIZE] = "size",     [UNIT_PER_MINUTE] = "per_minute", [UNIT_ENUM] = "enum",
+        [UNIT_NUMBER] = "number",     [UNIT_COUNT] = "count", [UNIT_PERCENT] = "percent",
+        [UNIT_DURATION] = "duration", [UNIT_SIZE] = "size",   [UNIT_PER_MINUTE] = "per_minute",
+        [UNIT_ENUM] = "enum",
     };
 
     return (size_t)u < sizeof(names) / sizeof(names[0]) ? names[u] : "unknown";
@@ -43,10 +45,11 @@ static bool read_whole(const char **s, int64_t max, int64_t *out)
     return true;
 }
 
-static const double pow10_exact[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
+static const double pow10_exact[] = {1e0, 1e1, 1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                     1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
 
-/* Reads "12" or "12.5" of at most 15 significant digits: both parts of mantissa / 10^decimals are then exact, and so the division is
- * rounded correctly, without strtod and its locale. */
+/* Reads "12" or "12.5" of at most 15 significant digits: both parts of mantissa / 10^decimals are
+ * then exact, and so the division is rounded correctly, without strtod and its locale. */
 static bool read_decimal(const char **s, double *out)
 {
     const char *p = *s;
@@ -125,7 +128,11 @@ int unit_parse_percent(const char *s, double *percent)
 static const struct scale {
     const char *name;
     double bytes;
-} binary[] = {{"TiB", 1099511627776.0}, {"GiB", 1073741824.0}, {"MiB", 1048576.0}, {"KiB", 1024.0}, {"B", 1.0}},
+} binary[] = {{"TiB", 1099511627776.0},
+              {"GiB", 1073741824.0},
+              {"MiB", 1048576.0},
+              {"KiB", 1024.0},
+              {"B", 1.0}},
   decimal[] = {{"TB", 1e12}, {"GB", 1e9}, {"MB", 1e6}, {"kB", 1e3}};
 
 #define BINARY (sizeof(binary) / sizeof(binary[0]))
@@ -166,7 +173,8 @@ int unit_parse_rate(const char *s, int *n, int64_t *per_ms)
 
     if (s == NULL || !read_whole(&s, INT32_MAX, &count) || count < 1)
         return ERR_INPUT;
-    if (strncmp(s, per, sizeof(per) - 1) != 0 || unit_parse_duration(s + sizeof(per) - 1, &ms) != 0 || ms < 1)
+    if (strncmp(s, per, sizeof(per) - 1) != 0 ||
+        unit_parse_duration(s + sizeof(per) - 1, &ms) != 0 || ms < 1)
         return ERR_INPUT;
     *n = (int)count;
     *per_ms = ms;
@@ -174,7 +182,8 @@ int unit_parse_rate(const char *s, int *n, int64_t *per_ms)
 }
 
 /* mantissa / 10^decimals, without the zeros at the end. */
-static void print_scaled(char *out, size_t size, bool negative, double mantissa, int decimals, const char *suffix)
+static void print_scaled(char *out, size_t size, bool negative, double mantissa, int decimals,
+                         const char *suffix)
 {
     int64_t m = (int64_t)mantissa;
     int64_t one = 1;
@@ -189,10 +198,12 @@ static void print_scaled(char *out, size_t size, bool negative, double mantissa,
     if (decimals == 0)
         snprintf(out, size, "%s%lld%s", sign, (long long)m, suffix);
     else
-        snprintf(out, size, "%s%lld.%0*lld%s", sign, (long long)(m / one), decimals, (long long)(m % one), suffix);
+        snprintf(out, size, "%s%lld.%0*lld%s", sign, (long long)(m / one), decimals,
+                 (long long)(m % one), suffix);
 }
 
-/* A number for people: exact where at most six decimals are enough (so what was written reads back the same), else about four digits. */
+/* A number for people: exact where at most six decimals are enough (so what was written reads back
+ * the same), else about four digits. */
 static void print_number(char *out, size_t size, double v, const char *suffix)
 {
     bool negative = v < 0;
@@ -225,7 +236,8 @@ static bool print_size_exact(char *out, size_t size, double v, const struct scal
 {
     double hundredths = v / scale->bytes * 100;
 
-    if (v < scale->bytes || hundredths > EXACT_WHOLE || hundredths != floor(hundredths) || hundredths / 100 * scale->bytes != v)
+    if (v < scale->bytes || hundredths > EXACT_WHOLE || hundredths != floor(hundredths) ||
+        hundredths / 100 * scale->bytes != v)
         return false;
     print_scaled(out, size, false, hundredths, 2, scale->name);
     return true;
@@ -275,13 +287,15 @@ char *unit_format_duration(char *out, size_t size, int64_t ms)
         uint64_t n = left / (uint64_t)spans[i].ms;
         left %= (uint64_t)spans[i].ms;
         if (n > 0)
-            len += (size_t)snprintf(out + len, size - len, "%llu%s", (unsigned long long)n, spans[i].name);
+            len += (size_t)snprintf(out + len, size - len, "%llu%s", (unsigned long long)n,
+                                    spans[i].name);
     }
     return out;
 }
 
-/* A measured duration has fractions that nobody wants to read: below 10 ms two decimals are kept, from a minute on only seconds; a whole
- * number of milliseconds, as policies write them, is printed exactly. */
+/* A measured duration has fractions that nobody wants to read: below 10 ms two decimals are kept,
+ * from a minute on only seconds; a whole number of milliseconds, as policies write them, is printed
+ * exactly. */
 static void print_duration(char *out, size_t size, double ms)
 {
     double a = fabs(ms);
@@ -290,7 +304,7 @@ static void print_duration(char *out, size_t size, double ms)
         print_number(out, size, ms, "ms");
     } else if (a != floor(a) && a < 10) {
         double m = nearbyint(a * 100);
-        print_scaled(out, size, ms < 0, m, 2, m > 0 ? "ms" : "s");
+        print_scaled(out, size, ms<0, m, 2, m> 0 ? "ms" : "s");
     } else if (a != floor(a) && a >= 60000) {
         unit_format_duration(out, size, llround(ms / 1000) * 1000);
     } else {

@@ -6,37 +6,54 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A value is a double in its unit's base: percent 0..100, duration in milliseconds, size in bytes, count per minute for rates. */
-enum unit { UNIT_NUMBER, UNIT_COUNT, UNIT_PERCENT, UNIT_DURATION, UNIT_SIZE, UNIT_PER_MINUTE, UNIT_ENUM };
+/* A value is a double in its unit's base: percent 0..100, duration in milliseconds, size in bytes,
+ * count per minute for rates. */
+enum unit {
+    UNIT_NUMBER,
+    UNIT_COUNT,
+    UNIT_PERCENT,
+    UNIT_DURATION,
+    UNIT_SIZE,
+    UNIT_PER_MINUTE,
+    UNIT_ENUM
+};
 
 const char *unit_name(enum unit u); /* "percent" */
 
 /* A hundred years: no deadline is longer, and now + duration never overflows. */
 #define UNIT_DURATION_MAX_MS (36500LL * 86400000LL)
 
-/* Each returns 0 or ERR_INPUT and leaves *out alone then (also when s is NULL). Nothing but the whole string is accepted. */
-int unit_parse_duration(const char *s, int64_t *ms);    /* "1h30m", "500ms"; d h m s ms in this order, whole numbers */
+/* Each returns 0 or ERR_INPUT and leaves *out alone then (also when s is NULL). Nothing but the
+ * whole string is accepted. */
+int unit_parse_duration(
+    const char *s, int64_t *ms); /* "1h30m", "500ms"; d h m s ms in this order, whole numbers */
 int unit_parse_percent(const char *s, double *percent); /* "60%", "0.1%", 0 to 100 */
-int unit_parse_size(const char *s, double *bytes);      /* "512MiB", "1.5GiB"; B KiB MiB GiB TiB and kB MB GB TB; whole bytes */
+int unit_parse_size(
+    const char *s,
+    double *bytes); /* "512MiB", "1.5GiB"; B KiB MiB GiB TiB and kB MB GB TB; whole bytes */
 int unit_parse_rate(const char *s, int *n, int64_t *per_ms); /* "2 per 1h"; at least 1 per 1ms */
 
-/* Prints into out (32 bytes are enough for all) and returns it. What the parsers accepted reads back the same; other values, readings, are
- * rounded to what a person wants to see. */
+/* Prints into out (32 bytes are enough for all) and returns it. What the parsers accepted reads
+ * back the same; other values, readings, are rounded to what a person wants to see. */
 #define UNIT_TEXT 32
-char *unit_format(char *out, size_t size, enum unit u, double value); /* "60%", "2m", "4GiB", "850", "850/min" */
-char *unit_format_duration(char *out, size_t size, int64_t ms);       /* "1h30m", "0s" */
+char *unit_format(char *out, size_t size, enum unit u,
+                  double value); /* "60%", "2m", "4GiB", "850", "850/min" */
+char *unit_format_duration(char *out, size_t size, int64_t ms); /* "1h30m", "0s" */
 char *unit_format_rate(char *out, size_t size, int n, int64_t per_ms);
 
-/* Whether a reading is plausible for its unit: finite, not negative, percent at most 100 (with 0.5 of slack; above is not). */
+/* Whether a reading is plausible for its unit: finite, not negative, percent at most 100 (with 0.5
+ * of slack; above is not). */
 bool unit_plausible(enum unit u, double value);
 
-/* Wall time, UTC, milliseconds since 1970; years 1970 to 9999, dates that exist, no leap seconds; ERR_INPUT otherwise. Parses
- * "2026-11-22T13:02:43Z", with fraction (cut to ms) or offset. Formats with seconds, "...:43Z"; a time outside those years prints as the
- * nearest one inside. */
+/* Wall time, UTC, milliseconds since 1970; years 1970 to 9999, dates that exist, no leap seconds;
+ * ERR_INPUT otherwise. Parses "2026-11-22T13:02:43Z", with fraction (cut to ms) or offset. Formats
+ * with seconds, "...:43Z"; a time outside those years prints as the nearest one inside. */
 int time_parse_iso(const char *s, int64_t *wall_ms);
 char *time_format_iso(char *out, size_t size, int64_t wall_ms);
-char *time_format_iso_ms(char *out, size_t size, int64_t wall_ms);   /* with .123 */
-char *time_format_basic(char *out, size_t size, int64_t wall_ms);    /* 20261122T130243Z, as SigV4 wants */
-int time_parse_http(const char *s, int64_t *wall_ms);                /* Sun, 22 Nov 2026 13:02:43 GMT (RFC 9110, 5.6.7) */
+char *time_format_iso_ms(char *out, size_t size, int64_t wall_ms); /* with .123 */
+char *time_format_basic(char *out, size_t size,
+                        int64_t wall_ms); /* 20261122T130243Z, as SigV4 wants */
+int time_parse_http(const char *s,
+                    int64_t *wall_ms); /* Sun, 22 Nov 2026 13:02:43 GMT (RFC 9110, 5.6.7) */
 
 #endif

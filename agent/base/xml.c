@@ -1,4 +1,5 @@
-/* XML answers as a small tree in an arena, over expat; refuses document types, and with them every entity trick. */
+/* XML answers as a small tree in an arena, over expat; refuses document types, and with them every
+ * entity trick. */
 #include "base/xml.h"
 
 #include <expat.h>
@@ -25,8 +26,9 @@ struct build {
     struct xml *root, *open[DEPTH_MAX];
     struct buf text[DEPTH_MAX]; /* of the open elements: text goes on after a child */
     size_t depth, elements;
-    int code;            /* the first refusal of ours; 0 if none */
-    const char *refused; /* and why */
+    int code;                   /* the first refusal of ours; 0 if none */
+    const char *refused;        /* and why */
+    unsigned long line, column; /* and where */
 };
 
 static void refuse(struct build *b, int code, const char *why)
@@ -34,6 +36,8 @@ static void refuse(struct build *b, int code, const char *why)
     if (b->code == 0) {
         b->code = code;
         b->refused = why;
+        b->line = XML_GetCurrentLineNumber(b->parser);
+        b->column = XML_GetCurrentColumnNumber(b->parser) + 1;
     }
     XML_StopParser(b->parser, XML_FALSE);
 }
@@ -110,7 +114,8 @@ static void XMLCALL on_text(void *arg, const XML_Char *s, int len)
         refuse(b, ERR_LIMIT, "more text than the document can hold");
 }
 
-static void XMLCALL on_doctype(void *arg, const XML_Char *name, const XML_Char *system, const XML_Char *public, int has_subset)
+static void XMLCALL on_doctype(void *arg, const XML_Char *name, const XML_Char *system,
+                               const XML_Char *public, int has_subset)
 {
     (void)name;
     (void)system;
@@ -127,15 +132,17 @@ static int parse(struct build *b, const char *text, size_t len, struct err *e)
     XML_SetStartDoctypeDeclHandler(b->parser, on_doctype);
     if (XML_Parse(b->parser, text, (int)len, 1) == XML_STATUS_OK && b->code == 0)
         return 0;
-    unsigned long line = XML_GetCurrentLineNumber(b->parser), column = XML_GetCurrentColumnNumber(b->parser) + 1;
     if (b->code != 0)
-        return err_set(e, b->code, "refused XML at %lu:%lu: %s", line, column, b->refused);
-    return err_set(e, ERR_INPUT, "not XML at %lu:%lu: %s", line, column, XML_ErrorString(XML_GetErrorCode(b->parser)));
+        return err_set(e, b->code, "refused XML at %lu:%lu: %s", b->line, b->column, b->refused);
+    return err_set(e, ERR_INPUT, "not XML at %lu:%lu: %s", XML_GetCurrentLineNumber(b->parser),
+                   XML_GetCurrentColumnNumber(b->parser) + 1,
+                   XML_ErrorString(XML_GetErrorCode(b->parser)));
 }
 
 struct xml *xml_parse(const char *text, size_t len, size_t max_bytes, struct err *e)
 {
-    /* Allocations that fail end the process in here: expat never sees NULL, and its "out of memory" is not taken for a bad answer. */
+    /* Allocations that fail end the process in here: expat never sees NULL, and its "out of memory"
+     * is not taken for a bad answer. */
     static const XML_Memory_Handling_Suite memory = {mem_alloc, mem_realloc, mem_free};
     struct build b = {.code = 0};
 

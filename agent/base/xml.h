@@ -1,4 +1,5 @@
-/* XML answers as a small tree, with caps on size, depth and nodes; no DTD, no entities beyond XML's own; over expat. */
+/* XML answers as a small tree, with caps on size, depth and nodes; no DTD, no entities beyond XML's
+ * own; over expat. */
 #ifndef RB_BASE_XML_H
 #define RB_BASE_XML_H
 
@@ -7,15 +8,21 @@
 
 struct xml; /* an element; names are without namespace prefix */
 
-/* len at most max_bytes, depth at most 32, at most 200,000 elements. NULL on error (ERR_INPUT, ERR_LIMIT), with line and column. */
+/* len at most max_bytes, depth at most 32, at most 200,000 elements. NULL on error (ERR_INPUT,
+ * ERR_LIMIT), with line and column. */
 struct xml *xml_parse(const char *text, size_t len, size_t max_bytes, struct err *e);
 void xml_free(struct xml *root);
 
 const char *xml_name(const struct xml *x);
-const char *xml_text(const struct xml *x, const char *fallback); /* the element's own text, trimmed; fallback if x is NULL */
-const struct xml *xml_child(const struct xml *x, const char *name); /* first of that name; any if name is NULL; NULL-safe */
-const struct xml *xml_next(const struct xml *x, const char *name);  /* next sibling of that name; any if NULL */
-const struct xml *xml_path(const struct xml *x, const char *path);  /* "A/B/C" from x down */
+const char *
+xml_text(const struct xml *x,
+         const char *fallback); /* the element's own text, trimmed; fallback if x is NULL */
+const struct xml *
+xml_child(const struct xml *x,
+          const char *name); /* first of that name; any if name is NULL; NULL-safe */
+const struct xml *xml_next(const struct xml *x,
+                           const char *name); /* next sibling of that name; any if NULL */
+const struct xml *xml_path(const struct xml *x, const char *path); /* "A/B/C" from x down */
 const char *xml_path_text(const struct xml *x, const char *path, const char *fallback);
 size_t xml_count(const struct xml *x, const char *name); /* children of that name */
 

@@ -53,7 +53,8 @@ static void valid_texts_are_read(void **state)
         {"[ ]", "[]"},
         {"{ }", "{}"},
         {"[1,[2,[]],{}]", "[1,[2,[]],{}]"},
-        {"{\"b\":1,\"a\":{\"b\":[true,null]},\"\":2}", "{\"b\":1,\"a\":{\"b\":[true,null]},\"\":2}"},
+        {"{\"b\":1,\"a\":{\"b\":[true,null]},\"\":2}",
+         "{\"b\":1,\"a\":{\"b\":[true,null]},\"\":2}"},
         {"{\"a\":1,\"A\":2}", "{\"a\":1,\"A\":2}"},
         {"[{\"a\":1},{\"a\":1}]", "[{\"a\":1},{\"a\":1}]"},
     };
@@ -91,8 +92,10 @@ static void invalid_texts_are_refused_with_a_place(void **state)
         {"{\"a\":}", ERR_INPUT, "1:6"},
         {"{\"a\":1", ERR_INPUT, "1:7: expected ',' or '}'"},
         {"{\n \"a\": 1,\n \"\xc3\xa9\": tru\n}", ERR_INPUT, "3:7"},
-        {"{\n \"a\": 1,\n \"b\": 2, \"a\": 3\n}", ERR_INPUT, "3:10: this key is in the same map twice"},
-        {"{\"x\":[{\"a\":1,\"b\":{\"c\":1,\"d\":2,\"c\":3}}],\"x\":1}", ERR_INPUT, "1:31: this key"},
+        {"{\n \"a\": 1,\n \"b\": 2, \"a\": 3\n}", ERR_INPUT,
+         "3:10: this key is in the same map twice"},
+        {"{\"x\":[{\"a\":1,\"b\":{\"c\":1,\"d\":2,\"c\":3}}],\"x\":1}", ERR_INPUT,
+         "1:31: this key"},
         {"{\"a\":1,\"\\u0061\":2}", ERR_INPUT, "1:8: this key"},
         {"\"abc", ERR_INPUT, "1:1: this string has no end"},
         {"\"a\nb\"", ERR_INPUT, "1:3: a control character"},
@@ -122,7 +125,8 @@ static void invalid_texts_are_refused_with_a_place(void **state)
         {"-Infinity", ERR_INPUT, "1:2"},
         {"1e999", ERR_LIMIT, "1:1: a number too large"},
         {"[1,-1e999]", ERR_LIMIT, "1:4: a number too large"},
-        {"1000000000000000000000000000000000000000000000000000000000000000", ERR_LIMIT, "more than 60 characters"},
+        {"1000000000000000000000000000000000000000000000000000000000000000", ERR_LIMIT,
+         "more than 60 characters"},
         {"// c\n1", ERR_INPUT, "1:1"},
         {"\x01", ERR_INPUT, "1:1: expected a value"},
         {"[1]\x0b", ERR_INPUT, "found byte 0x0b"},
@@ -133,7 +137,8 @@ static void invalid_texts_are_refused_with_a_place(void **state)
         struct err e = ERR_INIT;
         struct json *j = json_parse(table[i].in, strlen(table[i].in), 1 << 20, &e);
         if (j != NULL || e.code != table[i].code || strstr(e.text, table[i].said) == NULL)
-            fail_msg("%s: %s, code %d, \"%s\", expected \"%s\"", table[i].in, j ? "accepted" : "refused", e.code, e.text, table[i].said);
+            fail_msg("%s: %s, code %d, \"%s\", expected \"%s\"", table[i].in,
+                     j ? "accepted" : "refused", e.code, e.text, table[i].said);
     }
     struct err e = ERR_INIT;
     assert_null(json_parse("1\0", 2, 100, &e)); /* NUL is no end */
@@ -208,7 +213,8 @@ static void repeated_keys_are_found_in_large_maps_quickly(void **state)
 
 static void reading_is_safe(void **state)
 {
-    struct json *j = parse("{\"s\":\"x\",\"n\":1.5,\"i\":42,\"t\":true,\"z\":null,\"l\":[1,2,3],\"m\":{\"k\":\"v\"},\"big\":9007199254740994,"
+    struct json *j = parse("{\"s\":\"x\",\"n\":1.5,\"i\":42,\"t\":true,\"z\":null,\"l\":[1,2,3],"
+                           "\"m\":{\"k\":\"v\"},\"big\":9007199254740994,"
                            "\"neg\":-3}");
     (void)state;
     assert_int_equal(json_type(j), JSON_MAP);
@@ -262,7 +268,8 @@ static void building_prints_what_was_set(void **state)
     json_add(l, json_new_num(1e15));
     json_add(l, json_new_bool(false));
     json_add(l, NULL);
-    assert_prints(j, "{\"s\":\"a\\\"b\",\"none\":null,\"f\":\"7-x\",\"n\":0.1,\"nan\":null,\"inf\":null,\"i\":9007199254740991,"
+    assert_prints(j, "{\"s\":\"a\\\"b\",\"none\":null,\"f\":\"7-x\",\"n\":0.1,\"nan\":null,\"inf\":"
+                     "null,\"i\":9007199254740991,"
                      "\"neg\":-9007199254740992,\"b\":true,\"l\":[1000000000000000,false,null]}");
     assert_int_equal(json_get_int(j, "i", 0), 9007199254740991);
     assert_int_equal(json_get_int(j, "neg", 0), -9007199254740992);
@@ -307,11 +314,14 @@ static void bad_utf8_is_replaced_when_building(void **state)
 
 static void canonical_is_sorted_bytewise(void **state)
 {
-    struct json *j = parse("{\"b\":1,\"\xc3\xa9\":2,\"a\":{\"z\":[{\"d\":1,\"c\":2}],\"B\":0},\"Z\":3,\"\":4,\"aa\":5}");
-    struct json *k = parse("{\"aa\":5,\"\":4,\"Z\":3,\"a\":{\"B\":0,\"z\":[{\"c\":2,\"d\":1}]},\"\xc3\xa9\":2,\"b\":1}");
+    struct json *j = parse("{\"b\":1,\"\xc3\xa9\":2,\"a\":{\"z\":[{\"d\":1,\"c\":2}],\"B\":0},"
+                           "\"Z\":3,\"\":4,\"aa\":5}");
+    struct json *k = parse("{\"aa\":5,\"\":4,\"Z\":3,\"a\":{\"B\":0,\"z\":[{\"c\":2,\"d\":1}]},"
+                           "\"\xc3\xa9\":2,\"b\":1}");
     char *a = json_print_canonical(j), *b = json_print_canonical(k);
     (void)state;
-    assert_string_equal(a, "{\"\":4,\"Z\":3,\"a\":{\"B\":0,\"z\":[{\"c\":2,\"d\":1}]},\"aa\":5,\"b\":1,\"\xc3\xa9\":2}");
+    assert_string_equal(a, "{\"\":4,\"Z\":3,\"a\":{\"B\":0,\"z\":[{\"c\":2,\"d\":1}]},\"aa\":5,"
+                           "\"b\":1,\"\xc3\xa9\":2}");
     assert_string_equal(a, b);
     assert_true(json_equal(j, k));
     mem_free(a);
@@ -325,16 +335,20 @@ static void pretty_is_indented(void **state)
     struct json *j = parse("{\"a\":[1,{\"b\":[]}],\"c\":{}}");
     char *text = json_print_pretty(j);
     (void)state;
-    assert_string_equal(text, "{\n  \"a\": [\n    1,\n    {\n      \"b\": []\n    }\n  ],\n  \"c\": {}\n}");
+    assert_string_equal(
+        text, "{\n  \"a\": [\n    1,\n    {\n      \"b\": []\n    }\n  ],\n  \"c\": {}\n}");
     mem_free(text);
     json_free(j);
 }
 
 static void equality(void **state)
 {
-    static const char *const values[] = {"null",      "true",          "false",      "0",           "1",       "\"\"",    "\"1\"",
-                                         "[]",        "[1]",           "[1,2]",      "[2,1]",       "{}",      "{\"a\":1}", "{\"b\":1}",
-                                         "{\"a\":2}", "{\"a\":1,\"b\":2}", "[null]", "{\"a\":null}"};
+    static const char *const values[] = {
+        "null",      "true",        "false",     "0",
+        "1",         "\"\"",        "\"1\"",     "[]",
+        "[1]",       "[1,2]",       "[2,1]",     "{}",
+        "{\"a\":1}", "{\"b\":1}",   "{\"a\":2}", "{\"a\":1,\"b\":2}",
+        "[null]",    "{\"a\":null}"};
     (void)state;
     for (size_t i = 0; i < COUNT(values); i++) {
         for (size_t k = 0; k < COUNT(values); k++) {
