@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* What does not fit below max is dropped whole, and so is all that follows until a reset. */
 struct buf {
     char *data; /* always NUL-terminated once something was added; NULL before */
     size_t len, cap, max;
@@ -21,7 +22,8 @@ int buf_addc(struct buf *b, char c);
 int buf_addf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 int buf_addv(struct buf *b, const char *fmt, va_list ap);
 const char *buf_str(const struct buf *b); /* never NULL */
-char *
-buf_take(struct buf *b); /* the caller frees with mem_free; the buffer is empty after; never NULL */
+/* Hands the text over: the caller frees it with mem_free; never NULL. The buffer is empty after.
+ * Ask for overflow first. */
+char *buf_take(struct buf *b);
 
 #endif

@@ -13,8 +13,8 @@ enum {
     ERR_AUTH = -5,      /* credentials missing, refused or expired */
     ERR_DENIED = -6,    /* refused by a guard or by the other side */
     ERR_LIMIT = -7,     /* too large, too deep, too many */
-    ERR_STATE = -8, /* not possible in this state: busy, frozen, a newer version, a lost lease */
-    ERR_BUG = -9,   /* cannot happen */
+    ERR_STATE = -8,     /* not possible in this state: busy, frozen, newer version, lost lease */
+    ERR_BUG = -9,       /* cannot happen */
 };
 
 struct err {
@@ -22,13 +22,12 @@ struct err {
     char text[768]; /* one sentence, no newline, complete without its context */
 };
 
-#define ERR_INIT                                                                                   \
-    {                                                                                              \
-        0, ""                                                                                      \
-    }
+#define ERR_INIT {0, ""}
 
 /* Sets *e (which may be NULL) and returns code, so that "return err_set(e, ERR_IO, ...)" reads
- * well. */
+ * well. A code that is no error becomes ERR_BUG. A file that includes OpenSSL's headers needs
+ * "#define ERR_STATE ERR_STATE_OF_OPENSSL" before them and "#undef ERR_STATE" after: OpenSSL has a
+ * type of that name. */
 int err_set(struct err *e, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 int err_setv(struct err *e, int code, const char *fmt, va_list ap);
 

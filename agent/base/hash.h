@@ -1,4 +1,5 @@
-/* SHA-256 and HMAC-SHA-256, over OpenSSL's EVP. */
+/* SHA-256 and HMAC-SHA-256, over OpenSSL's EVP. A hash that cannot be computed (libcrypto is out of
+ * memory) ends the process as a failed allocation does; so do random bytes that cannot be had. */
 #ifndef RB_BASE_HASH_H
 #define RB_BASE_HASH_H
 
@@ -18,9 +19,11 @@ void sha256_hex(const void *data, size_t len, char out[SHA256_HEX]);
 void hmac_sha256(const void *key, size_t key_len, const void *data, size_t len,
                  uint8_t out[SHA256_LEN]);
 void hex_encode(const void *data, size_t len, char *out); /* 2 * len + 1 bytes, lower case */
-int base64_decode(const char *s, void *out, size_t max, size_t *len); /* 0 or ERR_INPUT */
-char *base64_encode(const void *data, size_t len);                    /* the caller frees */
-void random_bytes(void *out,
-                  size_t len); /* the system's; the engine draws only through its world */
+/* The standard alphabet, padded, without spaces (RFC 4648, 4): 0, or ERR_INPUT, also if it needs
+ * more than max bytes. */
+int base64_decode(const char *s, void *out, size_t max, size_t *len);
+char *base64_encode(const void *data, size_t len); /* the caller frees with mem_free */
+/* The system's; the engine draws only through its world. */
+void random_bytes(void *out, size_t len);
 
 #endif

@@ -1,5 +1,4 @@
-/* JSON values: parsed with depth and size caps, built, compared and printed canonically; over
- * cJSON. */
+/* JSON values over cJSON: parsed strictly and below caps, built, compared, printed canonically. */
 #ifndef RB_BASE_JSON_H
 #define RB_BASE_JSON_H
 
@@ -12,24 +11,25 @@ struct json; /* a value; a child belongs to its parent */
 
 /* Strict RFC 8259. Refuses more than max bytes, depth over 64, numbers beyond a double or of more
  * than 60 characters (ERR_LIMIT), trailing text, a repeated key, NUL in strings, invalid UTF-8 and
- * a byte order mark (ERR_INPUT); says line:column. The text needs no NUL. */
-struct json *json_parse(const char *text, size_t len, size_t max,
-                        struct err *e); /* NULL on error */
+ * a byte order mark (ERR_INPUT); says line:column. The text needs no NUL. NULL on error. */
+struct json *json_parse(const char *text, size_t len, size_t max, struct err *e);
 void json_free(struct json *j);
 struct json *json_copy(const struct json *j); /* a deep copy that stands alone; of NULL: null */
-char *json_print(
-    const struct json *j); /* compact, members in their order; the caller frees with mem_free */
-char *json_print_pretty(const struct json *j); /* indented, for people */
-char *
-json_print_canonical(const struct json *j); /* compact, keys sorted: what hashes are taken of */
+
+/* Printing; the caller frees with mem_free. Compact, with members in their order; indented, for
+ * people; compact with keys sorted by their bytes: what hashes are taken of. */
+char *json_print(const struct json *j);
+char *json_print_pretty(const struct json *j);
+char *json_print_canonical(const struct json *j);
+
 bool json_equal(const struct json *a, const struct json *b);
 
 enum json_type { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_LIST, JSON_MAP };
 enum json_type json_type(const struct json *j); /* NULL is JSON_NULL */
 
 /* Reading: each takes a NULL value and gives the fallback, so that chains are safe. */
-const struct json *json_get(const struct json *map,
-                            const char *key); /* NULL if absent or not a map */
+/* json_get: NULL if absent or not a map. */
+const struct json *json_get(const struct json *map, const char *key);
 struct json *json_get_mut(struct json *map, const char *key);
 const struct json *json_at(const struct json *list, size_t i);
 size_t json_len(const struct json *list_or_map);
@@ -38,8 +38,8 @@ const struct json *json_next(const struct json *item);
 const char *json_key(const struct json *item); /* of a map's member */
 const char *json_str(const struct json *j, const char *fallback);
 double json_num(const struct json *j, double fallback);
-int64_t json_int(const struct json *j,
-                 int64_t fallback); /* fallback also when not whole or beyond 2^53 */
+/* json_int: the fallback also when the number is not whole or beyond 2^53. */
+int64_t json_int(const struct json *j, int64_t fallback);
 bool json_bool(const struct json *j, bool fallback);
 /* Shorthand for json_str(json_get(map, key), fallback) and so on. */
 const char *json_get_str(const struct json *map, const char *key, const char *fallback);

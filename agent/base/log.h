@@ -1,5 +1,4 @@
-/* One line an event on stderr; control characters are escaped, so that no input can forge a line.
- */
+/* One line an event on stderr; control characters are escaped: no input can forge a line. */
 #ifndef RB_BASE_LOG_H
 #define RB_BASE_LOG_H
 
@@ -11,8 +10,7 @@ enum log_level { LOG_LVL_DEBUG, LOG_LVL_INFO, LOG_LVL_WARN, LOG_LVL_ERROR };
 /* part: "asg", "journal", ...: who speaks. The line: 2026-11-22T13:02:43.123Z warn asg: text. Under
  * systemd (JOURNAL_STREAM) the time is left out and the line starts with <N>: "<4>warn asg: text".
  * The level is info at the start. A line is at most 4096 bytes; what is longer ends in "...". When
- * stderr takes nothing for 50 ms, lines are dropped, and their number is logged once it does again.
- */
+ * stderr takes nothing for 50 ms, lines are dropped; once it does again, their number is logged. */
 void log_debug(const char *part, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void log_info(const char *part, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void log_warn(const char *part, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -22,7 +22,7 @@ char *mem_vprintf(const char *fmt, va_list ap) __attribute__((format(printf, 1, 
 void mem_free(void *p);
 
 /* malloc/realloc/free that may return NULL, with the same reserve and test hook: to be handed to
- * libraries (SQLite, Lua, cJSON, expat, OpenSSL, libevent). */
+ * libraries that report it (SQLite, Lua, OpenSSL, libevent). cJSON and expat get mem_alloc. */
 void *mem_lib_malloc(size_t size);
 void *mem_lib_realloc(void *p, size_t size);
 void mem_lib_free(void *p);
@@ -35,8 +35,7 @@ bool mem_is_low(void);          /* the reserve is spent: act no more, page, end 
 typedef bool (*mem_fail_hook)(size_t size);
 void mem_set_fail_hook(mem_fail_hook hook);
 
-/* An arena: everything a run or a parsed document owns, freed at once. Not shared between threads.
- */
+/* An arena: everything a run or a parsed document owns, freed at once. For one thread. */
 struct arena;
 struct arena *arena_new(void);
 void arena_free(struct arena *a);                /* NULL is fine */

@@ -14,15 +14,13 @@ struct xml *xml_parse(const char *text, size_t len, size_t max_bytes, struct err
 void xml_free(struct xml *root);
 
 const char *xml_name(const struct xml *x);
-const char *
-xml_text(const struct xml *x,
-         const char *fallback); /* the element's own text, trimmed; fallback if x is NULL */
-const struct xml *
-xml_child(const struct xml *x,
-          const char *name); /* first of that name; any if name is NULL; NULL-safe */
-const struct xml *xml_next(const struct xml *x,
-                           const char *name); /* next sibling of that name; any if NULL */
-const struct xml *xml_path(const struct xml *x, const char *path); /* "A/B/C" from x down */
+/* The element's own text, trimmed, "" if it has none; the fallback if x is NULL. */
+const char *xml_text(const struct xml *x, const char *fallback);
+/* The first child, and the next sibling, of that name; of any if name is NULL. NULL-safe. */
+const struct xml *xml_child(const struct xml *x, const char *name);
+const struct xml *xml_next(const struct xml *x, const char *name);
+/* "A/B/C" from x down, by the first child of each name. */
+const struct xml *xml_path(const struct xml *x, const char *path);
 const char *xml_path_text(const struct xml *x, const char *path, const char *fallback);
 size_t xml_count(const struct xml *x, const char *name); /* children of that name */
 
