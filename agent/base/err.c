@@ -24,8 +24,7 @@ static void store(struct err *e, const char *text, size_t len, size_t wanted)
         memcpy(e->text + len, CUT, sizeof(CUT));
 }
 
-/* Formats prefix + fmt + suffix into e by way of a local copy: the arguments may be e's own text.
- */
+/* Formats fmt and suffix into e by way of a copy: the arguments may be e's own text. */
 static void format(struct err *e, const char *fmt, va_list ap, const char *suffix)
 {
     char text[sizeof(e->text) + 1];
@@ -50,8 +49,7 @@ int err_setv(struct err *e, int code, const char *fmt, va_list ap)
     int saved = errno;
 
     if (code >= ERR_OK)
-        code =
-            ERR_BUG; /* an error that counts as success would be worse than a wrong word for it */
+        code = ERR_BUG; /* better a wrong word for an error than one that counts as success */
     if (e != NULL) {
         e->code = code;
         format(e, fmt, ap, NULL);

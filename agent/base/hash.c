@@ -4,9 +4,8 @@
 
 #include <errno.h>
 #include <limits.h>
-#define ERR_STATE                                                                                  \
-    ERR_STATE_OF_OPENSSL /* a type of libcrypto's that we never use; our error codes have the name \
-                          */
+/* A type of libcrypto's that we never use; our error codes have the name. */
+#define ERR_STATE ERR_STATE_OF_OPENSSL
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #undef ERR_STATE

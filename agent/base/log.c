@@ -20,9 +20,8 @@
 #include "base/utf8.h"
 
 #define TEXT_MAX 16384u /* of an event before it is escaped */
-#define LINE_MAX_LEN                                                                               \
-    4096u /* PIPE_BUF: a line of this size is not mixed with another's, and fits once poll says so \
-           */
+/* PIPE_BUF: a line of this size is not mixed with another's, and fits once poll says so. */
+#define LINE_MAX_LEN 4096u
 #define WAIT_MS 50
 #define SECRETS 256u
 #define SECRET_MIN 6u
@@ -147,9 +146,8 @@ static bool put(const char *data, size_t len, int wait_ms)
     struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
     ssize_t n;
 
-    if (poll(&p, 1, wait_ms) != 1 ||
-        p.revents != POLLOUT) /* nobody at the other end is POLLERR, and would be SIGPIPE */
-        return false;
+    if (poll(&p, 1, wait_ms) != 1 || p.revents != POLLOUT)
+        return false; /* POLLERR is a reader that left: writing would be SIGPIPE */
     n = send(STDERR_FILENO, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (n < 0 && errno == ENOTSOCK)
         n = write(STDERR_FILENO, data, len);

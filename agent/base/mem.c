@@ -12,8 +12,7 @@ static _Atomic(void *) reserve;
 static atomic_bool low;
 static _Atomic(mem_fail_hook) fail_hook;
 
-/* Ends the process without atexit handlers: they could allocate, and nothing is left to be saved.
- */
+/* Ends without atexit handlers: they could allocate, and nothing is left to be saved. */
 static _Noreturn void stop(const char *line)
 {
     ssize_t n = write(STDERR_FILENO, line, strlen(line));
@@ -24,8 +23,8 @@ static _Noreturn void stop(const char *line)
 
 static _Noreturn void out_of_memory(void)
 {
-    stop(
-        "error mem: out of memory, and the reserve is spent: ending; give the agent more memory\n");
+    stop("error mem: out of memory, and the reserve is spent: ending; "
+         "give the agent more memory\n");
 }
 
 static bool told_to_fail(size_t size)

@@ -68,6 +68,16 @@ static void an_answer_becomes_a_tree(void **state)
     x = parse("<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?><a>\xe9\xe9\xe9\xe9\xe9\xe9</a>");
     assert_string_equal(xml_text(x, "?"), "\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9");
     xml_free(x);
+    struct buf latin; /* grows to twice its length */
+    buf_init(&latin, 2000);
+    buf_adds(&latin, "<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?><a>");
+    for (int i = 0; i < 1000; i++)
+        buf_addc(&latin, '\xe9');
+    buf_adds(&latin, "</a>");
+    x = parse(buf_str(&latin));
+    assert_int_equal(strlen(xml_text(x, "?")), 2000);
+    xml_free(x);
+    buf_free(&latin);
 }
 
 static void bad_answers_are_refused_with_a_place(void **state)
