@@ -85,7 +85,11 @@ static int base_of(struct walk *w, const char *profile, struct err *e)
                            "profile \"%s\" has web_identity_token_file without role_arn", profile);
         w->plan->base = AWS_BASE_WEB_IDENTITY;
         w->plan->token_file = mem_strdup(v);
-        return add_role(w, profile, e);
+        /* external_id and duration_seconds are not for this call; the SDKs leave them out. */
+        w->plan->roles[0].arn = mem_strdup(get(w, profile, "role_arn"));
+        w->plan->roles[0].session_name = mem_strdup(get(w, profile, "role_session_name"));
+        w->plan->nroles = 1;
+        return 0;
     }
     if ((rc = keys_of(w, profile, true, e)) != 0)
         return rc < 0 ? rc : 0;
