@@ -32,15 +32,19 @@ struct http_request {
     const char *ca_file, *client_cert, *client_key; /* NULL: the default, none */
 };
 
+struct buf;
+
 struct http_answer {
     int status; /* 0: there is none, see err */
     const char *body; /* NUL-terminated, valid during the callback */
     size_t body_len;
     /* False only when it is proven that no byte of the request left: name, connect, TLS failed. True with an err means: in doubt. */
     bool request_left;
+    const struct buf *headers; /* for http_answer_header; NULL: none */
 };
 
-/* Exactly one callback, never from inside http_send. e is NULL or says which URL (without its query), phase and what. */
+/* Exactly one callback, never from inside http_send; the call is gone once its callback has begun. e is NULL or says which URL (without its query),
+ * phase and what. Any answer that arrived whole is e == NULL, whatever its status. a is never NULL. */
 typedef void http_fn(void *arg, const struct http_answer *a, const struct err *e);
 struct http_call *http_send(struct http *h, const struct http_request *req, http_fn *fn, void *arg);
 void http_cancel(struct http_call *c); /* no callback after */
