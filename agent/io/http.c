@@ -114,9 +114,10 @@ static const char *curl_phase(struct http_call *c, bool *left)
     *left = sent > 0 || upload > 0;
     if (*left)
         return first ? "reading the answer" : "waiting for the answer";
-    if (!connect)
-        return "connecting";
-    return !tls && !strncmp(c->shown, "https:", 6) ? "TLS handshake" : "sending the request";
+    bool https = !strncmp(c->shown, "https:", 6);
+    if (!connect) /* curl tells of the TCP connection only once TLS is up too */
+        return https ? "connecting (TCP, TLS)" : "connecting";
+    return https && !tls ? "TLS handshake" : "sending the request";
 }
 
 static void call_deadline(void *arg)
@@ -497,7 +498,7 @@ struct http_call *http_send(struct http *h, const struct http_request *req, http
         c->connect_ms = c->total_ms;
     c->mutating = req->mutating;
     c->answer.body = "";
-    snprintf(c->method, sizeof c->method, "%s", "?");
+    snprintf(c->method, sizeof c->method, "HTTP");
     buf_init(&c->body, req->max_body ? req->max_body : BODY_MAX);
     buf_init(&c->answer_headers, HEADERS_MAX);
     c->next = h->calls;

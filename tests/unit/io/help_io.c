@@ -151,7 +151,6 @@ static bool readable(struct server *s, int fd)
 size_t server_read_request(struct server *s, int fd, char *out, size_t size)
 {
     size_t len = 0;
-    out[0] = '\0';
     while (len + 1 < size && readable(s, fd)) {
         ssize_t n = recv(fd, out + len, size - 1 - len, 0);
         if (n <= 0)
