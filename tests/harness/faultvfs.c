@@ -44,7 +44,8 @@ struct faultvfs {
     } hang;
 };
 
-static void hang(struct faultvfs *v) {
+static void hang(struct faultvfs *v)
+{
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += v->hang.ms / 1000;
@@ -54,12 +55,15 @@ static void hang(struct faultvfs *v) {
         until.tv_nsec -= 1000000000;
     }
     uint64_t releases = v->hang.releases;
-    while (releases == v->hang.releases && pthread_cond_timedwait(&v->released, &v->mutex, &until) == 0)
+    while (releases == v->hang.releases &&
+           pthread_cond_timedwait(&v->released, &v->mutex, &until) == 0)
         ;
 }
 
-/* Every operation passes here, with the mutex held: counts it, and says whether it is to fail, and how. */
-static int gate(struct faultvfs *v, enum faultvfs_op op, int own_code) {
+/* Every operation passes here, with the mutex held: counts it, and says whether it is to fail, and
+ * how. */
+static int gate(struct faultvfs *v, enum faultvfs_op op, int own_code)
+{
     v->counts[__builtin_ctz(op)]++;
     if (!v->dead && (op & v->hang.ops) && v->hang.in && --v->hang.in == 0)
         hang(v);
@@ -80,18 +84,21 @@ static int gate(struct faultvfs *v, enum faultvfs_op op, int own_code) {
     return v->fail.code ? v->fail.code : own_code;
 }
 
-static struct handle *enter(sqlite3_file *f) {
+static struct handle *enter(sqlite3_file *f)
+{
     struct handle *h = (struct handle *)(void *)f;
     pthread_mutex_lock(&h->v->mutex);
     return h;
 }
 
-static int leave(struct handle *h, int code) {
+static int leave(struct handle *h, int code)
+{
     pthread_mutex_unlock(&h->v->mutex);
     return code;
 }
 
-static int file_unlock_to(struct handle *h, int level) {
+static int file_unlock_to(struct handle *h, int level)
+{
     struct inode *in = h->inode;
     if (h->lock > SQLITE_LOCK_SHARED && level <= SQLITE_LOCK_SHARED && in->writer == h) {
         in->writer = NULL;
@@ -104,7 +111,8 @@ static int file_unlock_to(struct handle *h, int level) {
     return SQLITE_OK;
 }
 
-static void shm_leave(struct handle *h, bool and_delete) {
+static void shm_leave(struct handle *h, bool and_delete)
+{
     struct inode *in = h->inode;
     for (int i = 0; i < SQLITE_SHM_NLOCK; i++) {
         if (h->shm_shared & (1U << i))
@@ -118,7 +126,8 @@ static void shm_leave(struct handle *h, bool and_delete) {
     h->uses_shm = false;
 }
 
-static int file_close(sqlite3_file *f) {
+static int file_close(sqlite3_file *f)
+{
     struct handle *h = enter(f);
     struct inode *in = h->inode;
     shm_leave(h, false);
@@ -130,7 +139,8 @@ static int file_close(sqlite3_file *f) {
     return leave(h, SQLITE_OK);
 }
 
-static int file_read(sqlite3_file *f, void *to, int size, sqlite3_int64 offset) {
+static int file_read(sqlite3_file *f, void *to, int size, sqlite3_int64 offset)
+{
     struct handle *h = enter(f);
     int rc = gate(h->v, FAULTVFS_READ, SQLITE_IOERR_READ);
     if (rc != SQLITE_OK)
@@ -145,7 +155,8 @@ static int file_read(sqlite3_file *f, void *to, int size, sqlite3_int64 offset) 
     return leave(h, have < want ? SQLITE_IOERR_SHORT_READ : SQLITE_OK);
 }
 
-static int file_write(sqlite3_file *f, const void *data, int size, sqlite3_int64 offset) {
+static int file_write(sqlite3_file *f, const void *data, int size, sqlite3_int64 offset)
+{
     struct handle *h = enter(f);
     bool was_dead = h->v->dead;
     size_t length = (size_t)size;
@@ -155,12 +166,14 @@ static int file_write(sqlite3_file *f, const void *data, int size, sqlite3_int64
     if (was_dead)
         return leave(h, rc);
     if (rc != SQLITE_OK && !h->v->dead)
-        length = disk_draw_below(&h->v->disk, length + 1); /* a part of it; when the power fails the losses decide */
+        length = disk_draw_below(
+            &h->v->disk, length + 1); /* a part of it; when the power fails the losses decide */
     disk_write(h->inode, (size_t)offset, data, length);
     return leave(h, rc);
 }
 
-static int file_truncate(sqlite3_file *f, sqlite3_int64 size) {
+static int file_truncate(sqlite3_file *f, sqlite3_int64 size)
+{
     struct handle *h = enter(f);
     int rc = gate(h->v, FAULTVFS_TRUNCATE, SQLITE_IOERR_TRUNCATE);
     if (rc == SQLITE_OK)
@@ -168,7 +181,8 @@ static int file_truncate(sqlite3_file *f, sqlite3_int64 size) {
     return leave(h, rc);
 }
 
-static int file_sync(sqlite3_file *f, int flags) {
+static int file_sync(sqlite3_file *f, int flags)
+{
     (void)flags;
     struct handle *h = enter(f);
     int rc = gate(h->v, FAULTVFS_SYNC, SQLITE_IOERR_FSYNC);
@@ -177,13 +191,15 @@ static int file_sync(sqlite3_file *f, int flags) {
     return leave(h, rc);
 }
 
-static int file_size(sqlite3_file *f, sqlite3_int64 *size) {
+static int file_size(sqlite3_file *f, sqlite3_int64 *size)
+{
     struct handle *h = enter(f);
     *size = (sqlite3_int64)h->inode->now.size;
     return leave(h, h->v->dead ? SQLITE_IOERR_FSTAT : SQLITE_OK);
 }
 
-static int file_lock(sqlite3_file *f, int level) {
+static int file_lock(sqlite3_file *f, int level)
+{
     struct handle *h = enter(f);
     struct inode *in = h->inode;
     if (h->lock >= level)
@@ -211,35 +227,41 @@ static int file_lock(sqlite3_file *f, int level) {
     return leave(h, SQLITE_OK);
 }
 
-static int file_unlock(sqlite3_file *f, int level) {
+static int file_unlock(sqlite3_file *f, int level)
+{
     struct handle *h = enter(f);
     return leave(h, file_unlock_to(h, level));
 }
 
-static int file_check_reserved(sqlite3_file *f, int *out) {
+static int file_check_reserved(sqlite3_file *f, int *out)
+{
     struct handle *h = enter(f);
     *out = h->inode->writer != NULL;
     return leave(h, SQLITE_OK);
 }
 
-static int file_control(sqlite3_file *f, int op, void *arg) {
+static int file_control(sqlite3_file *f, int op, void *arg)
+{
     (void)f;
     (void)op;
     (void)arg;
     return SQLITE_NOTFOUND;
 }
 
-static int file_sector_size(sqlite3_file *f) {
+static int file_sector_size(sqlite3_file *f)
+{
     (void)f;
     return SECTOR;
 }
 
-static int file_characteristics(sqlite3_file *f) {
+static int file_characteristics(sqlite3_file *f)
+{
     (void)f;
     return SQLITE_IOCAP_POWERSAFE_OVERWRITE; /* as SQLite's own VFS claims of every disk */
 }
 
-static int shm_map(sqlite3_file *f, int region, int size, int extend, void volatile **out) {
+static int shm_map(sqlite3_file *f, int region, int size, int extend, void volatile **out)
+{
     struct handle *h = enter(f);
     struct inode *in = h->inode;
     *out = NULL;
@@ -255,7 +277,8 @@ static int shm_map(sqlite3_file *f, int region, int size, int extend, void volat
     return leave(h, SQLITE_OK);
 }
 
-static int shm_lock(sqlite3_file *f, int offset, int n, int flags) {
+static int shm_lock(sqlite3_file *f, int offset, int n, int flags)
+{
     struct handle *h = enter(f);
     struct inode *in = h->inode;
     unsigned bits = ((1U << n) - 1) << offset;
@@ -263,7 +286,8 @@ static int shm_lock(sqlite3_file *f, int offset, int n, int flags) {
         unsigned bit = 1U << i;
         bool other_shares = in->shm_shared[i] - ((h->shm_shared & bit) != 0) > 0;
         bool other_owns = in->shm_owner[i] && in->shm_owner[i] != h;
-        if ((flags & SQLITE_SHM_LOCK) && (other_owns || ((flags & SQLITE_SHM_EXCLUSIVE) && other_shares)))
+        if ((flags & SQLITE_SHM_LOCK) &&
+            (other_owns || ((flags & SQLITE_SHM_EXCLUSIVE) && other_shares)))
             return leave(h, SQLITE_BUSY);
     }
     for (int i = offset; i < offset + n; i++) {
@@ -288,11 +312,13 @@ static int shm_lock(sqlite3_file *f, int offset, int n, int flags) {
     return leave(h, SQLITE_OK);
 }
 
-static void shm_barrier(sqlite3_file *f) {
+static void shm_barrier(sqlite3_file *f)
+{
     leave(enter(f), 0);
 }
 
-static int shm_unmap(sqlite3_file *f, int and_delete) {
+static int shm_unmap(sqlite3_file *f, int and_delete)
+{
     struct handle *h = enter(f);
     shm_leave(h, and_delete != 0);
     return leave(h, SQLITE_OK);
@@ -320,7 +346,8 @@ static const sqlite3_io_methods methods = {
 
 /* ---- the file system ---- */
 
-static int vfs_open(sqlite3_vfs *base, const char *path, sqlite3_file *f, int flags, int *out_flags) {
+static int vfs_open(sqlite3_vfs *base, const char *path, sqlite3_file *f, int flags, int *out_flags)
+{
     struct faultvfs *v = base->pAppData;
     struct handle *h = (struct handle *)(void *)f;
     char own[32];
@@ -336,7 +363,8 @@ static int vfs_open(sqlite3_vfs *base, const char *path, sqlite3_file *f, int fl
     if (rc == SQLITE_OK && !in) {
         if (flags & SQLITE_OPEN_CREATE) {
             in = disk_create(&v->disk, path);
-            in->folder_due = flags & (SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_SUPER_JOURNAL | SQLITE_OPEN_WAL);
+            in->folder_due =
+                flags & (SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_SUPER_JOURNAL | SQLITE_OPEN_WAL);
         } else {
             rc = SQLITE_CANTOPEN;
         }
@@ -352,7 +380,8 @@ static int vfs_open(sqlite3_vfs *base, const char *path, sqlite3_file *f, int fl
     return rc;
 }
 
-static int vfs_delete(sqlite3_vfs *base, const char *path, int sync_folder) {
+static int vfs_delete(sqlite3_vfs *base, const char *path, int sync_folder)
+{
     struct faultvfs *v = base->pAppData;
     pthread_mutex_lock(&v->mutex);
     int rc = gate(v, FAULTVFS_DELETE, SQLITE_IOERR_DELETE);
@@ -369,7 +398,8 @@ static int vfs_delete(sqlite3_vfs *base, const char *path, int sync_folder) {
     return rc;
 }
 
-static int vfs_access(sqlite3_vfs *base, const char *path, int flags, int *out) {
+static int vfs_access(sqlite3_vfs *base, const char *path, int flags, int *out)
+{
     struct faultvfs *v = base->pAppData;
     pthread_mutex_lock(&v->mutex);
     const struct inode *in = disk_find(&v->disk, path);
@@ -380,13 +410,15 @@ static int vfs_access(sqlite3_vfs *base, const char *path, int flags, int *out) 
     return rc;
 }
 
-static int vfs_full_path(sqlite3_vfs *base, const char *path, int size, char *to) {
+static int vfs_full_path(sqlite3_vfs *base, const char *path, int size, char *to)
+{
     (void)base;
     snprintf(to, (size_t)size, "%s", path);
     return SQLITE_OK;
 }
 
-static int vfs_randomness(sqlite3_vfs *base, int size, char *to) {
+static int vfs_randomness(sqlite3_vfs *base, int size, char *to)
+{
     struct faultvfs *v = base->pAppData;
     pthread_mutex_lock(&v->mutex);
     for (int i = 0; i < size; i++)
@@ -395,24 +427,28 @@ static int vfs_randomness(sqlite3_vfs *base, int size, char *to) {
     return size;
 }
 
-static int vfs_sleep(sqlite3_vfs *base, int us) {
+static int vfs_sleep(sqlite3_vfs *base, int us)
+{
     struct faultvfs *v = base->pAppData;
     return v->under->xSleep(v->under, us);
 }
 
-static int vfs_current_time(sqlite3_vfs *base, double *out) {
+static int vfs_current_time(sqlite3_vfs *base, double *out)
+{
     struct faultvfs *v = base->pAppData;
     return v->under->xCurrentTime(v->under, out);
 }
 
-static int vfs_last_error(sqlite3_vfs *base, int size, char *to) {
+static int vfs_last_error(sqlite3_vfs *base, int size, char *to)
+{
     (void)base;
     (void)size;
     (void)to;
     return 0;
 }
 
-struct faultvfs *faultvfs_new(const char *name, uint64_t seed, bool make_default) {
+struct faultvfs *faultvfs_new(const char *name, uint64_t seed, bool make_default)
+{
     struct faultvfs *v = disk_need(calloc(1, sizeof *v));
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
@@ -443,7 +479,8 @@ struct faultvfs *faultvfs_new(const char *name, uint64_t seed, bool make_default
     return v;
 }
 
-void faultvfs_free(struct faultvfs *v) {
+void faultvfs_free(struct faultvfs *v)
+{
     sqlite3_vfs_unregister(&v->base);
     disk_sweep(&v->disk, true);
     pthread_cond_destroy(&v->released);
@@ -452,7 +489,8 @@ void faultvfs_free(struct faultvfs *v) {
     free(v);
 }
 
-uint64_t faultvfs_count(struct faultvfs *v, unsigned ops) {
+uint64_t faultvfs_count(struct faultvfs *v, unsigned ops)
+{
     uint64_t sum = 0;
     pthread_mutex_lock(&v->mutex);
     for (unsigned i = 0; i < 6; i++)
@@ -461,7 +499,8 @@ uint64_t faultvfs_count(struct faultvfs *v, unsigned ops) {
     return sum;
 }
 
-void faultvfs_fail(struct faultvfs *v, unsigned ops, uint64_t n, uint64_t times, int code) {
+void faultvfs_fail(struct faultvfs *v, unsigned ops, uint64_t n, uint64_t times, int code)
+{
     pthread_mutex_lock(&v->mutex);
     v->fail.ops = ops;
     v->fail.in = n;
@@ -471,7 +510,8 @@ void faultvfs_fail(struct faultvfs *v, unsigned ops, uint64_t n, uint64_t times,
     pthread_mutex_unlock(&v->mutex);
 }
 
-void faultvfs_hang(struct faultvfs *v, unsigned ops, uint64_t n, unsigned ms) {
+void faultvfs_hang(struct faultvfs *v, unsigned ops, uint64_t n, unsigned ms)
+{
     pthread_mutex_lock(&v->mutex);
     v->hang.ops = ops;
     v->hang.in = n;
@@ -479,7 +519,8 @@ void faultvfs_hang(struct faultvfs *v, unsigned ops, uint64_t n, unsigned ms) {
     pthread_mutex_unlock(&v->mutex);
 }
 
-void faultvfs_release(struct faultvfs *v) {
+void faultvfs_release(struct faultvfs *v)
+{
     pthread_mutex_lock(&v->mutex);
     v->hang.releases++;
     v->hang.in = 0;
@@ -487,21 +528,24 @@ void faultvfs_release(struct faultvfs *v) {
     pthread_mutex_unlock(&v->mutex);
 }
 
-void faultvfs_cut_power(struct faultvfs *v, uint64_t n) {
+void faultvfs_cut_power(struct faultvfs *v, uint64_t n)
+{
     pthread_mutex_lock(&v->mutex);
     v->cut_in = n;
     v->dead = v->dead || n == 0;
     pthread_mutex_unlock(&v->mutex);
 }
 
-bool faultvfs_is_dead(struct faultvfs *v) {
+bool faultvfs_is_dead(struct faultvfs *v)
+{
     pthread_mutex_lock(&v->mutex);
     bool dead = v->dead;
     pthread_mutex_unlock(&v->mutex);
     return dead;
 }
 
-void faultvfs_power_on(struct faultvfs *v) {
+void faultvfs_power_on(struct faultvfs *v)
+{
     pthread_mutex_lock(&v->mutex);
     disk_lose(&v->disk);
     v->dead = false;

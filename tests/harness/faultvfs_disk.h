@@ -1,4 +1,5 @@
-/* The disk of faultvfs: files with what was synced of them, what was not yet, and what a power cut leaves. Not locked here. */
+/* The disk of faultvfs: files with what was synced of them, what was not yet, and what a power cut
+ * leaves. Not locked here. */
 #ifndef FAULTVFS_DISK_H
 #define FAULTVFS_DISK_H
 
@@ -34,7 +35,7 @@ struct inode {
     bool linked;         /* it has its name */
     bool linked_durable; /* and would have it after a power cut */
     bool temporary;
-    bool folder_due;     /* its first sync syncs the folder too */
+    bool folder_due; /* its first sync syncs the folder too */
     int handles;
     struct image now, durable;
     struct change *changes, **changes_tail;
@@ -54,13 +55,14 @@ size_t disk_draw_below(struct disk *d, size_t n);
 
 struct inode *disk_find(struct disk *d, const char *path); /* NULL: no file of that name */
 struct inode *disk_create(struct disk *d, const char *path);
-void disk_sweep(struct disk *d, bool all); /* frees what nobody can reach any more, now or after a power cut */
+void disk_sweep(struct disk *d,
+                bool all); /* frees what nobody can reach any more, now or after a power cut */
 void disk_free_shm(struct inode *in);
 
 void disk_write(struct inode *in, size_t offset, const void *data, size_t size);
 void disk_truncate(struct inode *in, size_t size);
 void disk_sync(struct disk *d, struct inode *in);
 void disk_sync_folder(struct disk *d); /* all files are in one folder */
-void disk_lose(struct disk *d); /* the power was cut and is back */
+void disk_lose(struct disk *d);        /* the power was cut and is back */
 
 #endif

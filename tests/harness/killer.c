@@ -1,9 +1,12 @@
-/* Runs a program and kills -9 it, with all its threads and children, just before or after its N-th call that has an effect.
+/* Runs a program and kills -9 it, with all its threads and children, just before or after its N-th
+ * call that has an effect.
  *
- * A seccomp filter stops only the calls of killer_calls.c's table; everything else runs at full speed. The calls that count are
- * let through one at a time, over all threads and children, so that they have one order and "after N" means that N happened
- * and N + 1 did not. A call that blocks while others wait is overtaken after OVERTAKE_MS (its line in the listing says so).
- * Not seen: stores into shared mappings (SQLite's -shm), and effects by processes that were running before. */
+ * A seccomp filter stops only the calls of killer_calls.c's table; everything else runs at full
+ * speed. The calls that count are let through one at a time, over all threads and children, so that
+ * they have one order and "after N" means that N happened and N + 1 did not. A call that blocks
+ * while others wait is overtaken after OVERTAKE_MS (its line in the listing says so). Not seen:
+ * stores into shared mappings (SQLite's -shm), and effects by processes that were running before.
+ */
 #include "harness/killer_calls.h"
 
 #include <errno.h>
@@ -27,11 +30,11 @@
 #define TEXT_SIZE (3 * PATH_MAX)
 
 enum { /* our exit codes; in --count the program's own is handed on */
-    EXIT_KILLED = 0,
-    EXIT_USAGE = 2,
-    EXIT_NOT_REACHED = 10,
-    EXIT_TIMEOUT = 11,
-    EXIT_CANNOT_TRACE = 12,
+       EXIT_KILLED = 0,
+       EXIT_USAGE = 2,
+       EXIT_NOT_REACHED = 10,
+       EXIT_TIMEOUT = 11,
+       EXIT_CANNOT_TRACE = 12,
 };
 
 enum mode { MODE_NONE, MODE_COUNT, MODE_BEFORE, MODE_AFTER };
@@ -44,8 +47,8 @@ struct task { /* one thread that we trace */
     unsigned long index;
     uint64_t args[6];
     char text[TEXT_SIZE];
-    struct task *next;        /* all tasks */
-    struct task *queue_next;  /* those that wait for their turn */
+    struct task *next;       /* all tasks */
+    struct task *queue_next; /* those that wait for their turn */
 };
 
 static struct {
@@ -68,13 +71,15 @@ static struct {
     long current_since_ms;
 } k = {.timeout_ms = 60000};
 
-static long now_ms(void) {
+static long now_ms(void)
+{
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-__attribute__((format(printf, 2, 3), noreturn)) static void die(int code, const char *fmt, ...) {
+__attribute__((format(printf, 2, 3), noreturn)) static void die(int code, const char *fmt, ...)
+{
     va_list args;
     va_start(args, fmt);
     fputs("killer: ", stderr);
@@ -84,7 +89,8 @@ __attribute__((format(printf, 2, 3), noreturn)) static void die(int code, const 
     exit(code); // NOLINT(concurrency-mt-unsafe): one thread
 }
 
-static struct task *find_task(pid_t tid) {
+static struct task *find_task(pid_t tid)
+{
     for (struct task *t = k.tasks; t; t = t->next) {
         if (t->tid == tid)
             return t;
@@ -98,7 +104,8 @@ static struct task *find_task(pid_t tid) {
     return t;
 }
 
-static void unqueue(struct task *task) {
+static void unqueue(struct task *task)
+{
     for (struct task **at = &k.queue; *at; at = &(*at)->queue_next) {
         if (*at == task) {
             *at = task->queue_next;
@@ -111,7 +118,8 @@ static void unqueue(struct task *task) {
     task->queue_next = NULL;
 }
 
-static void drop_task(pid_t tid) {
+static void drop_task(pid_t tid)
+{
     for (struct task **at = &k.tasks; *at; at = &(*at)->next) {
         struct task *t = *at;
         if (t->tid != tid)
@@ -125,13 +133,17 @@ static void drop_task(pid_t tid) {
     }
 }
 
-static void resume(struct task *task, int sig) {
+static void resume(struct task *task, int sig)
+{
     /* ESRCH: killed meanwhile; its end is reported next */
-    ptrace(task->inside ? PTRACE_SYSCALL : PTRACE_CONT, task->tid, NULL, (void *)(intptr_t)sig); // NOLINT(performance-no-int-to-ptr)
+    ptrace(task->inside ? PTRACE_SYSCALL : PTRACE_CONT, task->tid, NULL,
+           (void *)(intptr_t)sig); // NOLINT(performance-no-int-to-ptr)
 }
 
-static void log_call(const struct task *task, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void log_call(const struct task *task, const char *fmt, ...) {
+static void log_call(const struct task *task, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+static void log_call(const struct task *task, const char *fmt, ...)
+{
     va_list args;
     va_start(args, fmt);
     fprintf(k.log, "%lu\t%d\t%s\t%s\t", task->index, task->tid, task->call->name, task->text);
@@ -140,17 +152,21 @@ static void log_call(const struct task *task, const char *fmt, ...) {
     va_end(args);
 }
 
-static void kill_all(void) {
+static void kill_all(void)
+{
     k.killing = true;
     for (struct task *t = k.tasks; t; t = t->next)
         kill(t->tid, SIGKILL);
 }
 
-static void leave_call(struct task *task, long result) {
+static void leave_call(struct task *task, long result)
+{
     task->inside = false;
     if (k.current == task)
         k.current = NULL;
-    if (result <= -512 && result >= -516) { /* the kernel will make the call again after a signal: nothing happened yet */
+    if (result <= -512 &&
+        result >=
+            -516) { /* the kernel will make the call again after a signal: nothing happened yet */
         if (task->index == k.count)
             k.count--;
         task->call = NULL;
@@ -162,8 +178,10 @@ static void leave_call(struct task *task, long result) {
     task->call = NULL;
 }
 
-/* The task stands at its counted call: kills, or lets it in. What it acts on may have changed while it waited. */
-static void enter_call(struct task *task) {
+/* The task stands at its counted call: kills, or lets it in. What it acts on may have changed while
+ * it waited. */
+static void enter_call(struct task *task)
+{
     if (!calls_match(&k.filter, task->call, task->tid, task->args, task->text, sizeof task->text)) {
         task->call = NULL;
         resume(task, 0);
@@ -182,7 +200,8 @@ static void enter_call(struct task *task) {
     resume(task, 0);
 }
 
-static void next_call(void) {
+static void next_call(void)
+{
     while (!k.killing && !k.current && k.queue) {
         struct task *task = k.queue;
         unqueue(task);
@@ -190,9 +209,11 @@ static void next_call(void) {
     }
 }
 
-static void at_call(struct task *task) {
+static void at_call(struct task *task)
+{
     struct __ptrace_syscall_info info = {0};
-    if (ptrace(PTRACE_GET_SYSCALL_INFO, task->tid, (void *)sizeof info, &info) <= 0) { // NOLINT(performance-no-int-to-ptr)
+    if (ptrace(PTRACE_GET_SYSCALL_INFO, task->tid, (void *)sizeof info, &info) <=
+        0) { // NOLINT(performance-no-int-to-ptr)
         resume(task, 0);
         return;
     }
@@ -200,7 +221,8 @@ static void at_call(struct task *task) {
     for (size_t i = 0; i < 6; i++)
         task->args[i] = info.seccomp.args[i];
     bool on = k.started && (!k.armed || access(k.armed, F_OK) == 0);
-    if (!call || !on || !calls_match(&k.filter, call, task->tid, task->args, task->text, sizeof task->text)) {
+    if (!call || !on ||
+        !calls_match(&k.filter, call, task->tid, task->args, task->text, sizeof task->text)) {
         resume(task, 0);
         return;
     }
@@ -210,14 +232,17 @@ static void at_call(struct task *task) {
     next_call();
 }
 
-static void at_exit_of_call(struct task *task) {
+static void at_exit_of_call(struct task *task)
+{
     struct __ptrace_syscall_info info = {0};
-    ptrace(PTRACE_GET_SYSCALL_INFO, task->tid, (void *)sizeof info, &info); // NOLINT(performance-no-int-to-ptr)
+    ptrace(PTRACE_GET_SYSCALL_INFO, task->tid, (void *)sizeof info,
+           &info); // NOLINT(performance-no-int-to-ptr)
     if (task->inside)
         leave_call(task, (long)info.exit.rval);
 }
 
-static void at_exec(struct task *task) {
+static void at_exec(struct task *task)
+{
     unsigned long former = 0;
     ptrace(PTRACE_GETEVENTMSG, task->tid, NULL, &former);
     if ((pid_t)former != task->tid) { /* a thread that is not the leader takes the leader's id */
@@ -235,7 +260,8 @@ static void at_exec(struct task *task) {
     k.started = true;
 }
 
-static void at_stop(pid_t tid, int status) {
+static void at_stop(pid_t tid, int status)
+{
     struct task *task = find_task(tid);
     int sig = WSTOPSIG(status);
     if (k.killing) {
@@ -280,7 +306,8 @@ static void at_stop(pid_t tid, int status) {
 }
 
 /* Returns when nobody is left. */
-static void trace(int signals) {
+static void trace(int signals)
+{
     long deadline = now_ms() + k.timeout_ms;
     for (;;) {
         int status;
@@ -300,7 +327,8 @@ static void trace(int signals) {
             struct pollfd p = {.fd = signals, .events = POLLIN};
             poll(&p, 1, 50);
             struct signalfd_siginfo info;
-            if (p.revents && read(signals, &info, sizeof info) == sizeof info && info.ssi_signo != SIGCHLD) {
+            if (p.revents && read(signals, &info, sizeof info) == sizeof info &&
+                info.ssi_signo != SIGCHLD) {
                 kill_all();
                 exit(128 + (int)info.ssi_signo); // NOLINT(concurrency-mt-unsafe): one thread
             }
@@ -319,7 +347,8 @@ static void trace(int signals) {
     }
 }
 
-static void start(char **argv) {
+static void start(char **argv)
+{
     int ready[2];
     if (pipe2(ready, O_CLOEXEC) != 0)
         die(EXIT_CANNOT_TRACE, "pipe: %m");
@@ -342,16 +371,19 @@ static void start(char **argv) {
             _exit(EXIT_CANNOT_TRACE);
         int rc = calls_install_filter();
         if (rc != 0) {
-            fprintf(stderr, "killer: the seccomp filter is refused here: %s\n", strerror(-rc)); // NOLINT(concurrency-mt-unsafe)
+            fprintf(stderr, "killer: the seccomp filter is refused here: %s\n",
+                    strerror(-rc)); // NOLINT(concurrency-mt-unsafe)
             _exit(EXIT_CANNOT_TRACE);
         }
         execvp(argv[0], argv);
         fprintf(stderr, "killer: %s: %m\n", argv[0]);
         _exit(127);
     }
-    long options = PTRACE_O_TRACESECCOMP | PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE |
-                   PTRACE_O_TRACEEXEC | PTRACE_O_EXITKILL;
-    if (ptrace(PTRACE_SEIZE, k.root, NULL, (void *)options) != 0) // NOLINT(performance-no-int-to-ptr)
+    long options = PTRACE_O_TRACESECCOMP | PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK |
+                   PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC |
+                   PTRACE_O_EXITKILL;
+    if (ptrace(PTRACE_SEIZE, k.root, NULL, (void *)options) !=
+        0) // NOLINT(performance-no-int-to-ptr)
         die(EXIT_CANNOT_TRACE, "ptrace is refused here: %m");
     find_task(k.root);
     if (write(ready[1], "g", 1) != 1)
@@ -364,22 +396,28 @@ static void start(char **argv) {
 static const char usage[] =
     "usage: killer MODE WHAT [OPTION...] [--] PROGRAM [ARGUMENT...]\n"
     "modes:\n"
-    "  --count               run to the end and list the calls that count; exits as the program does\n"
-    "  --kill before|after --at N   kill -9 the program and all below it there; exits 0 when that was done,\n"
-    "                        10 when the program ended first, 11 at the time-out, 12 when tracing is refused\n"
+    "  --count               run to the end and list the calls that count; exits as the program "
+    "does\n"
+    "  --kill before|after --at N   kill -9 the program and all below it there; exits 0 when that "
+    "was done,\n"
+    "                        10 when the program ended first, 11 at the time-out, 12 when tracing "
+    "is refused\n"
     "what counts (one at least):\n"
     "  --under DIR           changes to files below DIR (repeatable)\n"
     "  --sockets             what is sent on sockets, and connects\n"
-    "  --port N              of the sockets only those whose peer has this port (repeatable; implies --sockets)\n"
+    "  --port N              of the sockets only those whose peer has this port (repeatable; "
+    "implies --sockets)\n"
     "  --pipes               what is written to pipes and socket pairs\n"
     "  --children            fork, exec, kill\n"
     "options:\n"
     "  --only-sync           of the file calls only fsync, fdatasync, msync and renames\n"
     "  --armed FILE          count only from when FILE exists\n"
-    "  --log FILE            the listing: index, thread, call, target, result (default: standard error)\n"
+    "  --log FILE            the listing: index, thread, call, target, result (default: standard "
+    "error)\n"
     "  --timeout SECONDS     default 60\n";
 
-static unsigned long number(const char *option, const char *text, unsigned long most) {
+static unsigned long number(const char *option, const char *text, unsigned long most)
+{
     char *end;
     errno = 0;
     unsigned long value = strtoul(text, &end, 10);
@@ -388,12 +426,15 @@ static unsigned long number(const char *option, const char *text, unsigned long 
     return value;
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     static const struct option options[] = {
-        {"count", no_argument, NULL, 'c'},     {"kill", required_argument, NULL, 'k'},    {"at", required_argument, NULL, 'n'},
-        {"under", required_argument, NULL, 'u'}, {"sockets", no_argument, NULL, 's'},     {"port", required_argument, NULL, 'p'},
-        {"pipes", no_argument, NULL, 'i'},     {"children", no_argument, NULL, 'f'},      {"only-sync", no_argument, NULL, 'y'},
-        {"armed", required_argument, NULL, 'a'}, {"log", required_argument, NULL, 'l'},   {"timeout", required_argument, NULL, 't'},
+        {"count", no_argument, NULL, 'c'},     {"kill", required_argument, NULL, 'k'},
+        {"at", required_argument, NULL, 'n'},  {"under", required_argument, NULL, 'u'},
+        {"sockets", no_argument, NULL, 's'},   {"port", required_argument, NULL, 'p'},
+        {"pipes", no_argument, NULL, 'i'},     {"children", no_argument, NULL, 'f'},
+        {"only-sync", no_argument, NULL, 'y'}, {"armed", required_argument, NULL, 'a'},
+        {"log", required_argument, NULL, 'l'}, {"timeout", required_argument, NULL, 't'},
         {"help", no_argument, NULL, 'h'},      {NULL, 0, NULL, 0},
     };
     k.log = stderr;
@@ -406,7 +447,9 @@ int main(int argc, char **argv) {
             k.mode = MODE_COUNT;
             break;
         case 'k':
-            k.mode = strcmp(optarg, "before") == 0 ? MODE_BEFORE : strcmp(optarg, "after") == 0 ? MODE_AFTER : MODE_NONE;
+            k.mode = strcmp(optarg, "before") == 0  ? MODE_BEFORE
+                     : strcmp(optarg, "after") == 0 ? MODE_AFTER
+                                                    : MODE_NONE;
             break;
         case 'n':
             k.at = number("--at", optarg, ULONG_MAX - 1);
@@ -464,7 +507,8 @@ int main(int argc, char **argv) {
         fprintf(k.log, "# killed %s %lu\n", k.mode == MODE_BEFORE ? "before" : "after", k.at);
         return EXIT_KILLED;
     }
-    int code = WIFEXITED(k.root_status) ? WEXITSTATUS(k.root_status) : 128 + WTERMSIG(k.root_status);
+    int code =
+        WIFEXITED(k.root_status) ? WEXITSTATUS(k.root_status) : 128 + WTERMSIG(k.root_status);
     fprintf(k.log, "# %lu effects; the program ended with %d\n", k.count, code);
     return kills && code != EXIT_CANNOT_TRACE ? EXIT_NOT_REACHED : code;
 }

@@ -1,4 +1,5 @@
-/* Which system calls have an effect outside their process, and on what: the table and the filters of the kill harness. */
+/* Which system calls have an effect outside their process, and on what: the table and the filters
+ * of the kill harness. */
 #include "harness/killer_calls.h"
 
 #include <arpa/inet.h>
@@ -31,10 +32,24 @@
 #endif
 #define X32_BIT 0x40000000U
 
-#define FD(name) {SYS_##name, #name, CALL_FD, 0, 0, 0, 0}
+#define FD(name)                                                                                   \
+    {                                                                                              \
+        SYS_##name, #name, CALL_FD, 0, 0, 0, 0                                                     \
+    }
 static const struct call table[] = {
-    FD(write), FD(writev), FD(pwrite64), FD(pwritev), FD(pwritev2), FD(fsync), FD(fdatasync), FD(sync_file_range),
-    FD(ftruncate), FD(fallocate), FD(syncfs), FD(fchmod), FD(sendfile),
+    FD(write),
+    FD(writev),
+    FD(pwrite64),
+    FD(pwritev),
+    FD(pwritev2),
+    FD(fsync),
+    FD(fdatasync),
+    FD(sync_file_range),
+    FD(ftruncate),
+    FD(fallocate),
+    FD(syncfs),
+    FD(fchmod),
+    FD(sendfile),
     {SYS_copy_file_range, "copy_file_range", CALL_FD, 2, 0, 0, 0},
     {SYS_splice, "splice", CALL_FD, 2, 0, 0, 0},
     {SYS_sendto, "sendto", CALL_SEND, 0, 4, 0, 0},
@@ -78,7 +93,8 @@ static const struct call table[] = {
 };
 #define NCALLS (sizeof table / sizeof table[0])
 
-const struct call *calls_find(uint64_t number) {
+const struct call *calls_find(uint64_t number)
+{
     for (size_t i = 0; i < NCALLS; i++) {
         if ((uint64_t)table[i].number == number)
             return &table[i];
@@ -86,35 +102,42 @@ const struct call *calls_find(uint64_t number) {
     return NULL;
 }
 
-int calls_install_filter(void) {
+int calls_install_filter(void)
+{
     struct sock_filter code[NCALLS + 16];
     unsigned short n = 0;
-    code[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch));
+    code[n++] =
+        (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch));
     code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, NATIVE_ARCH, 1, 0);
     code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS);
-    code[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
+    code[n++] =
+        (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
     code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, X32_BIT, 1, 0);
     code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1);
     code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS);
     for (size_t i = 0; i < NCALLS; i++)
-        code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)table[i].number,
-                                                 (unsigned char)(NCALLS - i), 0);
+        code[n++] = (struct sock_filter)BPF_JUMP(
+            BPF_JMP | BPF_JEQ | BPF_K, (unsigned)table[i].number, (unsigned char)(NCALLS - i), 0);
     code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
     code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRACE);
     struct sock_fprog program = {.len = n, .filter = code};
     if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0)
         return 0; /* root: set-uid programs keep working below us */
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) != 0)
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+        syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) != 0)
         return -errno;
     return 0;
 }
 
-static bool read_memory(pid_t tid, uint64_t at, void *to, size_t size) {
-    struct iovec local = {to, size}, remote = {(void *)(uintptr_t)at, size}; // NOLINT(performance-no-int-to-ptr)
+static bool read_memory(pid_t tid, uint64_t at, void *to, size_t size)
+{
+    struct iovec local = {to, size},
+                 remote = {(void *)(uintptr_t)at, size}; // NOLINT(performance-no-int-to-ptr)
     return process_vm_readv(tid, &local, 1, &remote, 1, 0) == (ssize_t)size;
 }
 
-static void read_string(pid_t tid, uint64_t at, char *to, size_t size) {
+static void read_string(pid_t tid, uint64_t at, char *to, size_t size)
+{
     size_t have = 0;
     while (have < size - 1) {
         /* up to the end of the page, since the next one may not be there */
@@ -130,17 +153,21 @@ static void read_string(pid_t tid, uint64_t at, char *to, size_t size) {
     to[have] = 0;
 }
 
-static bool is_below(const struct call_filter *filter, const char *path) {
+static bool is_below(const struct call_filter *filter, const char *path)
+{
     for (size_t i = 0; i < filter->nunder; i++) {
         size_t length = strlen(filter->under[i]);
-        if (strncmp(path, filter->under[i], length) == 0 && (path[length] == '/' || path[length] == 0 || path[length] == ' '))
+        if (strncmp(path, filter->under[i], length) == 0 &&
+            (path[length] == '/' || path[length] == 0 || path[length] == ' '))
             return true;
     }
     return false;
 }
 
-/* The folder is resolved through its links, the last name is not: it may be a link, or not be there yet. */
-static void resolve_path(pid_t tid, int dirfd, uint64_t at, char *to, size_t size) {
+/* The folder is resolved through its links, the last name is not: it may be a link, or not be there
+ * yet. */
+static void resolve_path(pid_t tid, int dirfd, uint64_t at, char *to, size_t size)
+{
     char given[PATH_MAX], joined[PATH_MAX * 2 + 64], folder[PATH_MAX], link[64];
     read_string(tid, at, given, sizeof given);
     if (given[0] == '/') {
@@ -167,8 +194,9 @@ static void resolve_path(pid_t tid, int dirfd, uint64_t at, char *to, size_t siz
     snprintf(to, size, "%s", joined);
 }
 
-static bool describe_address(const struct call_filter *filter, const struct sockaddr *address, socklen_t length, char *text,
-                             size_t size) {
+static bool describe_address(const struct call_filter *filter, const struct sockaddr *address,
+                             socklen_t length, char *text, size_t size)
+{
     char host[INET6_ADDRSTRLEN] = "?";
     uint16_t port;
     if (address->sa_family == AF_INET && length >= sizeof(struct sockaddr_in)) {
@@ -183,7 +211,8 @@ static bool describe_address(const struct call_filter *filter, const struct sock
         const struct sockaddr_un *un = (const struct sockaddr_un *)(const void *)address;
         size_t head = offsetof(struct sockaddr_un, sun_path);
         int n = length > head ? (int)(length - head) : 0;
-        snprintf(text, size, "unix:%s%.*s", n > 0 && !un->sun_path[0] ? "@" : "", n, n > 0 && !un->sun_path[0] ? un->sun_path + 1 : un->sun_path);
+        snprintf(text, size, "unix:%s%.*s", n > 0 && !un->sun_path[0] ? "@" : "", n,
+                 n > 0 && !un->sun_path[0] ? un->sun_path + 1 : un->sun_path);
         return n > 0 ? filter->sockets && filter->nports == 0 : filter->pipes;
     } else {
         snprintf(text, size, "family %d", address->sa_family);
@@ -196,9 +225,11 @@ static bool describe_address(const struct call_filter *filter, const struct sock
     return filter->sockets && wanted;
 }
 
-/* Looks at the socket itself through a duplicate of its descriptor. A tracer may take one; the process named must be the
- * leader of its threads. */
-static bool match_socket(const struct call_filter *filter, pid_t tid, int fd, char *text, size_t size) {
+/* Looks at the socket itself through a duplicate of its descriptor. A tracer may take one; the
+ * process named must be the leader of its threads. */
+static bool match_socket(const struct call_filter *filter, pid_t tid, int fd, char *text,
+                         size_t size)
+{
     char path[64], line[256];
     pid_t leader = tid;
     snprintf(path, sizeof path, "/proc/%d/status", tid);
@@ -219,7 +250,8 @@ static bool match_socket(const struct call_filter *filter, pid_t tid, int fd, ch
         int domain = 0;
         socklen_t n = sizeof domain;
         getsockopt(copy, SOL_SOCKET, SO_DOMAIN, &domain, &n);
-        known = (domain == AF_INET || domain == AF_INET6 || domain == AF_UNIX) && filter->sockets && filter->nports == 0;
+        known = (domain == AF_INET || domain == AF_INET6 || domain == AF_UNIX) && filter->sockets &&
+                filter->nports == 0;
         snprintf(text, size, "socket without peer");
     } else if (known) {
         known = describe_address(filter, (struct sockaddr *)&peer, length, text, size);
@@ -231,7 +263,8 @@ static bool match_socket(const struct call_filter *filter, pid_t tid, int fd, ch
     return known;
 }
 
-static bool match_fd(const struct call_filter *filter, pid_t tid, int fd, char *text, size_t size) {
+static bool match_fd(const struct call_filter *filter, pid_t tid, int fd, char *text, size_t size)
+{
     char link[64];
     snprintf(link, sizeof link, "/proc/%d/fd/%d", tid, fd);
     ssize_t n = readlink(link, text, size - 1);
@@ -248,7 +281,9 @@ static bool match_fd(const struct call_filter *filter, pid_t tid, int fd, char *
 }
 
 /* The file behind the mapping that holds an address. */
-static bool match_mapping(const struct call_filter *filter, pid_t tid, uint64_t address, char *text, size_t size) {
+static bool match_mapping(const struct call_filter *filter, pid_t tid, uint64_t address, char *text,
+                          size_t size)
+{
     char path[64], line[PATH_MAX + 128];
     bool found = false;
     snprintf(path, sizeof path, "/proc/%d/maps", tid);
@@ -268,8 +303,9 @@ static bool match_mapping(const struct call_filter *filter, pid_t tid, uint64_t 
     return found;
 }
 
-static bool match_open(const struct call_filter *filter, const struct call *call, pid_t tid, const uint64_t args[6], char *text,
-                       size_t size) {
+static bool match_open(const struct call_filter *filter, const struct call *call, pid_t tid,
+                       const uint64_t args[6], char *text, size_t size)
+{
     uint64_t flags = args[call->c];
     if (call->number == SYS_openat2) {
         struct open_how how = {0};
@@ -284,8 +320,9 @@ static bool match_open(const struct call_filter *filter, const struct call *call
     return is_below(filter, text) && ((flags & O_TRUNC) || access(text, F_OK) != 0);
 }
 
-static bool match_clone(const struct call_filter *filter, const struct call *call, pid_t tid, const uint64_t args[6],
-                        char *text, size_t size) {
+static bool match_clone(const struct call_filter *filter, const struct call *call, pid_t tid,
+                        const uint64_t args[6], char *text, size_t size)
+{
     uint64_t flags = args[0];
     if (call->number == SYS_clone3 && !read_memory(tid, args[0], &flags, sizeof flags))
         return false;
@@ -293,12 +330,13 @@ static bool match_clone(const struct call_filter *filter, const struct call *cal
     return filter->children && !(flags & CLONE_THREAD);
 }
 
-bool calls_match(const struct call_filter *filter, const struct call *call, pid_t tid, const uint64_t args[6], char *text,
-                 size_t size) {
+bool calls_match(const struct call_filter *filter, const struct call *call, pid_t tid,
+                 const uint64_t args[6], char *text, size_t size)
+{
     char other[PATH_MAX + 64];
     *text = 0;
-    bool sync = call->number == SYS_fsync || call->number == SYS_fdatasync || call->number == SYS_msync ||
-                call->kind == CALL_PATHS;
+    bool sync = call->number == SYS_fsync || call->number == SYS_fdatasync ||
+                call->number == SYS_msync || call->kind == CALL_PATHS;
     switch (call->kind) {
     case CALL_FD:
         if (!match_fd(filter, tid, (int)args[call->a], text, size))
@@ -323,7 +361,8 @@ bool calls_match(const struct call_filter *filter, const struct call *call, pid_
         return !filter->only_sync && is_below(filter, text);
     case CALL_PATHS: {
         resolve_path(tid, call->a < 0 ? AT_FDCWD : (int)args[call->a], args[call->b], text, size);
-        resolve_path(tid, call->c < 0 ? AT_FDCWD : (int)args[call->c], args[call->d], other, sizeof other);
+        resolve_path(tid, call->c < 0 ? AT_FDCWD : (int)args[call->c], args[call->d], other,
+                     sizeof other);
         bool wanted = is_below(filter, text) || is_below(filter, other);
         size_t used = strlen(text);
         snprintf(text + used, size - used, " -> %s", other);
@@ -344,7 +383,8 @@ bool calls_match(const struct call_filter *filter, const struct call *call, pid_
         pid_t whom = (pid_t)args[0];
         snprintf(text, size, "process %d signal %d", call->a < 0 ? -1 : whom, sig);
         /* abort() and pthread_kill() inside one process are no effect; signal 0 only asks. */
-        return filter->children && sig != 0 && !(call->number == SYS_tgkill || call->number == SYS_tkill);
+        return filter->children && sig != 0 &&
+               !(call->number == SYS_tgkill || call->number == SYS_tkill);
     }
     case CALL_MEMORY:
         return match_mapping(filter, tid, args[0], text, size);

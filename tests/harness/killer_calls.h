@@ -1,4 +1,5 @@
-/* Which system calls have an effect outside their process, and on what: the table and the filters of the kill harness. */
+/* Which system calls have an effect outside their process, and on what: the table and the filters
+ * of the kill harness. */
 #ifndef KILLER_CALLS_H
 #define KILLER_CALLS_H
 
@@ -9,17 +10,18 @@
 
 /* What a call of the table does; says where its arguments name what it acts on. */
 enum call_kind {
-    CALL_FD,       /* writes to, syncs or sizes descriptor args[a] */
-    CALL_SEND,     /* sends on socket args[a]; a destination may stand at args[b] (sendto) */
-    CALL_CONNECT,  /* connects socket args[a] to the address at args[b] */
-    CALL_PATH,     /* changes the path at args[b], relative to descriptor args[a] (a < 0: to the current folder) */
-    CALL_PATHS,    /* the same for two paths: a, b and then c, d (renames, links) */
-    CALL_OPEN,     /* as CALL_PATH, when the flags create or truncate; args[c] holds the flags */
-    CALL_FORK,     /* makes a child */
-    CALL_CLONE,    /* makes a child or a thread; args[a] holds the flags, or points to them (clone3) */
-    CALL_EXEC,     /* becomes another program: the path is at args[a] */
-    CALL_SIGNAL,   /* signals process args[a] */
-    CALL_MEMORY,   /* msync: the file mapped at args[a] */
+    CALL_FD,      /* writes to, syncs or sizes descriptor args[a] */
+    CALL_SEND,    /* sends on socket args[a]; a destination may stand at args[b] (sendto) */
+    CALL_CONNECT, /* connects socket args[a] to the address at args[b] */
+    CALL_PATH, /* changes the path at args[b], relative to descriptor args[a] (a < 0: to the current
+                  folder) */
+    CALL_PATHS, /* the same for two paths: a, b and then c, d (renames, links) */
+    CALL_OPEN,  /* as CALL_PATH, when the flags create or truncate; args[c] holds the flags */
+    CALL_FORK,  /* makes a child */
+    CALL_CLONE, /* makes a child or a thread; args[a] holds the flags, or points to them (clone3) */
+    CALL_EXEC,  /* becomes another program: the path is at args[a] */
+    CALL_SIGNAL, /* signals process args[a] */
+    CALL_MEMORY, /* msync: the file mapped at args[a] */
 };
 
 struct call {
@@ -35,20 +37,22 @@ struct call_filter {
     size_t nunder;
     uint16_t ports[16]; /* only sockets whose peer has one of these ports; none given: every peer */
     size_t nports;
-    bool sockets;  /* inet sockets, and unix sockets with a name */
-    bool pipes;    /* pipes and socket pairs */
-    bool children; /* fork, exec, signals to others */
+    bool sockets;   /* inet sockets, and unix sockets with a name */
+    bool pipes;     /* pipes and socket pairs */
+    bool children;  /* fork, exec, signals to others */
     bool only_sync; /* of the file calls only fsync, fdatasync, msync, rename */
 };
 
-/* Installs the seccomp filter in the calling process: the calls of the table stop at the tracer, the rest run at full speed;
- * io_uring and other architectures' calls, which would escape, fail with ENOSYS. Returns 0 or -errno. */
+/* Installs the seccomp filter in the calling process: the calls of the table stop at the tracer,
+ * the rest run at full speed; io_uring and other architectures' calls, which would escape, fail
+ * with ENOSYS. Returns 0 or -errno. */
 int calls_install_filter(void);
 
 const struct call *calls_find(uint64_t number); /* NULL: not in the table */
 
-/* Tells whether the call that tid is stopped at counts, and describes its target in text (a path, a peer, a command). */
-bool calls_match(const struct call_filter *filter, const struct call *call, pid_t tid, const uint64_t args[6], char *text,
-                 size_t size);
+/* Tells whether the call that tid is stopped at counts, and describes its target in text (a path, a
+ * peer, a command). */
+bool calls_match(const struct call_filter *filter, const struct call *call, pid_t tid,
+                 const uint64_t args[6], char *text, size_t size);
 
 #endif

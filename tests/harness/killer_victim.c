@@ -1,5 +1,6 @@
-/* What the kill harness is tried on: makes a known number of effects, each of which can be counted from outside.
- * Usage: killer_victim files DIR N | threads DIR N | socket PORT N | children DIR N | names DIR N | hidden DIR N */
+/* What the kill harness is tried on: makes a known number of effects, each of which can be counted
+ * from outside. Usage: killer_victim files DIR N | threads DIR N | socket PORT N | children DIR N |
+ * names DIR N | hidden DIR N */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -15,20 +16,23 @@
 static int out = -1;
 static int per_thread;
 
-static void need(int ok, const char *what) {
+static void need(int ok, const char *what)
+{
     if (!ok) {
         perror(what);
         _exit(99);
     }
 }
 
-static void *writer(void *arg) {
+static void *writer(void *arg)
+{
     for (int i = 0; i < per_thread; i++)
         need(write(out, arg, 1) == 1, "write");
     return NULL;
 }
 
-static void run_threads(int n) {
+static void run_threads(int n)
+{
     pthread_t threads[4];
     per_thread = n / 4;
     for (int i = 0; i < 4; i++)
@@ -37,16 +41,20 @@ static void run_threads(int n) {
         pthread_join(threads[i], NULL);
 }
 
-static void run_socket(int port, int n) {
+static void run_socket(int port, int n)
+{
     int s = socket(AF_INET, SOCK_STREAM, 0);
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)port),
+                             .sin_addr = {htonl(INADDR_LOOPBACK)}};
     need(connect(s, (struct sockaddr *)&to, sizeof to) == 0, "connect");
     for (int i = 0; i < n; i++)
         need(send(s, "x", 1, MSG_NOSIGNAL) == 1, "send");
 }
 
 /* N children, each of which writes a byte by execing a program: fork, exec, write. */
-static void run_children(int n) {
+static void run_children(int n)
+{
     for (int i = 0; i < n; i++) {
         pid_t child = fork();
         if (child == 0) {
@@ -58,7 +66,8 @@ static void run_children(int n) {
     }
 }
 
-static void run_names(const char *dir, int n) {
+static void run_names(const char *dir, int n)
+{
     char from[4096], to[4096];
     for (int i = 0; i < n; i++) { /* each: create, write, fsync, rename */
         snprintf(from, sizeof from, "%s/tmp%d", dir, i);
@@ -69,7 +78,8 @@ static void run_names(const char *dir, int n) {
     }
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     if (argc != 4)
         return 2;
     const char *what = argv[1], *where = argv[2];
@@ -91,7 +101,8 @@ int main(int argc, char **argv) {
         run_children(n);
     } else if (strcmp(what, "names") == 0) {
         run_names(where, n);
-    } else if (strcmp(what, "hidden") == 0) { /* io_uring would pass unseen, so it must be refused */
+    } else if (strcmp(what, "hidden") ==
+               0) { /* io_uring would pass unseen, so it must be refused */
         char params[256] = {0};
         need(syscall(SYS_io_uring_setup, 1, params) < 0 && errno == ENOSYS, "io_uring_setup");
         return 5;

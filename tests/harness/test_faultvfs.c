@@ -1,5 +1,6 @@
-/* Tests faultvfs on plain SQLite: with WAL and synchronous=FULL nothing committed is lost at any power cut; with less, it is, and that is seen.
- * Argument: how many power cuts at least (default 600). */
+/* Tests faultvfs on plain SQLite: with WAL and synchronous=FULL nothing committed is lost at any
+ * power cut; with less, it is, and that is seen. Argument: how many power cuts at least (default
+ * 600). */
 #include "harness/faultvfs.h"
 
 #include <pthread.h>
@@ -18,39 +19,49 @@
 
 static long wanted_points = 600;
 
-static sqlite3 *open_store(const char *synchronous) {
+static sqlite3 *open_store(const char *synchronous)
+{
     sqlite3 *db = NULL;
     char sql[200];
-    if (sqlite3_open_v2("/store", &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, "faulty") != SQLITE_OK) {
+    if (sqlite3_open_v2("/store", &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, "faulty") !=
+        SQLITE_OK) {
         sqlite3_close(db);
         return NULL;
     }
-    snprintf(sql, sizeof sql, "PRAGMA synchronous=%s; PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=12; PRAGMA cache_size=8;",
+    snprintf(sql, sizeof sql,
+             "PRAGMA synchronous=%s; PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=12; PRAGMA "
+             "cache_size=8;",
              synchronous);
     if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK ||
-        sqlite3_exec(db, "CREATE TABLE IF NOT EXISTS t(id INTEGER PRIMARY KEY, pad BLOB)", NULL, NULL, NULL) != SQLITE_OK) {
+        sqlite3_exec(db, "CREATE TABLE IF NOT EXISTS t(id INTEGER PRIMARY KEY, pad BLOB)", NULL,
+                     NULL, NULL) != SQLITE_OK) {
         sqlite3_close(db);
         return NULL;
     }
     return db;
 }
 
-/* One transaction a row, ids from first on. Returns the last id whose COMMIT was acknowledged, at least first - 1. */
-static int insert(sqlite3 *db, int first, int n) {
+/* One transaction a row, ids from first on. Returns the last id whose COMMIT was acknowledged, at
+ * least first - 1. */
+static int insert(sqlite3 *db, int first, int n)
+{
     for (int id = first; id < first + n; id++) {
         char sql[120];
-        snprintf(sql, sizeof sql, "INSERT INTO t VALUES(%d, randomblob(%d))", id, 100 + id % 7 * 700);
+        snprintf(sql, sizeof sql, "INSERT INTO t VALUES(%d, randomblob(%d))", id,
+                 100 + id % 7 * 700);
         if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
             return id - 1;
     }
     return first + n - 1;
 }
 
-static long number(sqlite3 *db, const char *sql) {
+static long number(sqlite3 *db, const char *sql)
+{
     sqlite3_stmt *s = NULL;
     long value = -1;
     if (sqlite3_prepare_v2(db, sql, -1, &s, NULL) == SQLITE_OK && sqlite3_step(s) == SQLITE_ROW)
-        value = sqlite3_column_type(s, 0) == SQLITE_TEXT ? sqlite3_column_bytes(s, 0) == 2 : sqlite3_column_int64(s, 0);
+        value = sqlite3_column_type(s, 0) == SQLITE_TEXT ? sqlite3_column_bytes(s, 0) == 2
+                                                         : sqlite3_column_int64(s, 0);
     sqlite3_finalize(s);
     return value;
 }
@@ -59,9 +70,10 @@ struct outcome {
     long points, lost, damaged;
 };
 
-/* Works until the power fails at the n-th change, looks at what is left, goes on to the same point once more, and looks again.
- * Returns false when the work ended before that point. */
-static bool one_point(const char *synchronous, uint64_t seed, uint64_t n, struct outcome *o) {
+/* Works until the power fails at the n-th change, looks at what is left, goes on to the same point
+ * once more, and looks again. Returns false when the work ended before that point. */
+static bool one_point(const char *synchronous, uint64_t seed, uint64_t n, struct outcome *o)
+{
     struct faultvfs *v = faultvfs_new("faulty", seed * 1000003 + n, false);
     int committed = 0;
     bool reached = true;
@@ -76,7 +88,8 @@ static bool one_point(const char *synchronous, uint64_t seed, uint64_t n, struct
         faultvfs_power_on(v);
         db = open_store(synchronous);
         bool sound = db && number(db, "PRAGMA integrity_check") == 1;
-        long rows = db ? number(db, "SELECT count(*) FROM t") : -1, last = db ? number(db, "SELECT ifnull(max(id), 0) FROM t") : -1;
+        long rows = db ? number(db, "SELECT count(*) FROM t") : -1,
+             last = db ? number(db, "SELECT ifnull(max(id), 0) FROM t") : -1;
         o->damaged += !sound || rows != last;
         o->lost += sound && last < committed;
         o->points++;
@@ -91,26 +104,31 @@ static bool one_point(const char *synchronous, uint64_t seed, uint64_t n, struct
     return reached;
 }
 
-static struct outcome many_points(const char *synchronous, long points) {
+static struct outcome many_points(const char *synchronous, long points)
+{
     struct outcome o = {0};
     for (uint64_t seed = 1; o.points < points; seed++) {
         for (uint64_t n = 1; one_point(synchronous, seed, n, &o); n++)
             ;
     }
-    print_message("synchronous=%s: %ld power cuts, %ld lost a commit, %ld damaged\n", synchronous, o.points, o.lost, o.damaged);
+    print_message("synchronous=%s: %ld power cuts, %ld lost a commit, %ld damaged\n", synchronous,
+                  o.points, o.lost, o.damaged);
     return o;
 }
 
-static void full_loses_nothing(void **state) {
+static void full_loses_nothing(void **state)
+{
     (void)state;
     struct outcome o = many_points("FULL", wanted_points);
     assert_int_equal(o.lost, 0);
     assert_int_equal(o.damaged, 0);
 }
 
-static void less_than_full_is_found_out(void **state) {
+static void less_than_full_is_found_out(void **state)
+{
     (void)state;
-    struct outcome o = many_points("NORMAL", 200); /* keeps the file sound, but may lose the last commits */
+    struct outcome o =
+        many_points("NORMAL", 200); /* keeps the file sound, but may lose the last commits */
     assert_true(o.lost > 10);
     assert_int_equal(o.damaged, 0);
     o = many_points("OFF", 200);
@@ -118,15 +136,22 @@ static void less_than_full_is_found_out(void **state) {
     assert_true(o.damaged > 10);
 }
 
-/* Every change fails once, with each code that a disk gives: what was acknowledged is there afterwards. */
-static void failing_calls_lose_nothing(void **state) {
+/* Every change fails once, with each code that a disk gives: what was acknowledged is there
+ * afterwards. */
+static void failing_calls_lose_nothing(void **state)
+{
     (void)state;
     static const struct {
         unsigned op;
         int code;
-        bool shows; /* SQLite hands the error on; a failed truncation at the last close it may ignore */
-    } faults[] = {{FAULTVFS_WRITE, SQLITE_FULL, true}, {FAULTVFS_WRITE, 0, true},     {FAULTVFS_SYNC, 0, true},
-                  {FAULTVFS_OPEN, 0, true},            {FAULTVFS_TRUNCATE, 0, false}, {FAULTVFS_READ, 0, true}};
+        bool shows; /* SQLite hands the error on; a failed truncation at the last close it may
+                       ignore */
+    } faults[] = {{FAULTVFS_WRITE, SQLITE_FULL, true},
+                  {FAULTVFS_WRITE, 0, true},
+                  {FAULTVFS_SYNC, 0, true},
+                  {FAULTVFS_OPEN, 0, true},
+                  {FAULTVFS_TRUNCATE, 0, false},
+                  {FAULTVFS_READ, 0, true}};
     for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
         bool hit = true;
         long failures = 0, hits = 0;
@@ -148,12 +173,14 @@ static void failing_calls_lose_nothing(void **state) {
             sqlite3_close(db);
             faultvfs_free(v);
         }
-        print_message("operation %u, code %d: %ld faults, %ld errors\n", faults[i].op, faults[i].code, hits, failures);
+        print_message("operation %u, code %d: %ld faults, %ld errors\n", faults[i].op,
+                      faults[i].code, hits, failures);
         assert_true(failures > 0 || !faults[i].shows);
     }
 }
 
-static void failing_for_ever_says_so(void **state) {
+static void failing_for_ever_says_so(void **state)
+{
     (void)state;
     struct faultvfs *v = faultvfs_new("faulty", 1, false);
     sqlite3 *db = open_store("FULL");
@@ -169,17 +196,20 @@ static void failing_for_ever_says_so(void **state) {
     faultvfs_free(v);
 }
 
-static double now_s(void) {
+static double now_s(void)
+{
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-static void *insert_two(void *db) {
+static void *insert_two(void *db)
+{
     return insert(db, 10, 2) == 11 ? "done" : NULL;
 }
 
-static void hangs_in_sync(void **state) {
+static void hangs_in_sync(void **state)
+{
     (void)state;
     struct faultvfs *v = faultvfs_new("faulty", 1, true); /* as default: found without its name */
     sqlite3 *db = NULL;
@@ -204,7 +234,8 @@ static void hangs_in_sync(void **state) {
     faultvfs_free(v);
 }
 
-static void *write_alongside(void *arg) {
+static void *write_alongside(void *arg)
+{
     (void)arg;
     sqlite3 *db = open_store("FULL");
     sqlite3_busy_timeout(db, 20000);
@@ -213,7 +244,8 @@ static void *write_alongside(void *arg) {
     return (void *)(uintptr_t)result; // NOLINT(performance-no-int-to-ptr)
 }
 
-static void several_connections_share(void **state) {
+static void several_connections_share(void **state)
+{
     (void)state;
     struct faultvfs *v = faultvfs_new("faulty", 1, false);
     sqlite3 *db = open_store("FULL"), *reader = open_store("FULL");
@@ -235,11 +267,15 @@ static void several_connections_share(void **state) {
     faultvfs_free(v);
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(full_loses_nothing),         cmocka_unit_test(less_than_full_is_found_out),
-        cmocka_unit_test(failing_calls_lose_nothing), cmocka_unit_test(failing_for_ever_says_so),
-        cmocka_unit_test(hangs_in_sync),              cmocka_unit_test(several_connections_share),
+        cmocka_unit_test(full_loses_nothing),
+        cmocka_unit_test(less_than_full_is_found_out),
+        cmocka_unit_test(failing_calls_lose_nothing),
+        cmocka_unit_test(failing_for_ever_says_so),
+        cmocka_unit_test(hangs_in_sync),
+        cmocka_unit_test(several_connections_share),
     };
     if (argc > 1)
         wanted_points = strtol(argv[1], NULL, 10);
