@@ -17,9 +17,11 @@ struct store_options {
     void *arg;
 };
 
-/* Opens (WAL, synchronous=FULL, foreign keys, trusted_schema off, defensive), checks the file's mode 0600. The caller makes the schema in its first work. */
+/* Opens as db_open does for writing (io/db.h), waiting. The caller makes the schema in its first work. l NULL: offline, store_run only. */
 struct store *store_open(struct loop *l, const struct store_options *o, struct err *e);
-void store_close(struct store *s); /* waits for what was submitted, at most stall_ms, then leaves the thread behind */
+/* Waits for what was submitted, at most stall_ms, and completes it from inside. A thread that hangs beyond that is left behind: what it holds then
+ * completes with ERR_TIMEOUT (nobody knows whether it became durable) and its arg must stay allocated (ERR_TIMEOUT is returned). Not from inside a completion. NULL is fine. */
+int store_close(struct store *s);
 
 /* work runs on the store's thread inside a savepoint of one transaction that may hold others' work (group commit): a negative return rolls this
  * piece back alone. done runs on the loop after the COMMIT is durable (e NULL) or with what failed; in order of submission, exactly once. When the
@@ -31,7 +33,7 @@ void store_submit(struct store *s, store_work *work, store_done *done, void *arg
 /* At the start, before the loop runs: the same, waiting. */
 int store_run(struct store *s, store_work *work, void *arg, struct err *e);
 
-bool store_stalled(const struct store *s);
-uint64_t store_commits(const struct store *s);
+bool store_stalled(const struct store *s); /* since on_stall, until what was late is done */
+uint64_t store_commits(const struct store *s); /* groups that became durable; from any thread */
 
 #endif
