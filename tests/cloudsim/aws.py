@@ -56,8 +56,9 @@ class AwsFront:
             raise sign.mismatch("Credential should be scoped to correct service: "
                                 f"one of {', '.join(sorted(self.services))}.")
         action = self._action_of(request)
-        unsigned = self._is_unsigned(service, action)
-        identity = None if unsigned else self._authenticate(request, service, notes)
+        identity = None
+        if action not in service.unsigned:
+            identity = self._authenticate(request, service, notes)
         operation = self._operation(request, service, action)
         params = self._params(request, service, operation)
         notes["params"] = params
@@ -101,12 +102,6 @@ class AwsFront:
             return parse_qsl(request.body.decode("utf-8"), keep_blank_values=True)
         except ValueError:
             return []
-
-    @staticmethod
-    def _is_unsigned(service, action):
-        if action not in service.service_model.operation_names:
-            return False
-        return service.service_model.operation_model(action).auth_type == "none"
 
     def _authenticate(self, request, service, notes):
         header = request.headers.get("Authorization")

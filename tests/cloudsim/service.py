@@ -30,6 +30,7 @@ class Service:
     json_target = None  # X-Amz-Target prefix, for services that also or only speak JSON
     json_version = "1.1"
     mutating = frozenset()  # operations that change something: they are counted
+    unsigned = frozenset()  # operations that anyone may call (the models do not tell)
     throttle_code = "Throttling"
 
     def __init__(self, app):

@@ -6,6 +6,7 @@ from service import Service
 
 class Sts(Service):
     model = "sts"
+    unsigned = frozenset({"AssumeRoleWithWebIdentity", "AssumeRoleWithSAML"})
 
     def resources(self, operation, params):
         return [params["RoleArn"]] if "RoleArn" in params else ["*"]
