@@ -73,14 +73,15 @@ class App:
             verdict = answer.verdict
             if fault is not None:
                 answer = fault.mangle(answer, front, request)
+                if not fault.carries_out():
+                    verdict = fault.kind if answer.delivery else answer.verdict
                 if fault.kind == "delay" and fault.when == "before":
                     answer.delivery = None
             self.journal.request(
                 time=self.clock.now(), service=service, action=action, method=request.method,
                 path=request.path, params=notes.get("params"),
                 access_key=notes.get("access_key"), signer=notes.get("arn"),
-                verdict=answer.verdict if not (fault and fault.carries_out()) else verdict,
-                status=answer.status, fault=fault.kind if fault else None,
+                verdict=verdict, status=answer.status, fault=fault.kind if fault else None,
                 when=fault.when if fault else None, connection=request.connection,
                 reuse=request.reuse)
         return answer

@@ -189,6 +189,7 @@ class AutoScaling(Service):
                              f"{group.min} for the AutoScalingGroup.")
         if call.params.get("HonorCooldown"):
             self._refuse_in_cooldown(group)
+        call.changed["desired"] = [group.desired, desired]
         group.set_desired(desired, self.estate.now, self.app.clock.now())
 
     def _refuse_in_cooldown(self, group):
@@ -212,6 +213,7 @@ class AutoScaling(Service):
                              "instance without replacement will violate group's min size "
                              "constraint. Either set shouldDecrementDesiredCapacity flag to false "
                              "or lower group's min size.")
+        call.changed["desired"] = [group.desired, group.desired - bool(decrement)]
         activity = group.terminate(instance, decrement, self.estate.now, self.app.clock.now())
         return {"Activity": self._show_activity(group, activity)}
 

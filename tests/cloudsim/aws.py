@@ -112,8 +112,9 @@ class AwsFront:
         identity = self.app.identities.find(authorization.access_key,
                                             request.headers.get("X-Amz-Security-Token"))
         notes["arn"] = identity.arn
-        sign.verify(request, authorization, identity.secret, self.app.scenario["region"],
-                    service.signing_name, self.app.clock.now())
+        regions = (self.app.scenario["region"], service.global_region)
+        sign.verify(request, authorization, identity.secret, regions, service.signing_name,
+                    self.app.clock.now())
         return identity
 
     def _operation(self, request, service, action):

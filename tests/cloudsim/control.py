@@ -1,4 +1,4 @@
-"""The control API under /_sim: how tests and demos look at the estate and steer it. JSON, unsigned."""
+"""The control API under /_sim: how tests and demos look at the estate and steer it."""
 
 import json
 import math
@@ -167,7 +167,8 @@ class Control:
     # --- steering the metrics --------------------------------------------------------------------
 
     def inject(self, body, query):
-        """{namespace, name, dimensions, unit, points: [{time | ago, value | values | count+sum}]}"""
+        """{namespace, name, dimensions, unit, points}; a point has `time` or `ago` in seconds, and
+        `value`, `values` or `count` with `sum`; with `visible_in` seconds it is a late one."""
         now = self.app.clock.now()
         points = []
         for given in body["points"]:
@@ -179,6 +180,7 @@ class Control:
                 if not values or not all(math.isfinite(v) for v in values):
                     raise Refused("CloudWatch has no NaN, no infinity and no empty point")
                 point = Point(time, values=[float(v) for v in values])
+            point.visible_at = self.estate.now + given.get("visible_in", 0.0)
             points.append(point)
         self.estate.metrics.inject(body["namespace"], body["name"], body.get("dimensions", {}),
                                    body.get("unit", "None"), points, body.get("replace", True))

@@ -1,4 +1,4 @@
-"""An Auto Scaling group: its instances, how they come and go, and the activities that tell of it."""
+"""An Auto Scaling group: how its instances come and go, and the activities that tell of it."""
 
 import copy
 import hashlib

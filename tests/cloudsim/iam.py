@@ -87,14 +87,14 @@ class Policy:
                     if operator.endswith("IfExists"):
                         continue
                     return False
-                matches = (all if "Not" in operator else any)(test(have, w) for w in _list(wanted))
-                if not matches:
+                some = all if "Not" in operator else any
+                if not some(test(have, w) for w in _list(wanted)):
                     return False
         return True
 
 
 class Enforcer:
-    """Policies by principal ARN (a role's, or a user's); a principal without one may do anything."""
+    """Policies by the ARN of a role or user; a principal without one may do anything."""
 
     def __init__(self):
         self._policies = {}

@@ -25,8 +25,8 @@ class Identity:
 
 
 def _invalid():
-    return ApiError("InvalidClientTokenId", "The security token included in the request is invalid.",
-                    403, "UnrecognizedClientException")
+    message = "The security token included in the request is invalid."
+    return ApiError("InvalidClientTokenId", message, 403, "UnrecognizedClientException")
 
 
 class Identities:

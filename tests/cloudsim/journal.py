@@ -22,10 +22,8 @@ class Journal:
         self._effects.append({"service": service, "action": action, "time": time, **detail})
 
     def requests(self, since=0, service=None, action=None):
-        return [
-            r for r in self._requests
-            if r["seq"] > since and service in (None, r["service"]) and action in (None, r["action"])
-        ]
+        return [r for r in self._requests if r["seq"] > since
+                and service in (None, r["service"]) and action in (None, r["action"])]
 
     def request_counts(self):
         """{"service:Action": {verdict: how many}}"""

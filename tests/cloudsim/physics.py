@@ -30,7 +30,7 @@ def load_of(rps, serving, group):
 
 
 def latency_of(utilisation, group):
-    """Mean latency in ms: a single queue (M/M/1) up to the knee, then steeply up to the time-out."""
+    """Mean latency in ms: one queue (M/M/1) up to the knee, then steeply up to the time-out."""
     if utilisation < KNEE:
         mean = group["service_ms"] / (1.0 - utilisation)
     else:
@@ -52,24 +52,22 @@ class Traffic:
 
     def __init__(self, steps, origin):
         self._steps = sorted(
-            (origin + float(s.get("at", 0)), float(s["rps"]), float(s.get("ramp", 0))) for s in steps
-        )
+            ((origin + float(s.get("at", 0)), float(s["rps"]), float(s.get("ramp", 0)))
+             for s in steps), key=lambda step: step[0])
 
     def rps(self, now):
-        value = 0.0
-        if self._steps and now < self._steps[0][0]:
-            return self._steps[0][1] if self._steps[0][2] == 0 else value
-        for begin, target, ramp in self._steps:
+        """Before the first step it already has that step's rate, unless that is a ramp."""
+        if not self._steps:
+            return 0.0
+        value = self._steps[0][1] if self._steps[0][2] == 0 else 0.0
+        following = [step[0] for step in self._steps[1:]] + [math.inf]
+        for (begin, target, ramp), end in zip(self._steps, following):
             if now < begin:
                 break
-            if ramp > 0 and now < begin + ramp:
-                value += (target - value) * (now - begin) / ramp
-            else:
-                value = target
+            share = 1.0 if ramp <= 0 else min(1.0, (min(now, end) - begin) / ramp)
+            value += (target - value) * share
         return value
 
     def then(self, steps, now):
         """A script that starts now from the present value."""
-        present = self.rps(now)
-        following = Traffic([{"at": 0, "rps": present}] + list(steps), now)
-        return following
+        return Traffic([{"at": 0, "rps": self.rps(now)}] + list(steps), now)

@@ -145,7 +145,8 @@ class Handler(BaseHTTPRequestHandler):
             time.sleep(delivery["seconds"] / (len(data) / size))
 
     def _deliver_cut_off(self, answer, delivery):
-        self.wfile.write(self._head(answer, len(answer.body)) + answer.body[: len(answer.body) // 2])
+        half = answer.body[: len(answer.body) // 2]
+        self.wfile.write(self._head(answer, len(answer.body)) + half)
         self._abandon()
 
     def _deliver_oversized(self, answer, delivery):

@@ -5,7 +5,7 @@ operation, called with a Call, that returns the result as a dict of the model's 
 (times as seconds in the claimed clock) or raises ApiError.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import botocore.loaders
 from botocore.model import ServiceModel
@@ -22,6 +22,7 @@ class Call:
     operation: object  # botocore's OperationModel
     params: dict
     identity: object  # None for the unsigned operations
+    changed: dict = field(default_factory=dict)  # {what: [before, after]}, for the journal
 
 
 class Service:
@@ -32,6 +33,7 @@ class Service:
     mutating = frozenset()  # operations that change something: they are counted
     unsigned = frozenset()  # operations that anyone may call (the models do not tell)
     throttle_code = "Throttling"
+    global_region = None  # also signed for this region, wherever the estate is
 
     def __init__(self, app):
         self.app = app
@@ -71,7 +73,7 @@ class Service:
         result = getattr(self, call.operation.name)(call) or {}
         if call.operation.name in self.mutating:
             self.app.journal.effect(self.signing_name, call.operation.name, self.app.clock.now(),
-                                    params=call.params)
+                                    params=call.params, changed=call.changed)
         return result
 
     def page(self, call, items, limit, most, size_key="MaxRecords", token_key="NextToken"):

@@ -69,13 +69,13 @@ class _Resigner(SigV4Auth):
         return headers
 
 
-def verify(request, authorization, secret, region, service, now):
+def verify(request, authorization, secret, regions, service, now):
     """Raises ApiError unless `request` (method, path, headers, body) is signed with `secret`.
 
     `now` is the time that the server claims. The identity behind the key is the caller's affair.
     """
     stamp = _stamp(request)
-    _check_scope(authorization, stamp, region, service)
+    _check_scope(authorization, stamp, regions, service)
     _check_signed_headers(request, authorization)
     _check_clock(stamp, now)
     _check_body_hash(request)
@@ -103,11 +103,11 @@ def _stamp(request):
     return stamp
 
 
-def _check_scope(authorization, stamp, region, service):
+def _check_scope(authorization, stamp, regions, service):
     problems = []
     if authorization.service != service:
         problems.append(f"Credential should be scoped to correct service: '{service}'.")
-    if authorization.region != region:
+    if authorization.region not in regions:
         problems.append(f"Credential should be scoped to a valid region, not "
                         f"'{authorization.region}'.")
     if authorization.date != stamp[:8]:

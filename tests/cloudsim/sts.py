@@ -6,6 +6,7 @@ from service import Service
 
 class Sts(Service):
     model = "sts"
+    global_region = "us-east-1"
     unsigned = frozenset({"AssumeRoleWithWebIdentity", "AssumeRoleWithSAML"})
 
     def resources(self, operation, params):

@@ -99,6 +99,8 @@ class Changing(testing.SimTest):
         self.assertTrue(self.settled(3))
         self.assertEqual(self.sim.control("GET", "counts")["effects"],
                          {"autoscaling:SetDesiredCapacity": 2})
+        self.assertEqual([e["changed"] for e in self.sim.control("GET", "effects")["list"]],
+                         [{"desired": [3, 5]}, {"desired": [5, 3]}])
         activities = self.asg.describe_scaling_activities(AutoScalingGroupName="web",
                                                           MaxRecords=4)["Activities"]
         self.assertEqual([a["Description"].split()[0] for a in activities],

@@ -184,6 +184,11 @@ class Weird(CloudWatch):
         values = {r["Id"]: r["Values"] for r in got["MetricDataResults"]}
         self.assertEqual(set(values["c"]), {0.0})
         self.assertEqual(values["r"], [])
+        self.sim.control("POST", "metrics", {
+            "namespace": "Custom", "name": "late", "dimensions": {"Service": "x"},
+            "points": [{"ago": 60, "value": 1}, {"ago": 120, "value": 2, "visible_in": 60}]})
+        late = self.data(custom("late"))["MetricDataResults"][0]["Values"]
+        self.assertEqual(late, [1])
         self.inject("future", {-10: 5})
         self.assertEqual(self.values(custom("future"), end=MINUTE + 3600)["m1"], {-10: 5})
         self.inject("hole", {3: 1, 2: 1, 1: 1})

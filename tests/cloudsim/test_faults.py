@@ -159,6 +159,7 @@ class Faults(testing.SimTest):
             with self.assertRaises(ConnectionResetError):
                 self.raw()
             self.assertEqual(self.effects(), effects)
+            self.assertEqual(self.last()["verdict"], "ok" if effects else "reset")
 
     def test_accepted_but_no_answer(self):
         self.fault("drop")

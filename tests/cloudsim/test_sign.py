@@ -57,7 +57,7 @@ class Signatures(testing.SimTest):
     def test_every_changed_part_is_noticed(self):
         wrong = "SignatureDoesNotMatch"
         answer = self.send(self.signed(secret="not the secret"))
-        self.assertRefused(wrong, answer, words="The request signature we calculated does not match")
+        self.assertRefused(wrong, answer, words="The request signature we calculated does not")
         self.assertIn("The Canonical String for this request should have been", answer[2].decode())
         self.assertRefused(wrong, self.send(self.signed(), BODY.encode() + b"&"))
         request = self.signed()
@@ -154,7 +154,11 @@ class Signatures(testing.SimTest):
             set_capacity, "autoscaling", headers={"Content-Type": "text/plain"})), 400)
         self.assertEqual(self.sim.state()["desired"], 3)
 
-    def test_region_of_the_answer_to_a_401_free_request_is_xml(self):
+    def test_what_cloudsim_does_not_model_is_said_plainly(self):
+        self.assertRefused("CloudsimUnknown", self.send(self.signed(
+            "Action=DescribeTags&Version=2011-01-01", "autoscaling")), 501)
+
+    def test_a_refusal_is_xml(self):
         status, headers, body = self.sim.http("POST", "/", BODY, FORM)
         self.assertEqual((status, headers["Content-Type"]), (403, "text/xml"))
         self.assertTrue(body.startswith(b"<ErrorResponse"))

@@ -57,7 +57,8 @@ class Temporary(testing.SimTest):
 
     def test_they_expire(self):
         self.sim.control("POST", "settings", {"token_seconds": 1})
-        given = self.sim.client("sts").assume_role(RoleArn=ROLE, RoleSessionName="ops")["Credentials"]
+        given = self.sim.client("sts").assume_role(RoleArn=ROLE, RoleSessionName="ops")
+        given = given["Credentials"]
         self.identity(given)
         time.sleep(1.1)
         client = self.sim.client("autoscaling", given["AccessKeyId"], given["SecretAccessKey"],

@@ -3,7 +3,7 @@
 import functools
 import re
 
-from errors import ApiError
+from errors import validation
 
 
 class Violation(Exception):
@@ -25,8 +25,7 @@ def check(params, shape):
     found = list(violations(params, shape))
     if found:
         count = f"{len(found)} validation error" + ("s" if len(found) > 1 else "")
-        raise ApiError("ValidationError", f"{count} detected: " + "; ".join(v.text() for v in found),
-                       json_code="ValidationException")
+        raise validation(f"{count} detected: " + "; ".join(v.text() for v in found))
 
 
 def violations(value, shape, path=""):
@@ -86,7 +85,7 @@ def _range(value, shape, path):
 
 @functools.lru_cache(maxsize=None)
 def _compiled(pattern):
-    """The models' patterns are Java's; surrogate pairs there stand for all characters above U+FFFF."""
+    """The models' patterns are Java's: surrogate pairs stand for what is above U+FFFF."""
     pattern = pattern.replace(r"\uD800\uDC00-\uDBFF\uDFFF", r"\U00010000-\U0010FFFF")
     pattern = pattern.replace(r"\p{Alpha}", "a-zA-Z").replace(r"\p{Alnum}", "a-zA-Z0-9")
     try:

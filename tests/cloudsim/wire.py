@@ -69,7 +69,8 @@ def _query_structure(tree, shape, path, dialect):
     params = {}
     for name, member in shape.members.items():
         key = _query_name(name, member, dialect)
-        if member.type_name == "list" and dialect == "query" and member.serialization.get("flattened"):
+        flattened = member.type_name == "list" and member.serialization.get("flattened")
+        if flattened and dialect == "query":
             key = member.member.serialization.get("name", key)
         if key in left:
             params[name] = _query_value(left.pop(key), member, f"{path}{key}", dialect)
