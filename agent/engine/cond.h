@@ -39,27 +39,30 @@ struct cond {
 struct bound;
 
 struct bind_context {
-    /* Finds or makes the series of this wish; NULL and *e when the target has no such signal. */
+    /* Finds or makes the series of this wish; NULL and *e when the target has no such signal. opts: references resolved; the caller's, to be copied. */
     struct series *(*series)(void *arg, const struct signal *s, const struct target *t, struct json *opts, int64_t history_ms, struct err *e);
     const struct estate *estate;
     const struct target *target;
     struct json *params; /* for "$param.NAME" */
     void *arg;
 };
-struct bound *bound_new(const struct cond *c, const struct bind_context *ctx, struct err *e); /* NULL on error */
+/* NULL on error: "file:line:column: E102 ..." for a reference that names nothing, E107 for a word that the signal does not have, else what ctx->series says.
+ * c must outlive it. A series keeps as many points as the leaves need: bound_new raises its keep_ms. */
+struct bound *bound_new(const struct cond *c, const struct bind_context *ctx, struct err *e);
 void bound_free(struct bound *b);
 
 /* Takes over hold clocks from leaves of `old` that read the same series with the same comparison and duration (reload). */
 void bound_adopt(struct bound *b, const struct bound *old);
 
-/* Only points that start at or after this count; clocks begin anew (M15). 0: all. */
+/* Only points that start at or after this count, readings of an instant (period 0) only after it; clocks begin anew (M15). 0: all. */
 void bound_not_before(struct bound *b, int64_t steady_ms);
 
 struct answer {
     enum tri value;
     bool pending;           /* unknown only because a `lasting` has not run its time */
     int64_t again_ms;       /* steady time at which the answer may change without a new sample (a hold ends, a point expires); INT64_MAX: never */
-    int64_t since_ms;       /* steady time since which it has this value */
+    int64_t since_ms;       /* steady time since which it has this value: of the evaluation that first gave it */
+    unsigned samples;       /* points of the slowest leaf that agree with it: 1 at the change, one more with each later point. M6's two intervals are two. */
 };
 /* Brings the clocks up to the newest points and answers. Call on arrival of a sample that it reads, and at again_ms. */
 struct answer bound_eval(struct bound *b, int64_t now_ms);

@@ -35,13 +35,14 @@ struct plan *plan_new(void);
 void plan_free(struct plan *p);
 void plan_call(struct plan *p, const char *call, struct json *args); /* owns args */
 void plan_require(struct plan *p, bool holds, const char *observed, const char *predicate_fmt, ...) __attribute__((format(printf, 4, 5)));
-const char *plan_broken(const struct plan *p); /* "desired = 8 (observed 9)" of the first precondition that does not hold, or NULL */
+const char *plan_broken(const struct plan *p); /* "desired = 8 (observed 9)" of the first precondition that does not hold, or NULL; valid until the next call */
 struct json *plan_to_json(const struct plan *p);
 struct plan *plan_from_json(const struct json *j, struct err *e);
 struct plan *plan_copy(const struct plan *p);
 /* Hex SHA-256 over target id, calls and predicates, not readings: what an approval binds to (M24). The caller frees. */
 char *plan_hash(const struct plan *p, const char *action, const char *target_id);
-/* Whether `now` may go ahead in place of `then`: identical, or touching a strict subset of the named identities. */
+/* Whether `now` may go ahead in place of `then`: identical, or touching a strict subset of the named identities by calls that `then` had (so an action that
+ * names several makes a call for each), or empty. */
 bool plan_same_or_less(const struct plan *then, const struct plan *now);
 
 /* What the pure functions are given. */

@@ -24,6 +24,10 @@ struct signal {
     int64_t default_interval_ms;
     /* A period that the metric does not have (W205): says why in text, or returns false. NULL: no such check. */
     bool (*bad_period)(const struct json *opts, char *text, size_t size);
+    /* UNIT_ENUM: its words, NULL-terminated; a reading is an index into them. */
+    const char *const *words;
+    /* With these options zero is an ordinary value although the signal is zero_suspicious: a filter that may select nothing. NULL: never. */
+    bool (*zero_plain)(const struct json *opts);
 };
 
 /* One wanted series. It stays valid until the next watch() or close(). */

@@ -30,14 +30,15 @@ struct option {
     const char *name;
     enum opt_type type;
     bool required;
-    const char *fallback; /* as it would be written, NULL: none */
-    double min, max;      /* in base units; both 0: no limits */
+    const char *fallback; /* as it would be written, strings without their quotes ("5m", "60%", "true", "{}"); NULL: none */
+    double min, max;      /* in base units (text and lists: length); both 0: no limits, but only OPT_NUMBER may be negative then */
     const char *words;    /* OPT_ENUM: "a|b|c"; OPT_TARGET: the kind */
     const char *one_of;   /* options that share this word: exactly one of them must be given */
     const char *help;     /* one line, for the manual and the errors */
 };
 
 #define OPTIONS(table) table, sizeof(table) / sizeof((table)[0])
+#define OPTION_NO_MAX 1e300 /* a `max` for options that only have a least value */
 
 const char *opt_type_name(enum opt_type t);   /* "duration" */
 const char *opt_type_remedy(enum opt_type t); /* the E107 text: `needs a unit, write e.g. "5m"` */
@@ -50,6 +51,9 @@ struct json *option_check(const struct option *o, const struct json *written, st
 
 /* Puts the fallbacks of what is absent into held. */
 void option_defaults(const struct option *table, size_t n, struct json *held);
+
+/* For tests of descriptors: names, help, words and limits are there and every fallback passes its own check. ERR_BUG with what is wrong. */
+int option_table_check(const struct option *table, size_t n, struct err *e);
 
 /* How a held value is written, for messages, plans and diffs; the caller frees with mem_free. */
 char *option_text(const struct option *o, const struct json *held);

@@ -1,0 +1,30 @@
+/* Look-ups in the registry's tables. */
+#include <string.h>
+
+#include "plugin/action.h"
+#include "plugin/collector.h"
+
+const struct signal *signal_find(const char *name, const struct collector_type **type)
+{
+    for (size_t i = 0; i < collector_types_len; i++) {
+        const struct collector_type *t = collector_types[i];
+
+        for (size_t j = 0; j < t->nsignals; j++) {
+            if (strcmp(t->signals[j].name, name) == 0) {
+                if (type != NULL)
+                    *type = t;
+                return &t->signals[j];
+            }
+        }
+    }
+    return NULL;
+}
+
+const struct action_type *action_find(const char *name)
+{
+    for (size_t i = 0; i < action_types_len; i++) {
+        if (strcmp(action_types[i]->name, name) == 0)
+            return action_types[i];
+    }
+    return NULL;
+}

@@ -1,0 +1,315 @@
+/* The estate: the targets of one load, found by kind and name, and how they hang together. */
+#include "plugin/target.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/hash.h"
+#include "base/mem.h"
+#include "plugin/action.h"
+
+#define HASH_TEXT_MAX (256u << 20)
+
+static const char *const modes[] = {
+    [MODE_OFF] = "off", [MODE_SHADOW] = "shadow", [MODE_APPROVE] = "approve", [MODE_ENFORCE] = "enforce"};
+
+#define MODES (sizeof(modes) / sizeof(modes[0]))
+
+const char *mode_name(enum mode m)
+{
+    return (size_t)m < MODES ? modes[m] : "unknown";
+}
+
+int mode_parse(const char *word)
+{
+    for (size_t i = 0; word != NULL && i < MODES; i++) {
+        if (strcmp(modes[i], word) == 0)
+            return (int)i;
+    }
+    return -1;
+}
+
+struct estate {
+    int refs;
+    struct arena *arena;
+    struct target **targets; /* in the order of declaration */
+    size_t len, cap;
+    size_t *slots; /* open addressing by id: 1 + index into targets, 0 is free */
+    size_t nslots; /* a power of two, at most half full */
+};
+
+struct estate *estate_new(void)
+{
+    struct estate *e = mem_alloc(sizeof(*e));
+
+    e->refs = 1;
+    e->arena = arena_new();
+    e->nslots = 64;
+    e->slots = mem_calloc(e->nslots, sizeof(*e->slots));
+    return e;
+}
+
+struct estate *estate_ref(struct estate *e)
+{
+    if (e != NULL)
+        e->refs++;
+    return e;
+}
+
+void estate_unref(struct estate *e)
+{
+    if (e == NULL || --e->refs > 0)
+        return;
+    for (size_t i = 0; i < e->len; i++) {
+        json_free(e->targets[i]->tag);
+        json_free(e->targets[i]->fields);
+    }
+    mem_free(e->targets);
+    mem_free(e->slots);
+    arena_free(e->arena);
+    mem_free(e);
+}
+
+/* FNV-1a over "kind/name" without building it. */
+static size_t id_hash(const char *kind, const char *name)
+{
+    uint64_t h = 14695981039346656037u;
+
+    for (const char *p = kind; *p != '\0'; p++)
+        h = (h ^ (unsigned char)*p) * 1099511628211u;
+    h = (h ^ '/') * 1099511628211u;
+    for (const char *p = name; *p != '\0'; p++)
+        h = (h ^ (unsigned char)*p) * 1099511628211u;
+    return (size_t)(h ^ (h >> 29));
+}
+
+static void slot_put(struct estate *e, size_t index)
+{
+    const struct target *t = e->targets[index];
+    size_t i = id_hash(t->kind, t->name) & (e->nslots - 1);
+
+    while (e->slots[i] != 0)
+        i = (i + 1) & (e->nslots - 1);
+    e->slots[i] = index + 1;
+}
+
+static struct target *lookup(const struct estate *e, const char *kind, const char *name)
+{
+    for (size_t i = id_hash(kind, name) & (e->nslots - 1); e->slots[i] != 0; i = (i + 1) & (e->nslots - 1)) {
+        struct target *t = e->targets[e->slots[i] - 1];
+        if (strcmp(t->name, name) == 0 && strcmp(t->kind, kind) == 0)
+            return t;
+    }
+    return NULL;
+}
+
+static void grow(struct estate *e)
+{
+    if (e->len == e->cap) {
+        e->cap = e->cap == 0 ? 32 : e->cap * 2;
+        e->targets = mem_realloc(e->targets, e->cap * sizeof(struct target *));
+    }
+    if ((e->len + 1) * 2 <= e->nslots)
+        return;
+    mem_free(e->slots);
+    e->nslots *= 2;
+    e->slots = mem_calloc(e->nslots, sizeof(*e->slots));
+    for (size_t i = 0; i < e->len; i++)
+        slot_put(e, i);
+}
+
+int estate_add(struct estate *e, const char *kind, const char *name, struct json *tag, struct json *fields, enum mode mode,
+               const char *file, int line, struct err *err)
+{
+    const struct target_kind *k = target_kind_find(kind);
+    const struct target *first;
+    struct target *t;
+    int rc = 0;
+
+    if (k == NULL) {
+        rc = err_set(err, ERR_INPUT, "there is no kind of target \"%s\"", kind);
+        goto out;
+    }
+    if (*name == '\0') {
+        rc = err_set(err, ERR_INPUT, "a target needs a name");
+        goto out;
+    }
+    first = lookup(e, kind, name);
+    if (first != NULL) {
+        rc = err_set(err, ERR_INPUT, "%s \"%s\" is already declared at %s:%d; give each target of a kind its own name", kind, name,
+                     first->file != NULL ? first->file : "?", first->line);
+        goto out;
+    }
+    grow(e);
+    t = arena_alloc(e->arena, sizeof(*t));
+    t->kind = k->name;
+    t->name = arena_strdup(e->arena, name);
+    t->id = arena_printf(e->arena, "%s/%s", k->name, name);
+    t->tag = tag != NULL ? tag : json_new_map();
+    t->fields = fields != NULL ? fields : json_new_map();
+    t->mode = mode;
+    t->file = file != NULL ? arena_strdup(e->arena, file) : NULL;
+    t->line = line;
+    tag = fields = NULL;
+    e->targets[e->len] = t;
+    slot_put(e, e->len++);
+out:
+    json_free(tag);
+    json_free(fields);
+    return rc;
+}
+
+const struct target *estate_find(const struct estate *e, const char *kind, const char *name)
+{
+    return e != NULL && kind != NULL && name != NULL ? lookup(e, kind, name) : NULL;
+}
+
+const struct target *estate_by_id(const struct estate *e, const char *id)
+{
+    const char *slash = id != NULL ? strchr(id, '/') : NULL;
+    char kind[32];
+
+    if (slash == NULL || (size_t)(slash - id) >= sizeof(kind))
+        return NULL;
+    memcpy(kind, id, (size_t)(slash - id));
+    kind[slash - id] = '\0';
+    return estate_find(e, kind, slash + 1);
+}
+
+size_t estate_len(const struct estate *e)
+{
+    return e != NULL ? e->len : 0;
+}
+
+const struct target *estate_at(const struct estate *e, size_t i)
+{
+    return e != NULL && i < e->len ? e->targets[i] : NULL;
+}
+
+char *estate_hash(const struct estate *e)
+{
+    struct json *all = json_new_map(); /* by id: the order of declaration does not matter */
+    char *text, *hex = mem_alloc(SHA256_HEX);
+
+    for (size_t i = 0; i < e->len; i++) {
+        const struct target *t = e->targets[i];
+        struct json *j = json_set(all, t->id, json_new_map());
+
+        json_set(j, "tag", json_copy(t->tag));
+        json_set(j, "fields", json_copy(t->fields));
+        json_set_str(j, "mode", mode_name(t->mode));
+    }
+    text = json_print_canonical(all);
+    sha256_hex(text, strlen(text), hex);
+    mem_free(text);
+    json_free(all);
+    return hex;
+}
+
+static const char *suggestion(const struct estate *e, const char *kind, const char *name)
+{
+    const char **names = mem_calloc(e->len + 1, sizeof(*names));
+    const char *best;
+    size_t n = 0;
+
+    for (size_t i = 0; i < e->len; i++) {
+        if (strcmp(e->targets[i]->kind, kind) == 0)
+            names[n++] = e->targets[i]->name;
+    }
+    best = closest(name, names, n);
+    mem_free(names);
+    return best;
+}
+
+void estate_check(const struct estate *e, void (*report)(void *arg, const char *file, int line, const char *text), void *arg)
+{
+    for (size_t i = 0; i < e->len; i++) {
+        const struct target *t = e->targets[i];
+        const struct target_kind *k = target_kind_find(t->kind);
+
+        for (size_t o = 0; o < k->noptions; o++) {
+            const struct option *opt = &k->options[o];
+            const char *name = json_get_str(t->fields, opt->name, NULL);
+            const char *near;
+            char text[512];
+
+            if (opt->type != OPT_TARGET || name == NULL || lookup(e, opt->words, name) != NULL)
+                continue;
+            near = suggestion(e, opt->words, name);
+            snprintf(text, sizeof(text), "%s \"%.100s\": %s names %s \"%.100s\", which the estate does not have%s%.100s%s", t->kind,
+                     t->name, opt->name, opt->words, name, near != NULL ? "; did you mean \"" : "", near != NULL ? near : "",
+                     near != NULL ? "\"?" : "");
+            report(arg, t->file, t->line, text);
+        }
+    }
+}
+
+static bool names(const struct target *t, const char *field, const char *name)
+{
+    const char *s = t != NULL ? json_get_str(t->fields, field, NULL) : NULL;
+
+    return s != NULL && strcmp(s, name) == 0;
+}
+
+/* Whether t is the service itself, named by it, the proxy of its database, or an instance of its group. */
+static bool belongs(const struct estate *e, const struct target *service, const struct target *t)
+{
+    const char *group;
+
+    if (service == t || strcmp(service->id, t->id) == 0 || names(service, t->kind, t->name))
+        return true;
+    if (strcmp(t->kind, "proxy") == 0)
+        return names(estate_related(e, service, "postgres"), "proxy", t->name);
+    group = json_get_str(service->fields, "asg", NULL);
+    return strcmp(t->kind, "instance") == 0 && group != NULL && names(t, "asg", group);
+}
+
+bool estate_same_service(const struct estate *e, const struct target *a, const struct target *b)
+{
+    if (a == b || strcmp(a->id, b->id) == 0)
+        return true;
+    for (size_t i = 0; i < estate_len(e); i++) {
+        const struct target *t = e->targets[i];
+
+        if (strcmp(t->kind, "service") == 0 && belongs(e, t, a) && belongs(e, t, b))
+            return true;
+    }
+    return false;
+}
+
+const struct target *estate_related(const struct estate *e, const struct target *t, const char *kind)
+{
+    if (t == NULL)
+        return NULL;
+    if (strcmp(t->kind, kind) == 0)
+        return t;
+    return estate_find(e, kind, json_get_str(t->fields, kind, NULL));
+}
+
+static bool listed(const struct json *list, const char *name)
+{
+    for (const struct json *i = json_first(list); i != NULL; i = json_next(i)) {
+        if (strcmp(json_str(i, ""), name) == 0)
+            return true;
+    }
+    return false;
+}
+
+bool selector_match(const struct selector *s, const struct target *t)
+{
+    if (strcmp(s->kind, t->kind) != 0)
+        return false;
+    /* A list that is given and empty selects nothing: only an absent one means all. */
+    if (json_type(s->name) == JSON_LIST && !listed(s->name, t->name))
+        return false;
+    if (json_type(s->except) == JSON_LIST && listed(s->except, t->name))
+        return false;
+    for (const struct json *i = json_first(s->tag); i != NULL; i = json_next(i)) {
+        const char *have = json_get_str(t->tag, json_key(i), NULL);
+
+        if (have == NULL || strcmp(have, json_str(i, "")) != 0)
+            return false;
+    }
+    return true;
+}
