@@ -1,4 +1,5 @@
-/* Inside of bound conditions: shared by cond.c (clocks and values) and cond_explain.c (words). Nobody else includes it. */
+/* Inside of bound conditions: shared by cond.c (clocks and values) and cond_explain.c (words).
+ * Nobody else includes it. */
 #ifndef RB_ENGINE_BOUND_H
 #define RB_ENGINE_BOUND_H
 
@@ -8,7 +9,8 @@
 /* Kleene's values as numbers: all is the least, any the greatest, none the greatest negated. */
 enum { K_FALSE = -1, K_UNKNOWN = 0, K_TRUE = 1 };
 
-/* A value, and what it would be if every pending leaf turned out true, or false: unknown in neither means that nothing but time is missing. */
+/* A value, and what it would be if every pending leaf turned out true, or false: unknown in neither
+ * means that nothing but time is missing. */
 struct kleene {
     signed char value, if_true, if_false;
 };
@@ -26,8 +28,8 @@ struct leaf {
     uint64_t restart; /* the series' restart that this clock knows of */
     int64_t held_ms;  /* how long the comparison has held, gaps left out */
     int64_t last_end_ms;
-    bool any;         /* a point was taken */
-    bool satisfied;   /* by the newest of them */
+    bool any;       /* a point was taken */
+    bool satisfied; /* by the newest of them */
 };
 
 struct node {

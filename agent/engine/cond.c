@@ -1,4 +1,5 @@
-/* Conditions bound to series: hold clocks, freshness and three-valued answers. The rules are M1 to M5 and M15. */
+/* Conditions bound to series: hold clocks, freshness and three-valued answers. The rules are M1 to
+ * M5 and M15. */
 #include "engine/cond.h"
 
 #include <string.h>
@@ -36,8 +37,8 @@ static size_t count_leaves(const struct cond *c)
 
 static int at_site(const struct cond *c, const char *code, struct err *e)
 {
-    return err_wrap(e, "%s:%d:%d: %s%ssig.%s", c->site.file != NULL ? c->site.file : "?", c->site.line, c->site.column, code,
-                    *code != '\0' ? " " : "", c->signal->name);
+    return err_wrap(e, "%s:%d:%d: %s%ssig.%s", c->site.file != NULL ? c->site.file : "?",
+                    c->site.line, c->site.column, code, *code != '\0' ? " " : "", c->signal->name);
 }
 
 /* The number that stands for a word of an enum. */
@@ -56,14 +57,17 @@ static int word_code(const struct cond *c, double *code, struct err *e)
         (void)buf_addf(&list, "%s%s", i > 0 ? ", " : "", words[i]);
     }
     if (words == NULL)
-        err_set(e, ERR_INPUT, "is a number, not one of several words; use above, below, at_least or at_most");
+        err_set(e, ERR_INPUT,
+                "is a number, not one of several words; use above, below, at_least or at_most");
     else
-        err_set(e, ERR_INPUT, "must be one of %s, got \"%s\"", buf_str(&list), c->word != NULL ? c->word : "");
+        err_set(e, ERR_INPUT, "must be one of %s, got \"%s\"", buf_str(&list),
+                c->word != NULL ? c->word : "");
     buf_free(&list);
     return at_site(c, "E107", e);
 }
 
-static int bind_leaf(struct bound *b, struct leaf *l, const struct cond *c, const struct bind_context *ctx, struct err *e)
+static int bind_leaf(struct bound *b, struct leaf *l, const struct cond *c,
+                     const struct bind_context *ctx, struct err *e)
 {
     struct refs refs = {.target = ctx->target, .params = ctx->params};
     struct json *opts = NULL;
@@ -98,7 +102,8 @@ static int bind_leaf(struct bound *b, struct leaf *l, const struct cond *c, cons
     return 0;
 }
 
-static struct node *bind_node(struct bound *b, const struct cond *c, const struct bind_context *ctx, struct err *e)
+static struct node *bind_node(struct bound *b, const struct cond *c, const struct bind_context *ctx,
+                              struct err *e)
 {
     struct node *n = arena_alloc(b->arena, sizeof(*n));
 
@@ -170,12 +175,15 @@ static bool satisfies(const struct leaf *l, double v)
     return false;
 }
 
-/* M1 and M2 for one more point. The clock runs from the end of the first point that satisfied the comparison to the end of the newest: a point is known at its
- * end, and a single one, however long its period, has not lasted yet. So "above 60% from 10m, lasting 5m" is true at 15m for gauges and averages alike. */
+/* M1 and M2 for one more point. The clock runs from the end of the first point that satisfied the
+ * comparison to the end of the newest: a point is known at its end, and a single one, however long
+ * its period, has not lasted yet. So "above 60% from 10m, lasting 5m" is true at 15m for gauges and
+ * averages alike. */
 static void clock_take(struct leaf *l, const struct point *p)
 {
     const struct series *s = l->series;
-    int64_t end_ms = point_end_ms(p), step_ms = end_ms - l->last_end_ms, bridge_ms = s->interval_ms, vouched_ms;
+    int64_t end_ms = point_end_ms(p), step_ms = end_ms - l->last_end_ms, bridge_ms = s->interval_ms,
+            vouched_ms;
 
     if (!satisfies(l, p->value)) {
         l->satisfied = false;
@@ -211,7 +219,8 @@ static bool counts(const struct point *p, int64_t not_before_ms)
 {
     if (not_before_ms == 0 || p->start_ms > not_before_ms)
         return true;
-    /* At the very millisecond a period lies wholly after it; a reading of that instant may have been taken before. */
+    /* At the very millisecond a period lies wholly after it; a reading of that instant may have
+     * been taken before. */
     return p->start_ms == not_before_ms && p->period_ms > 0;
 }
 
@@ -246,7 +255,8 @@ static void leaf_answer(struct leaf *l, const struct bound *b, int64_t now_ms)
     if (ready) {
         due_ms = l->last_end_ms + wait_ms;
     } else {
-        /* A first period may begin an interval after the start (M5) or the act (M15); until then nothing is missing. */
+        /* A first period may begin an interval after the start (M5) or the act (M15); until then
+         * nothing is missing. */
         due_ms = later(b->start_ms, b->not_before_ms) + s->interval_ms + wait_ms;
         if (s->count > 0)
             due_ms = later(due_ms, series_expiry_ms(s));
@@ -457,7 +467,8 @@ int64_t bound_slowest_ms(const struct bound *b)
     for (size_t i = 0; i < b->nleaves; i++) {
         const struct leaf *l = &b->leaves[i];
 
-        slowest_ms = later(slowest_ms, 2 * l->series->interval_ms + l->series->signal->lag_ms + l->cond->lasting_ms);
+        slowest_ms = later(slowest_ms, 2 * l->series->interval_ms + l->series->signal->lag_ms +
+                                           l->cond->lasting_ms);
     }
     return slowest_ms;
 }
@@ -473,7 +484,9 @@ static int without_data(const struct cond *c)
     int v = all ? K_TRUE : K_FALSE;
 
     if (c->kind == COND_LEAF)
-        return c->missing == MISSING_HOLD ? K_UNKNOWN : c->missing == MISSING_TRUE ? K_TRUE : K_FALSE;
+        return c->missing == MISSING_HOLD   ? K_UNKNOWN
+               : c->missing == MISSING_TRUE ? K_TRUE
+                                            : K_FALSE;
     for (size_t i = 0; i < c->nkids; i++) {
         int k = without_data(c->kids[i]);
 
@@ -483,8 +496,9 @@ static int without_data(const struct cond *c)
     return c->kind == COND_NONE ? -v : v;
 }
 
-/* With every reading missing. That one case is enough: a leaf that is unknown can become true or false with data, and Kleene's operators never take back a true
- * when an unknown among their operands becomes known. */
+/* With every reading missing. That one case is enough: a leaf that is unknown can become true or
+ * false with data, and Kleene's operators never take back a true when an unknown among their
+ * operands becomes known. */
 bool cond_true_without_data(const struct cond *c)
 {
     return without_data(c) == K_TRUE;

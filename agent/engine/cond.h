@@ -1,4 +1,5 @@
-/* Conditions: three-valued trees over series, evaluated in C on arrival of a sample (M1 to M5, M15). */
+/* Conditions: three-valued trees over series, evaluated in C on arrival of a sample (M1 to M5,
+ * M15). */
 #ifndef RB_ENGINE_COND_H
 #define RB_ENGINE_COND_H
 
@@ -29,8 +30,8 @@ struct cond {
     const struct signal *signal; /* leaf, from here on */
     struct json *opts;           /* as held; may hold "$target.FIELD" */
     enum cmp cmp;
-    double threshold;      /* in the signal's base unit */
-    const char *word;      /* CMP_IS, CMP_IS_NOT: the enum's word */
+    double threshold; /* in the signal's base unit */
+    const char *word; /* CMP_IS, CMP_IS_NOT: the enum's word */
     int64_t lasting_ms;
     enum missing missing;
 };
@@ -39,38 +40,50 @@ struct cond {
 struct bound;
 
 struct bind_context {
-    /* Finds or makes the series of this wish; NULL and *e when the target has no such signal. opts: references resolved; the caller's, to be copied. */
-    struct series *(*series)(void *arg, const struct signal *s, const struct target *t, struct json *opts, int64_t history_ms, struct err *e);
+    /* Finds or makes the series of this wish; NULL and *e when the target has no such signal. opts:
+     * references resolved; the caller's, to be copied. */
+    struct series *(*series)(void *arg, const struct signal *s, const struct target *t,
+                             struct json *opts, int64_t history_ms, struct err *e);
     const struct estate *estate;
     const struct target *target;
     struct json *params; /* for "$param.NAME" */
     void *arg;
 };
-/* NULL on error: "file:line:column: E102 ..." for a reference that names nothing, E107 for a word that the signal does not have, else what ctx->series says.
- * c must outlive it. A series keeps as many points as the leaves need: bound_new raises its keep_ms. */
+/* NULL on error: "file:line:column: E102 ..." for a reference that names nothing, E107 for a word
+ * that the signal does not have, else what ctx->series says. c must outlive it. A series keeps as
+ * many points as the leaves need: bound_new raises its keep_ms. */
 struct bound *bound_new(const struct cond *c, const struct bind_context *ctx, struct err *e);
 void bound_free(struct bound *b);
 
-/* Takes over hold clocks from leaves of `old` that read the same series with the same comparison and duration (reload). */
+/* Takes over hold clocks from leaves of `old` that read the same series with the same comparison
+ * and duration (reload). */
 void bound_adopt(struct bound *b, const struct bound *old);
 
-/* Only points that start at or after this count, readings of an instant (period 0) only after it; clocks begin anew (M15). 0: all. */
+/* Only points that start at or after this count, readings of an instant (period 0) only after it;
+ * clocks begin anew (M15). 0: all. */
 void bound_not_before(struct bound *b, int64_t steady_ms);
 
 struct answer {
     enum tri value;
-    bool pending;           /* unknown only because a `lasting` has not run its time */
-    int64_t again_ms;       /* steady time at which the answer may change without a new sample (a hold ends, a point expires); INT64_MAX: never */
-    int64_t since_ms;       /* steady time since which it has this value: of the evaluation that first gave it */
-    unsigned samples;       /* points of the slowest leaf that agree with it: 1 at the change, one more with each later point. M6's two intervals are two. */
+    bool pending;     /* unknown only because a `lasting` has not run its time */
+    int64_t again_ms; /* steady time at which the answer may change without a new sample (a hold
+                         ends, a point expires); INT64_MAX: never */
+    int64_t since_ms; /* steady time since which it has this value: of the evaluation that first
+                         gave it */
+    unsigned samples; /* points of the slowest leaf that agree with it: 1 at the change, one more
+                         with each later point. M6's two intervals are two. */
 };
-/* Brings the clocks up to the newest points and answers. Call on arrival of a sample that it reads, and at again_ms. */
+/* Brings the clocks up to the newest points and answers. Call on arrival of a sample that it reads,
+ * and at again_ms. */
 struct answer bound_eval(struct bound *b, int64_t now_ms);
 bool bound_reads(const struct bound *b, const struct series *s);
-int64_t bound_slowest_ms(const struct bound *b); /* max over leaves of 2 periods + lag + lasting (M15); the longest interval: bound_interval_ms */
+int64_t
+bound_slowest_ms(const struct bound *b); /* max over leaves of 2 periods + lag + lasting (M15); the
+                                            longest interval: bound_interval_ms */
 int64_t bound_interval_ms(const struct bound *b);
 
-/* The tree as JSON for explain and reports: kind, value, site "file:line:column", signal, comparator, threshold, reading, age_ms, held_ms, lasting_ms, finding, kids. */
+/* The tree as JSON for explain and reports: kind, value, site "file:line:column", signal,
+ * comparator, threshold, reading, age_ms, held_ms, lasting_ms, finding, kids. */
 struct json *bound_explain(const struct bound *b, int64_t now_ms);
 /* One line for a page: "asg_cpu 85% above 60% for 5m". The leaf that decides. */
 void bound_summary(const struct bound *b, int64_t now_ms, struct buf *out);

@@ -6,7 +6,8 @@
 
 #define TEXT 64
 
-/* Asking must not move a clock: the leaves as they would be now, in a copy that the caller frees. */
+/* Asking must not move a clock: the leaves as they would be now, in a copy that the caller frees.
+ */
 static struct leaf *look(const struct bound *b, int64_t now_ms)
 {
     struct leaf *leaves = mem_calloc(b->nleaves + 1, sizeof(*leaves));
@@ -65,7 +66,8 @@ static const char *unknown_why(const struct leaf *l, const struct bound *b, int6
     if (s->fresh < 2)
         return "only one fresh reading since the start, two are needed";
     if (!l->any)
-        return b->not_before_ms != 0 ? "no reading yet of the time after the act" : "no reading yet after an implausible one";
+        return b->not_before_ms != 0 ? "no reading yet of the time after the act"
+                                     : "no reading yet after an implausible one";
     return NULL;
 }
 
@@ -74,7 +76,8 @@ static const char *missing_word(enum missing m)
     return m == MISSING_TRUE ? "true" : m == MISSING_FALSE ? "false" : "hold";
 }
 
-static void explain_leaf(struct json *j, const struct leaf *l, const struct bound *b, int64_t now_ms)
+static void explain_leaf(struct json *j, const struct leaf *l, const struct bound *b,
+                         int64_t now_ms)
 {
     const struct cond *c = l->cond;
     const struct series *s = l->series;
@@ -104,9 +107,11 @@ static void explain_leaf(struct json *j, const struct leaf *l, const struct boun
         json_set_str(j, "why", unknown_why(l, b, now_ms));
 }
 
-static struct json *explain_node(const struct node *n, const struct leaf *leaves, const struct bound *b, int64_t now_ms)
+static struct json *explain_node(const struct node *n, const struct leaf *leaves,
+                                 const struct bound *b, int64_t now_ms)
 {
-    static const char *const kinds[] = {[COND_LEAF] = "leaf", [COND_ALL] = "all", [COND_ANY] = "any", [COND_NONE] = "none"};
+    static const char *const kinds[] = {
+        [COND_LEAF] = "leaf", [COND_ALL] = "all", [COND_ANY] = "any", [COND_NONE] = "none"};
     struct kleene k = node_value(n, leaves);
     struct json *j = json_new_map(), *kids;
 
@@ -114,7 +119,8 @@ static struct json *explain_node(const struct node *n, const struct leaf *leaves
     json_set_str(j, "value", value_name(k));
     if (is_pending(k))
         json_set_bool(j, "pending", true);
-    json_set_strf(j, "site", "%s:%d:%d", n->cond->site.file != NULL ? n->cond->site.file : "?", n->cond->site.line, n->cond->site.column);
+    json_set_strf(j, "site", "%s:%d:%d", n->cond->site.file != NULL ? n->cond->site.file : "?",
+                  n->cond->site.line, n->cond->site.column);
     if (n->cond->kind == COND_LEAF) {
         explain_leaf(j, &leaves[n->leaf], b, now_ms);
         return j;
@@ -134,7 +140,8 @@ struct json *bound_explain(const struct bound *b, int64_t now_ms)
     return j;
 }
 
-/* The first leaf without which the node's value would not be what it is; NULL for a node without kids. */
+/* The first leaf without which the node's value would not be what it is; NULL for a node without
+ * kids. */
 static const struct leaf *deciding(const struct node *n, const struct leaf *leaves)
 {
     struct kleene k = node_value(n, leaves);
@@ -157,19 +164,23 @@ static void add_duration(struct buf *out, int64_t ms)
     char text[TEXT];
 
     /* Seconds are enough for people, except below one. */
-    (void)buf_adds(out, unit_format_duration(text, sizeof(text), ms >= 1000 ? ms / 1000 * 1000 : ms));
+    (void)buf_adds(out,
+                   unit_format_duration(text, sizeof(text), ms >= 1000 ? ms / 1000 * 1000 : ms));
 }
 
-static void add_unknown(struct buf *out, const struct leaf *l, const struct bound *b, int64_t now_ms)
+static void add_unknown(struct buf *out, const struct leaf *l, const struct bound *b,
+                        int64_t now_ms)
 {
     const struct point *p = series_newest(l->series);
     const char *why = unknown_why(l, b, now_ms);
     char text[TEXT];
 
-    (void)buf_addf(out, "%s unknown: %s", l->cond->signal->name, why != NULL ? why : "no usable reading");
+    (void)buf_addf(out, "%s unknown: %s", l->cond->signal->name,
+                   why != NULL ? why : "no usable reading");
     if (p == NULL)
         return;
-    (void)buf_addf(out, "; last reading %s ", value_text(text, sizeof(text), l->cond->signal, p->value));
+    (void)buf_addf(out, "; last reading %s ",
+                   value_text(text, sizeof(text), l->cond->signal, p->value));
     add_duration(out, now_ms > point_end_ms(p) ? now_ms - point_end_ms(p) : 0);
     (void)buf_adds(out, " ago");
 }
@@ -191,11 +202,15 @@ void bound_summary(const struct bound *b, int64_t now_ms, struct buf *out)
     } else if (l->now.value == K_UNKNOWN && !is_pending(l->now)) {
         add_unknown(out, l, b, now_ms);
     } else if (stale || p == NULL) {
-        (void)buf_addf(out, "%s missing, which counts as %s", l->cond->signal->name, missing_word(l->cond->missing));
+        (void)buf_addf(out, "%s missing, which counts as %s", l->cond->signal->name,
+                       missing_word(l->cond->missing));
     } else {
-        const char *verb = l->now.value != K_FALSE ? "" : l->cond->cmp == CMP_IS || l->cond->cmp == CMP_IS_NOT ? "and not: " : "not ";
+        const char *verb = l->now.value != K_FALSE                                ? ""
+                           : l->cond->cmp == CMP_IS || l->cond->cmp == CMP_IS_NOT ? "and not: "
+                                                                                  : "not ";
 
-        (void)buf_addf(out, "%s %s %s%s %s", l->cond->signal->name, value_text(have, sizeof(have), l->cond->signal, p->value), verb,
+        (void)buf_addf(out, "%s %s %s%s %s", l->cond->signal->name,
+                       value_text(have, sizeof(have), l->cond->signal, p->value), verb,
                        phrases[l->cond->cmp], threshold_text(limit, sizeof(limit), l->cond));
         if (l->now.value != K_FALSE && l->cond->lasting_ms > 0) {
             (void)buf_adds(out, " for ");

@@ -1,4 +1,5 @@
-/* Packed samples: the points of one series and one UTC day as columns, read back at a few nanoseconds a point. The format: docs/journal.md. */
+/* Packed samples: the points of one series and one UTC day as columns, read back at a few
+ * nanoseconds a point. The format: docs/journal.md. */
 #include <endian.h>
 #include <math.h>
 #include <string.h>
@@ -51,8 +52,9 @@ static uint64_t mix(uint64_t h, uint64_t word)
     return h ^ (h >> 32);
 }
 
-/* A check against damage, not against forgery (the journal's hash chain is that): eight bytes at a time in two lanes, so that it costs less than the reading.
- * len is a multiple of 8. Every step can be undone, so that any single changed word changes the sum. */
+/* A check against damage, not against forgery (the journal's hash chain is that): eight bytes at a
+ * time in two lanes, so that it costs less than the reading. len is a multiple of 8. Every step can
+ * be undone, so that any single changed word changes the sum. */
 static uint64_t checksum(const unsigned char *p, size_t len)
 {
     uint64_t a = 0x243f6a8885a308d3u ^ len, b = 0x13198a2e03707344u, w;
@@ -78,7 +80,8 @@ static int check_point(const struct point *p, const struct point *prev, int64_t 
 {
     int64_t at = p->start_ms - day_start_ms;
 
-    if (at < 0 || at >= DAY_MS || p->period_ms < 0 || p->period_ms > UINT32_MAX || !isfinite(p->value))
+    if (at < 0 || at >= DAY_MS || p->period_ms < 0 || p->period_ms > UINT32_MAX ||
+        !isfinite(p->value))
         return ERR_INPUT;
     if (prev != NULL && (p->start_ms <= prev->start_ms || p->start_ms < point_end_ms(prev)))
         return ERR_INPUT;
@@ -134,7 +137,8 @@ static int damaged(struct err *e, const char *what)
 }
 
 /* Everything that does not need a look at each point. */
-static int open_blob(const unsigned char *b, size_t len, struct header *h, struct columns *c, struct err *e)
+static int open_blob(const unsigned char *b, size_t len, struct header *h, struct columns *c,
+                     struct err *e)
 {
     if (b == NULL || len < sizeof(*h) || len % 8 != 0)
         return damaged(e, "its length is not possible");
@@ -142,7 +146,10 @@ static int open_blob(const unsigned char *b, size_t len, struct header *h, struc
     if (memcmp(h->magic, magic, sizeof(magic)) != 0)
         return damaged(e, "it does not begin as one");
     if (h->version != VERSION)
-        return err_set(e, ERR_STATE, "a stored day of samples has format %d, this version reads %d; use the version that wrote it", h->version, VERSION);
+        return err_set(e, ERR_STATE,
+                       "a stored day of samples has format %d, this version reads %d; use the "
+                       "version that wrote it",
+                       h->version, VERSION);
     if ((h->flags & ~FLAG_PERIODS) != 0 || h->zero != 0 || h->count > PACK_MAX_POINTS)
         return damaged(e, "its header is not possible");
     *c = layout(h->count, h->flags != 0);
@@ -153,7 +160,8 @@ static int open_blob(const unsigned char *b, size_t len, struct header *h, struc
     return 0;
 }
 
-static struct point read_point(const unsigned char *b, const struct header *h, const struct columns *c, size_t i, int64_t day_start_ms)
+static struct point read_point(const unsigned char *b, const struct header *h,
+                               const struct columns *c, size_t i, int64_t day_start_ms)
 {
     uint32_t at, period = h->period_ms;
     struct point p;
@@ -167,7 +175,8 @@ static struct point read_point(const unsigned char *b, const struct header *h, c
     return p;
 }
 
-int pack_each(const void *blob, size_t len, int64_t day_start_ms, void (*fn)(void *arg, const struct point *p), void *arg, struct err *e)
+int pack_each(const void *blob, size_t len, int64_t day_start_ms,
+              void (*fn)(void *arg, const struct point *p), void *arg, struct err *e)
 {
     struct header h;
     struct columns c;

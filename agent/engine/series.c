@@ -32,13 +32,15 @@ const char *finding_name(enum finding f)
 char *series_key(const struct signal *s, const struct target *t, const struct json *opts)
 {
     char *canonical = json_len(opts) > 0 ? json_print_canonical(opts) : NULL;
-    char *key = mem_printf("%s %s%s%s", s->name, t->id, canonical != NULL ? " " : "", canonical != NULL ? canonical : "");
+    char *key = mem_printf("%s %s%s%s", s->name, t->id, canonical != NULL ? " " : "",
+                           canonical != NULL ? canonical : "");
 
     mem_free(canonical);
     return key;
 }
 
-struct series *series_new(const struct signal *s, const struct target *t, struct estate *e, const struct json *opts)
+struct series *series_new(const struct signal *s, const struct target *t, struct estate *e,
+                          const struct json *opts)
 {
     struct series *r = mem_alloc(sizeof(*r));
 
@@ -128,7 +130,8 @@ void series_unknown(struct series *s, enum finding f, const char *why, int64_t n
         s->finding_ms = now_ms;
     s->finding = f;
     snprintf(s->why, sizeof(s->why), "%s", why != NULL ? why : "");
-    /* No sample of that time satisfied anything: clocks begin anew (M1). Mere absence is M2's business, which looks at the points' distance. */
+    /* No sample of that time satisfied anything: clocks begin anew (M1). Mere absence is M2's
+     * business, which looks at the points' distance. */
     if (f != FINDING_NONE && f != FINDING_NEVER && f != FINDING_STALE)
         s->restart = s->total;
     changed(s);
@@ -155,7 +158,8 @@ static void make_room(struct series *s, int64_t end_ms)
 }
 
 /* What is wrong with a reading by itself, or FINDING_NONE. */
-static enum finding judge(const struct series *s, int64_t start_ms, int64_t period_ms, double value, int64_t now_ms, char *why, size_t size)
+static enum finding judge(const struct series *s, int64_t start_ms, int64_t period_ms, double value,
+                          int64_t now_ms, char *why, size_t size)
 {
     int64_t end_ms;
     size_t nwords = 0;
@@ -164,13 +168,15 @@ static enum finding judge(const struct series *s, int64_t start_ms, int64_t peri
         snprintf(why, size, "the reading is %s", isnan(value) ? "not a number" : "infinite");
         return FINDING_NAN;
     }
-    if (period_ms < 0 || __builtin_add_overflow(start_ms, period_ms, &end_ms) || end_ms < -(INT64_MAX / 4)) {
+    if (period_ms < 0 || __builtin_add_overflow(start_ms, period_ms, &end_ms) ||
+        end_ms < -(INT64_MAX / 4)) {
         snprintf(why, size, "the reading's time makes no sense");
         return FINDING_RANGE;
     }
     if (end_ms > now_ms && end_ms - now_ms > SERIES_FUTURE_MS) {
         char text[64];
-        snprintf(why, size, "the reading is dated %s ahead", unit_format_duration(text, sizeof(text), end_ms - now_ms));
+        snprintf(why, size, "the reading is dated %s ahead",
+                 unit_format_duration(text, sizeof(text), end_ms - now_ms));
         return FINDING_FUTURE;
     }
     while (s->signal->words != NULL && s->signal->words[nwords] != NULL)
@@ -300,7 +306,10 @@ bool series_fleet_zero(struct series *const *all, size_t n, int64_t now_ms)
             held = !proof || proof_ms < s->zero_end_ms;
         else
             held = !proof && any_jump;
-        if (hold_zero(s, held, live == 1 ? "it fell to exactly zero at once" : "every target with data shows exactly zero", now_ms))
+        if (hold_zero(s, held,
+                      live == 1 ? "it fell to exactly zero at once"
+                                : "every target with data shows exactly zero",
+                      now_ms))
             any_change = true;
     }
     return any_change;

@@ -1,4 +1,5 @@
-/* Series: recent points of one metric of one target, and their packed form for storage. Times are the engine's steady milliseconds. */
+/* Series: recent points of one metric of one target, and their packed form for storage. Times are
+ * the engine's steady milliseconds. */
 #ifndef RB_ENGINE_SERIES_H
 #define RB_ENGINE_SERIES_H
 
@@ -8,16 +9,25 @@
 #include "base/err.h"
 #include "plugin/collector.h"
 
-/* A reading. It says something of [start, start + period), and it is known from its end on: durations are counted from end to end (docs/design.md,
- * "Time of a point"). */
+/* A reading. It says something of [start, start + period), and it is known from its end on:
+ * durations are counted from end to end (docs/design.md, "Time of a point"). */
 struct point {
-    int64_t start_ms; /* steady */
+    int64_t start_ms;  /* steady */
     int64_t period_ms; /* 0 for a gauge */
     double value;
 };
 
 /* Why a series has no usable value now. */
-enum finding { FINDING_NONE, FINDING_NEVER, FINDING_STALE, FINDING_NAN, FINDING_RANGE, FINDING_FUTURE, FINDING_FLEET_ZERO, FINDING_SOURCE };
+enum finding {
+    FINDING_NONE,
+    FINDING_NEVER,
+    FINDING_STALE,
+    FINDING_NAN,
+    FINDING_RANGE,
+    FINDING_FUTURE,
+    FINDING_FLEET_ZERO,
+    FINDING_SOURCE
+};
 const char *finding_name(enum finding f); /* "stale", "future timestamp", "zero across the fleet" */
 
 #define SERIES_FUTURE_MS 5000   /* clocks differ a little: a point may end this far ahead of ours */
@@ -31,7 +41,7 @@ struct series {
     struct estate *estate;
     struct json *opts;
     int64_t interval_ms;
-    int64_t keep_ms; /* how far back points are kept in memory */
+    int64_t keep_ms;      /* how far back points are kept in memory */
     struct point *points; /* ring, oldest first */
     size_t first, count, cap;
     enum finding finding; /* about the newest reading, kept until a good one arrives */
@@ -39,53 +49,74 @@ struct series {
     char why[160];        /* the source's own words */
     bool dirty;           /* conditions that read it are to be evaluated */
     /* Kept by series.c; conditions read them. */
-    uint64_t total;       /* points ever added: the newest is number total - 1 */
-    uint64_t restart;     /* points before this number count for no hold clock: an implausible reading came after them */
-    uint64_t version;     /* changes whenever an answer may */
-    unsigned fresh;       /* arrivals that were not too old when they came, counted up to 2 (M5) */
-    int64_t fresh_ms;     /* when the last of them came */
+    uint64_t total;   /* points ever added: the newest is number total - 1 */
+    uint64_t restart; /* points before this number count for no hold clock: an implausible reading
+                         came after them */
+    uint64_t version; /* changes whenever an answer may */
+    unsigned fresh;   /* arrivals that were not too old when they came, counted up to 2 (M5) */
+    int64_t fresh_ms; /* when the last of them came */
     bool zero_suspicious; /* M4 applies: by the signal, and by these options */
     bool zero_held;       /* marked FINDING_FLEET_ZERO */
     bool zero_jump;       /* the newest readings are zero, those before were not */
     bool zero_fall;       /* ... and were clearly above zero */
     int64_t zero_end_ms;  /* end of the first of these zeros */
-    unsigned up, high;    /* readings in a row, up to 3, that were not zero, that were clearly above it */
+    unsigned up,
+        high; /* readings in a row, up to 3, that were not zero, that were clearly above it */
 };
 
-struct series *series_new(const struct signal *s, const struct target *t, struct estate *e, const struct json *opts);
+struct series *series_new(const struct signal *s, const struct target *t, struct estate *e,
+                          const struct json *opts);
 void series_free(struct series *s);
-char *series_key(const struct signal *s, const struct target *t, const struct json *opts); /* the caller frees */
+char *series_key(const struct signal *s, const struct target *t,
+                 const struct json *opts); /* the caller frees */
 /* After a reload: the same series under the new estate's target, which it counts. */
 void series_rehome(struct series *s, const struct target *t, struct estate *e);
 
-/* Adds a reading, judged for plausibility; a point at or before the newest is ignored, an overlapping one too. now is steady. True when it became a point.
- * Where s->zero_suspicious, series_fleet_zero is to be called before conditions are evaluated. */
-bool series_add(struct series *s, int64_t start_ms, int64_t period_ms, double value, int64_t now_ms);
-/* The source knows that it does not know, or a reading was implausible: conditions are unknown at once and their clocks begin anew. A poll that merely failed is
- * not that: it is a missing sample, which M2 bridges. */
+/* Adds a reading, judged for plausibility; a point at or before the newest is ignored, an
+ * overlapping one too. now is steady. True when it became a point. Where s->zero_suspicious,
+ * series_fleet_zero is to be called before conditions are evaluated. */
+bool series_add(struct series *s, int64_t start_ms, int64_t period_ms, double value,
+                int64_t now_ms);
+/* The source knows that it does not know, or a reading was implausible: conditions are unknown at
+ * once and their clocks begin anew. A poll that merely failed is not that: it is a missing sample,
+ * which M2 bridges. */
 void series_unknown(struct series *s, enum finding f, const char *why, int64_t now_ms);
 
-/* M4, over all series of one signal with the same options, one a target. A zero that follows a reading above zero is taken for a value only once another
- * target has shown, at that time or later, that the source can say something else; when no target with fresh data shows anything but zero, all are held. Where
- * only one target has fresh data, a zero is held that follows three readings clearly above zero (counts: 10 and more). Held: FINDING_FLEET_ZERO, until the
- * target's own reading is not zero or another's proves the source alive. True when a finding changed (series are dirty). */
+/* M4, over all series of one signal with the same options, one a target. A zero that follows a
+ * reading above zero is taken for a value only once another target has shown, at that time or
+ * later, that the source can say something else; when no target with fresh data shows anything but
+ * zero, all are held. Where only one target has fresh data, a zero is held that follows three
+ * readings clearly above zero (counts: 10 and more). Held: FINDING_FLEET_ZERO, until the target's
+ * own reading is not zero or another's proves the source alive. True when a finding changed (series
+ * are dirty). */
 bool series_fleet_zero(struct series *const *all, size_t n, int64_t now_ms);
 
-enum finding series_finding(const struct series *s, int64_t now_ms); /* the finding, or FINDING_STALE when the newest point is too old */
-const struct point *series_newest(const struct series *s);           /* NULL if none */
-const struct point *series_at(const struct series *s, size_t i);     /* 0: oldest */
-int64_t point_end_ms(const struct point *p);                         /* start + period */
-/* How late beyond its interval a point may be: the signal's lag, but at least half an interval, because a reading that is taken every 10 s is not taken to the
- * millisecond. */
+enum finding
+series_finding(const struct series *s,
+               int64_t now_ms); /* the finding, or FINDING_STALE when the newest point is too old */
+const struct point *series_newest(const struct series *s);       /* NULL if none */
+const struct point *series_at(const struct series *s, size_t i); /* 0: oldest */
+int64_t point_end_ms(const struct point *p);                     /* start + period */
+/* How late beyond its interval a point may be: the signal's lag, but at least half an interval,
+ * because a reading that is taken every 10 s is not taken to the millisecond. */
 int64_t series_late_ms(const struct series *s);
-int64_t series_expiry_ms(const struct series *s); /* the newest point is too old after this steady time: end + interval + late (M2); INT64_MIN without one */
+int64_t
+series_expiry_ms(const struct series *s); /* the newest point is too old after this steady time: end
+                                             + interval + late (M2); INT64_MIN without one */
 
-/* Packed days: one blob a series and UTC day, columns: header, start offsets, values. The format is fixed: docs/journal.md, "Packed samples". Times are the
- * wall clock's here: the caller has turned them. Points are in order, do not overlap, start within the day, have a finite value (ERR_INPUT otherwise). */
+/* Packed days: one blob a series and UTC day, columns: header, start offsets, values. The format is
+ * fixed: docs/journal.md, "Packed samples". Times are the wall clock's here: the caller has turned
+ * them. Points are in order, do not overlap, start within the day, have a finite value (ERR_INPUT
+ * otherwise). */
 #define PACK_MAX_POINTS 86400
-int pack_points(const struct point *p, size_t n, int64_t day_start_ms, void **blob, size_t *len); /* the caller frees; ERR_LIMIT, ERR_INPUT */
-int pack_append(void **blob, size_t *len, const struct point *p, int64_t day_start_ms); /* *blob may be NULL: a new day; the old one is kept on error */
-/* Calls fn with each point in order; ERR_INPUT, before any call, when the blob is not what pack_points made. */
-int pack_each(const void *blob, size_t len, int64_t day_start_ms, void (*fn)(void *arg, const struct point *p), void *arg, struct err *e);
+int pack_points(const struct point *p, size_t n, int64_t day_start_ms, void **blob,
+                size_t *len); /* the caller frees; ERR_LIMIT, ERR_INPUT */
+int pack_append(
+    void **blob, size_t *len, const struct point *p,
+    int64_t day_start_ms); /* *blob may be NULL: a new day; the old one is kept on error */
+/* Calls fn with each point in order; ERR_INPUT, before any call, when the blob is not what
+ * pack_points made. */
+int pack_each(const void *blob, size_t len, int64_t day_start_ms,
+              void (*fn)(void *arg, const struct point *p), void *arg, struct err *e);
 
 #endif

@@ -1,5 +1,6 @@
-/* The action contract: C code that changes the world. Thinking (plan, judge, undo) is pure; only observe and apply touch the world, so that every world
- * (live, test, backtest, chaos) runs the same thinking. */
+/* The action contract: C code that changes the world. Thinking (plan, judge, undo) is pure; only
+ * observe and apply touch the world, so that every world (live, test, backtest, chaos) runs the
+ * same thinking. */
 #ifndef RB_PLUGIN_ACTION_H
 #define RB_PLUGIN_ACTION_H
 
@@ -17,32 +18,42 @@ enum action_flag {
     ACTION_COSTS_MONEY = 16,
 };
 
-/* What an act will do, exactly. Made by the pure functions below; journaled, shown, hashed and compared. */
+/* What an act will do, exactly. Made by the pure functions below; journaled, shown, hashed and
+ * compared. */
 struct plan {
-    unsigned flags;       /* action_flag of this very plan: scaling in is destructive, scaling out is not */
-    bool empty;           /* nothing to do: a success; summary says why */
-    char *summary;        /* "desired 8 -> 10", absolute */
-    char *expect;         /* the expected effect, one line */
-    struct json *calls;   /* list of {"call": "autoscaling:SetDesiredCapacity", "args": {...}}: one mutating request or statement each (M20) */
-    struct json *before;  /* map: values before, what undo restores and probe compares */
-    struct json *after;   /* map: values after */
-    struct json *names;   /* list: the identities that are touched (instance ids, "pid@backend_start"); empty where the value is the target's own */
-    struct json *preconditions; /* list of {"predicate": "desired = 8", "observed": "8", "holds": true} */
-    struct json *controllers;   /* list of strings: other controllers seen at work (M13) */
-    struct json *out;     /* map: outputs that later steps may name */
+    unsigned
+        flags;  /* action_flag of this very plan: scaling in is destructive, scaling out is not */
+    bool empty; /* nothing to do: a success; summary says why */
+    char *summary;       /* "desired 8 -> 10", absolute */
+    char *expect;        /* the expected effect, one line */
+    struct json *calls;  /* list of {"call": "autoscaling:SetDesiredCapacity", "args": {...}}: one
+                            mutating request or statement each (M20) */
+    struct json *before; /* map: values before, what undo restores and probe compares */
+    struct json *after;  /* map: values after */
+    struct json *names;  /* list: the identities that are touched (instance ids,
+                            "pid@backend_start"); empty where the value is the target's own */
+    struct json
+        *preconditions; /* list of {"predicate": "desired = 8", "observed": "8", "holds": true} */
+    struct json *controllers; /* list of strings: other controllers seen at work (M13) */
+    struct json *out;         /* map: outputs that later steps may name */
 };
 struct plan *plan_new(void);
 void plan_free(struct plan *p);
 void plan_call(struct plan *p, const char *call, struct json *args); /* owns args */
-void plan_require(struct plan *p, bool holds, const char *observed, const char *predicate_fmt, ...) __attribute__((format(printf, 4, 5)));
-const char *plan_broken(const struct plan *p); /* "desired = 8 (observed 9)" of the first precondition that does not hold, or NULL; valid until the next call */
+void plan_require(struct plan *p, bool holds, const char *observed, const char *predicate_fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+const char *
+plan_broken(const struct plan *p); /* "desired = 8 (observed 9)" of the first precondition that does
+                                      not hold, or NULL; valid until the next call */
 struct json *plan_to_json(const struct plan *p);
 struct plan *plan_from_json(const struct json *j, struct err *e);
 struct plan *plan_copy(const struct plan *p);
-/* Hex SHA-256 over target id, calls and predicates, not readings: what an approval binds to (M24). The caller frees. */
+/* Hex SHA-256 over target id, calls and predicates, not readings: what an approval binds to (M24).
+ * The caller frees. */
 char *plan_hash(const struct plan *p, const char *action, const char *target_id);
-/* Whether `now` may go ahead in place of `then`: identical, or touching a strict subset of the named identities by calls that `then` had (so an action that
- * names several makes a call for each), or empty. */
+/* Whether `now` may go ahead in place of `then`: identical, or touching a strict subset of the
+ * named identities by calls that `then` had (so an action that names several makes a call for
+ * each), or empty. */
 bool plan_same_or_less(const struct plan *then, const struct plan *now);
 
 /* What the pure functions are given. */
@@ -65,17 +76,20 @@ enum applied {
     APPLIED_IN_DOUBT, /* only a probe can tell */
 };
 
-/* One asynchronous part in flight. The action fills nothing but `state`; exactly one of the done functions ends it, never from inside the call. */
+/* One asynchronous part in flight. The action fills nothing but `state`; exactly one of the done
+ * functions ends it, never from inside the call. */
 struct action_call {
     const struct host_io *io;
     const struct target *target;
     const struct estate *estate;
     const struct json *opts;
-    const struct json *call;   /* apply: one entry of plan->calls; NULL for observe */
-    const char *token;         /* apply: the idempotency token of this intent, 32 hex digits, stable over a crash */
-    int64_t deadline_ms;       /* from now */
-    void *state;               /* the action's; freed by it before it ends the call or in cancel */
-    /* observe ends with what was seen (a map, ownership passes) or with e; apply ends with how it ended, e for the last three, out: outputs or NULL. */
+    const struct json *call; /* apply: one entry of plan->calls; NULL for observe */
+    const char *
+        token; /* apply: the idempotency token of this intent, 32 hex digits, stable over a crash */
+    int64_t deadline_ms; /* from now */
+    void *state;         /* the action's; freed by it before it ends the call or in cancel */
+    /* observe ends with what was seen (a map, ownership passes) or with e; apply ends with how it
+     * ended, e for the last three, out: outputs or NULL. */
     void (*observed)(struct action_call *c, struct json *seen, const struct err *e);
     void (*applied)(struct action_call *c, enum applied how, struct json *out, const struct err *e);
     void *arg; /* the host's own */
@@ -83,28 +97,38 @@ struct action_call {
 
 struct action_type {
     const char *name, *summary;
-    const char *targets; /* kinds, space-separated */
-    const char *attribute; /* what it owns while its run lasts, for the lock: "desired_capacity", "sessions" */
+    const char *targets;   /* kinds, space-separated */
+    const char *attribute; /* what it owns while its run lasts, for the lock: "desired_capacity",
+                              "sessions" */
     const char *headroom;  /* the shared resource that it consumes or "" : "database_connections" */
     unsigned flags;        /* the most that any plan of it can be */
     bool can_probe;        /* judge can tell; otherwise destructive acts need an approval */
     const struct option *options;
     size_t noptions;
-    const char *const *permissions; /* "autoscaling:SetDesiredCapacity arn:...", "postgres:pg_signal_backend"; NULL-terminated; may hold $target.FIELD */
-    const char *const *outs;        /* names of outputs; NULL-terminated */
+    const char *const
+        *permissions; /* "autoscaling:SetDesiredCapacity arn:...", "postgres:pg_signal_backend";
+                         NULL-terminated; may hold $target.FIELD */
+    const char *const *outs; /* names of outputs; NULL-terminated */
 
-    /* Beyond the option table: cross checks at load (may be NULL). ERR_INPUT with what is wrong and what to write. */
+    /* Beyond the option table: cross checks at load (may be NULL). ERR_INPUT with what is wrong and
+     * what to write. */
     int (*check)(const struct json *opts, struct err *e);
-    void (*observe)(struct action_call *c); /* asynchronous: reads what plan and judge need; changes nothing */
-    void (*apply)(struct action_call *c);   /* asynchronous: makes one call of the plan */
-    void (*cancel)(struct action_call *c);  /* ends either without a completion; what was sent stays in doubt */
+    void (*observe)(
+        struct action_call *c); /* asynchronous: reads what plan and judge need; changes nothing */
+    void (*apply)(struct action_call *c); /* asynchronous: makes one call of the plan */
+    void (*cancel)(
+        struct action_call *c); /* ends either without a completion; what was sent stays in doubt */
 
-    /* Pure. NULL with *e: cannot be planned; ERR_DENIED for a refusal by a precondition, ERR_INPUT for an observation that makes no sense. */
+    /* Pure. NULL with *e: cannot be planned; ERR_DENIED for a refusal by a precondition, ERR_INPUT
+     * for an observation that makes no sense. */
     struct plan *(*plan)(const struct action_input *in, const struct json *seen, struct err *e);
     /* Pure: has the intent of call `i` of this plan taken effect, by what is seen now? */
-    enum verdict (*judge)(const struct action_input *in, const struct plan *p, size_t i, const struct json *seen);
-    /* Pure, NULL when it cannot be undone: back from `last` to the value before `first`, as compare-and-set: ERR_DENIED when what is seen is not what `last` left. */
-    struct plan *(*undo)(const struct action_input *in, const struct plan *first, const struct plan *last, const struct json *seen, struct err *e);
+    enum verdict (*judge)(const struct action_input *in, const struct plan *p, size_t i,
+                          const struct json *seen);
+    /* Pure, NULL when it cannot be undone: back from `last` to the value before `first`, as
+     * compare-and-set: ERR_DENIED when what is seen is not what `last` left. */
+    struct plan *(*undo)(const struct action_input *in, const struct plan *first,
+                         const struct plan *last, const struct json *seen, struct err *e);
 };
 
 /* The registry, made from actions/actions.def. */
@@ -112,7 +136,8 @@ extern const struct action_type *const action_types[];
 extern const size_t action_types_len;
 const struct action_type *action_find(const char *name);
 
-/* The names in a table that are closest to `word` (edit distance), for "did you mean"; NULL when none is close. */
+/* The names in a table that are closest to `word` (edit distance), for "did you mean"; NULL when
+ * none is close. */
 const char *closest(const char *word, const char *const *names, size_t n);
 
 #endif

@@ -19,7 +19,8 @@ static unsigned min3(unsigned a, unsigned b, unsigned c)
     return m < c ? m : c;
 }
 
-/* Insertions, deletions, replacements and swaps of two neighbours, without regard to case. Both words are shorter than WORD_MAX. */
+/* Insertions, deletions, replacements and swaps of two neighbours, without regard to case. Both
+ * words are shorter than WORD_MAX. */
 static unsigned distance(const char *a, size_t la, const char *b, size_t lb)
 {
     unsigned rows[3][WORD_MAX + 1];
@@ -35,8 +36,8 @@ static unsigned distance(const char *a, size_t la, const char *b, size_t lb)
             unsigned cost = lower(a[i - 1]) == lower(b[j - 1]) ? 0 : 1;
 
             row[j] = min3(above[j] + 1, row[j - 1] + 1, above[j - 1] + cost);
-            if (i > 1 && j > 1 && lower(a[i - 1]) == lower(b[j - 2]) && lower(a[i - 2]) == lower(b[j - 1]) &&
-                before[j - 2] + 1 < row[j])
+            if (i > 1 && j > 1 && lower(a[i - 1]) == lower(b[j - 2]) &&
+                lower(a[i - 2]) == lower(b[j - 1]) && before[j - 2] + 1 < row[j])
                 row[j] = before[j - 2] + 1;
         }
         spare = before;
@@ -55,7 +56,8 @@ const char *closest(const char *word, const char *const *names, size_t n)
 
     if (len == 0 || len >= WORD_MAX)
         return NULL;
-    /* One slip in a short word, two in a longer one, three in a long one: more than that is another word. */
+    /* One slip in a short word, two in a longer one, three in a long one: more than that is another
+     * word. */
     limit = len <= 3 ? 1 : len <= 6 ? 2 : 3;
     least = limit + 1;
     for (size_t i = 0; i < n; i++) {
@@ -74,7 +76,8 @@ const char *closest(const char *word, const char *const *names, size_t n)
         return best;
     /* Cut short ("pg_conn"): the shortest name that goes on from there. */
     for (size_t i = 0; i < n; i++) {
-        if (names[i] != NULL && strncasecmp(names[i], word, len) == 0 && (best == NULL || strlen(names[i]) < strlen(best)))
+        if (names[i] != NULL && strncasecmp(names[i], word, len) == 0 &&
+            (best == NULL || strlen(names[i]) < strlen(best)))
             best = names[i];
     }
     return best;

@@ -1,4 +1,5 @@
-/* The collector contract: C code that reads one kind of source on a timer and yields samples. It knows nothing of Lua, policies or actions. */
+/* The collector contract: C code that reads one kind of source on a timer and yields samples. It
+ * knows nothing of Lua, policies or actions. */
 #ifndef RB_PLUGIN_COLLECTOR_H
 #define RB_PLUGIN_COLLECTOR_H
 
@@ -12,21 +13,23 @@
 /* What a policy reads: a named, typed view. A series is a signal with its options on one target. */
 struct signal {
     const char *name, *summary;
-    const char *source;        /* for the manual: "AWS/EC2 CPUUtilization by AutoScalingGroupName" */
+    const char *source; /* for the manual: "AWS/EC2 CPUUtilization by AutoScalingGroupName" */
     enum unit unit;
-    const char *targets;       /* kinds, space-separated: "asg service" */
+    const char *targets;          /* kinds, space-separated: "asg service" */
     const struct option *options; /* beside the comparators */
     size_t noptions;
-    int64_t lag_ms;            /* how late a point may be, beyond its interval, before the leaf is unknown */
-    bool zero_suspicious;      /* zero across the fleet is a finding, not a value (M4) */
+    int64_t lag_ms; /* how late a point may be, beyond its interval, before the leaf is unknown */
+    bool zero_suspicious; /* zero across the fleet is a finding, not a value (M4) */
     /* The distance between two points, milliseconds; NULL: default_interval_ms. */
     int64_t (*interval_ms)(const struct target *t, const struct json *opts);
     int64_t default_interval_ms;
-    /* A period that the metric does not have (W205): says why in text, or returns false. NULL: no such check. */
+    /* A period that the metric does not have (W205): says why in text, or returns false. NULL: no
+     * such check. */
     bool (*bad_period)(const struct json *opts, char *text, size_t size);
     /* UNIT_ENUM: its words, NULL-terminated; a reading is an index into them. */
     const char *const *words;
-    /* With these options zero is an ordinary value although the signal is zero_suspicious: a filter that may select nothing. NULL: never. */
+    /* With these options zero is an ordinary value although the signal is zero_suspicious: a filter
+     * that may select nothing. NULL: never. */
     bool (*zero_plain)(const struct json *opts);
 };
 
@@ -34,21 +37,25 @@ struct signal {
 struct watch {
     const struct signal *signal;
     const struct target *target;
-    const struct json *opts;   /* as held, with defaults; "$..." references resolved */
+    const struct json *opts; /* as held, with defaults; "$..." references resolved */
     int64_t interval_ms;
-    int64_t history_ms;        /* how far back the first poll should reach where the source keeps history (longest `lasting`) */
-    uint64_t series;           /* the engine's handle */
+    int64_t history_ms; /* how far back the first poll should reach where the source keeps history
+                           (longest `lasting`) */
+    uint64_t series;    /* the engine's handle */
 };
 
 /* What a collector may call, beside the io handles of `io`. */
 struct collector_host {
     const struct host_io *io;
-    /* A reading of the period [start_wall_ms, start_wall_ms + period_ms); a gauge read now has period 0. Several in time order are fine; one that was
-     * given before is ignored. Plausibility is the engine's to judge. */
-    void (*sample)(const struct collector_host *h, const struct watch *w, int64_t start_wall_ms, int64_t period_ms, double value);
+    /* A reading of the period [start_wall_ms, start_wall_ms + period_ms); a gauge read now has
+     * period 0. Several in time order are fine; one that was given before is ignored. Plausibility
+     * is the engine's to judge. */
+    void (*sample)(const struct collector_host *h, const struct watch *w, int64_t start_wall_ms,
+                   int64_t period_ms, double value);
     /* Known to be unknown, and why: too few requests, partial data, no such dimension. */
     void (*unknown)(const struct collector_host *h, const struct watch *w, const char *why);
-    /* Exactly one of these ends a poll. failed(): the source did not answer; the host backs off, complains at growing intervals, announces recovery. */
+    /* Exactly one of these ends a poll. failed(): the source did not answer; the host backs off,
+     * complains at growing intervals, announces recovery. */
     void (*done)(const struct collector_host *h);
     void (*failed)(const struct collector_host *h, const struct err *e);
     const char *name; /* "pg_activity orders": log prefix */
@@ -59,22 +66,29 @@ struct collector_type {
     const char *name, *summary;
     const struct signal *signals;
     size_t nsignals;
-    const char *const *permissions; /* "cloudwatch:GetMetricData *", "postgres:pg_monitor"; NULL-terminated */
-    int64_t deadline_ms;            /* a poll not ended by then is cancelled and failed */
-    /* The source of this target's series, "aws/prod", "postgres/orders": one instance of the collector each. ERR_INPUT when the target lacks what is needed. */
-    int (*source)(const struct target *t, const struct estate *e, char *out, size_t size, struct err *err);
-    void *(*open)(const struct collector_host *h, const struct estate *e, const char *source, struct err *err); /* NULL on error */
-    void (*watch)(void *self, const struct watch *const *watches, size_t n); /* replaces the set; between polls only */
+    const char *const
+        *permissions;    /* "cloudwatch:GetMetricData *", "postgres:pg_monitor"; NULL-terminated */
+    int64_t deadline_ms; /* a poll not ended by then is cancelled and failed */
+    /* The source of this target's series, "aws/prod", "postgres/orders": one instance of the
+     * collector each. ERR_INPUT when the target lacks what is needed. */
+    int (*source)(const struct target *t, const struct estate *e, char *out, size_t size,
+                  struct err *err);
+    void *(*open)(const struct collector_host *h, const struct estate *e, const char *source,
+                  struct err *err); /* NULL on error */
+    void (*watch)(void *self, const struct watch *const *watches,
+                  size_t n);    /* replaces the set; between polls only */
     void (*poll)(void *self);   /* asynchronous */
     void (*cancel)(void *self); /* ends the poll in flight without done or failed */
     void (*close)(void *self);
-    /* A reload: true when it goes on with the new estate and keeps its state, false when it must be opened anew. NULL: false. */
+    /* A reload: true when it goes on with the new estate and keeps its state, false when it must be
+     * opened anew. NULL: false. */
     bool (*migrate)(void *self, const struct estate *e);
 };
 
 /* The registry, made from collectors/collectors.def. */
 extern const struct collector_type *const collector_types[];
 extern const size_t collector_types_len;
-const struct signal *signal_find(const char *name, const struct collector_type **type); /* NULL if there is none */
+const struct signal *signal_find(const char *name,
+                                 const struct collector_type **type); /* NULL if there is none */
 
 #endif

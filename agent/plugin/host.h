@@ -1,4 +1,5 @@
-/* What the live world lends to collectors and actions: io handles and clients of the estate's accounts and servers. */
+/* What the live world lends to collectors and actions: io handles and clients of the estate's
+ * accounts and servers. */
 #ifndef RB_PLUGIN_HOST_H
 #define RB_PLUGIN_HOST_H
 
@@ -20,7 +21,8 @@ struct host_io {
     struct http *http;
     /* The client of the estate's `aws NAME`; shared; NULL and *e when there is none. */
     struct aws *(*aws)(void *arg, const char *name, struct err *e);
-    /* A connection to a postgres or cache target: `use` separates users of the same server ("collect", "act"), so that none waits behind another. Shared, not to be freed. */
+    /* A connection to a postgres or cache target: `use` separates users of the same server
+     * ("collect", "act"), so that none waits behind another. Shared, not to be freed. */
     struct pg *(*pg)(void *arg, const struct target *t, const char *use, struct err *e);
     struct redis *(*redis)(void *arg, const struct target *t, const char *use, struct err *e);
     void *arg;

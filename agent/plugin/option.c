@@ -69,8 +69,8 @@ static char *limit_text(char *out, size_t size, const struct option *o, double v
     return unit_format(out, size, u, v);
 }
 
-/* E108. `got` is what was written. A minus is refused where no negative minimum invites it: what counts, lasts or is a share of
- * something is not below zero. */
+/* E108. `got` is what was written. A minus is refused where no negative minimum invites it: what
+ * counts, lasts or is a share of something is not below zero. */
 static bool within(const struct option *o, double v, const char *got, struct err *e)
 {
     bool limited = o->min != 0 || o->max != 0;
@@ -86,10 +86,11 @@ static bool within(const struct option *o, double v, const char *got, struct err
     if (v >= o->min && v <= o->max)
         return true;
     if (o->max >= OPTION_NO_MAX)
-        err_set(e, ERR_LIMIT, "must be at least %s, got %s", limit_text(a, sizeof(a), o, o->min), got);
+        err_set(e, ERR_LIMIT, "must be at least %s, got %s", limit_text(a, sizeof(a), o, o->min),
+                got);
     else
-        err_set(e, ERR_LIMIT, "must be between %s and %s, got %s", limit_text(a, sizeof(a), o, o->min),
-                limit_text(b, sizeof(b), o, o->max), got);
+        err_set(e, ERR_LIMIT, "must be between %s and %s, got %s",
+                limit_text(a, sizeof(a), o, o->min), limit_text(b, sizeof(b), o, o->max), got);
     return false;
 }
 
@@ -126,7 +127,8 @@ static bool percent_within(const struct option *o, double v, const char *text, s
 
     snprintf(quoted, sizeof(quoted), "\"%.200s\"", text);
     if (fabs(v) > 100) {
-        err_set(e, ERR_LIMIT, "must be between %s and 100%%, got %s", o->min < 0 ? "-100%" : "0%", quoted);
+        err_set(e, ERR_LIMIT, "must be between %s and 100%%, got %s", o->min < 0 ? "-100%" : "0%",
+                quoted);
         return false;
     }
     /* The limits of an option that takes both are counts; as a share only the sign is limited. */
@@ -183,7 +185,8 @@ static struct json *check_percent(const struct option *o, const struct json *w, 
     return percent_within(o, v, s, e) ? json_new_num(v) : NULL;
 }
 
-static struct json *check_percent_or_count(const struct option *o, const struct json *w, struct err *e)
+static struct json *check_percent_or_count(const struct option *o, const struct json *w,
+                                           struct err *e)
 {
     const char *s = json_str(w, NULL);
     struct json *held;
@@ -295,7 +298,8 @@ static struct json *check_list(const struct option *o, const struct json *w, str
     held = json_new_list();
     if (t == JSON_STRING)
         json_add(held, json_new_str(json_str(w, "")));
-    for (const struct json *i = t == JSON_LIST ? json_first(w) : NULL; i != NULL; i = json_next(i)) {
+    for (const struct json *i = t == JSON_LIST ? json_first(w) : NULL; i != NULL;
+         i = json_next(i)) {
         if (json_type(i) != JSON_STRING) {
             json_free(held);
             return wrong(o, e);
@@ -346,7 +350,8 @@ static struct json *check_secret(const struct option *o, const struct json *w, s
     const char *key = only != NULL ? json_key(only) : "";
     const char *s = json_str(only, "");
 
-    /* A plain string would be the secret itself, in a file that is copied and reviewed: never accepted, never repeated. */
+    /* A plain string would be the secret itself, in a file that is copied and reviewed: never
+     * accepted, never repeated. */
     if (*s == '\0' || (strcmp(key, "file") != 0 && strcmp(key, "env") != 0))
         return wrong(o, e);
     return json_copy(w);
@@ -372,7 +377,8 @@ static struct json *check_target(const struct option *o, const struct json *w, s
 
     if (s != NULL && *s != '\0')
         return json_new_str(s);
-    err_set(e, ERR_INPUT, "needs the name of a %s, write it in quotes", o->words != NULL ? o->words : "target");
+    err_set(e, ERR_INPUT, "needs the name of a %s, write it in quotes",
+            o->words != NULL ? o->words : "target");
     return NULL;
 }
 
@@ -392,7 +398,8 @@ struct json *option_check(const struct option *o, const struct json *written, st
     case OPT_RATE:
         return check_rate(o, written, e);
     case OPT_BOOL:
-        return json_type(written) == JSON_BOOL ? json_new_bool(json_bool(written, false)) : wrong(o, e);
+        return json_type(written) == JSON_BOOL ? json_new_bool(json_bool(written, false))
+                                               : wrong(o, e);
     case OPT_ENUM:
         return check_enum(o, written, e);
     case OPT_LIST:

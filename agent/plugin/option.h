@@ -1,4 +1,5 @@
-/* Options: the descriptor is the documentation. Policies, the estate and the configuration are checked against these tables. */
+/* Options: the descriptor is the documentation. Policies, the estate and the configuration are
+ * checked against these tables. */
 #ifndef RB_PLUGIN_OPTION_H
 #define RB_PLUGIN_OPTION_H
 
@@ -9,29 +10,33 @@
 
 /* How a value is written, and how it is held once checked (a JSON value in base units). */
 enum opt_type {
-    OPT_STRING,           /* "..."                held as the string */
-    OPT_COUNT,            /* 800                  number, whole */
-    OPT_NUMBER,           /* 0.5                  number */
-    OPT_PERCENT,          /* "60%"                number 60 */
-    OPT_DURATION,         /* "5m"                 number, milliseconds */
-    OPT_SIZE,             /* "4GiB"               number, bytes */
-    OPT_RATE,             /* "2 per 1h"           {"n": 2, "per_ms": 3600000} */
-    OPT_BOOL,             /* true                 bool */
-    OPT_ENUM,             /* one of `words`       the string */
-    OPT_LIST,             /* { "a", "b" }         list of strings; a single string is a list of one */
-    OPT_MAP,              /* { k = "v" }          map of strings */
-    OPT_PERCENT_OR_COUNT, /* "25%" or 2           {"percent": 25} or a number; signed where min < 0 */
-    OPT_SECRET,           /* secret.file "...", secret.env "..."  {"file": path} or {"env": name}: never the value */
-    OPT_SIGNAL,           /* sig.x { ... }        {"signal": name, "opts": {...}} */
-    OPT_TARGET,           /* the name of another target of kind `words` */
+    OPT_STRING,   /* "..."                held as the string */
+    OPT_COUNT,    /* 800                  number, whole */
+    OPT_NUMBER,   /* 0.5                  number */
+    OPT_PERCENT,  /* "60%"                number 60 */
+    OPT_DURATION, /* "5m"                 number, milliseconds */
+    OPT_SIZE,     /* "4GiB"               number, bytes */
+    OPT_RATE,     /* "2 per 1h"           {"n": 2, "per_ms": 3600000} */
+    OPT_BOOL,     /* true                 bool */
+    OPT_ENUM,     /* one of `words`       the string */
+    OPT_LIST,     /* { "a", "b" }         list of strings; a single string is a list of one */
+    OPT_MAP,      /* { k = "v" }          map of strings */
+    OPT_PERCENT_OR_COUNT, /* "25%" or 2           {"percent": 25} or a number; signed where min < 0
+                           */
+    OPT_SECRET, /* secret.file "...", secret.env "..."  {"file": path} or {"env": name}: never the
+                   value */
+    OPT_SIGNAL, /* sig.x { ... }        {"signal": name, "opts": {...}} */
+    OPT_TARGET, /* the name of another target of kind `words` */
 };
 
 struct option {
     const char *name;
     enum opt_type type;
     bool required;
-    const char *fallback; /* as it would be written, strings without their quotes ("5m", "60%", "true", "{}"); NULL: none */
-    double min, max;      /* in base units (text and lists: length); both 0: no limits, but only OPT_NUMBER may be negative then */
+    const char *fallback; /* as it would be written, strings without their quotes ("5m", "60%",
+                             "true", "{}"); NULL: none */
+    double min, max;      /* in base units (text and lists: length); both 0: no limits, but only
+                             OPT_NUMBER may be negative then */
     const char *words;    /* OPT_ENUM: "a|b|c"; OPT_TARGET: the kind */
     const char *one_of;   /* options that share this word: exactly one of them must be given */
     const char *help;     /* one line, for the manual and the errors */
@@ -45,14 +50,16 @@ const char *opt_type_remedy(enum opt_type t); /* the E107 text: `needs a unit, w
 
 const struct option *option_find(const struct option *table, size_t n, const char *name);
 
-/* Checks one written value (a JSON string, number, bool, list or map, as Lua gave it) and returns it as held, or NULL with *e: its text is what follows
- * the option's name, e.g. `needs a unit, write e.g. "5m"`; code ERR_INPUT for a wrong type (E107), ERR_LIMIT for out of range (E108). */
+/* Checks one written value (a JSON string, number, bool, list or map, as Lua gave it) and returns
+ * it as held, or NULL with *e: its text is what follows the option's name, e.g. `needs a unit,
+ * write e.g. "5m"`; code ERR_INPUT for a wrong type (E107), ERR_LIMIT for out of range (E108). */
 struct json *option_check(const struct option *o, const struct json *written, struct err *e);
 
 /* Puts the fallbacks of what is absent into held. */
 void option_defaults(const struct option *table, size_t n, struct json *held);
 
-/* For tests of descriptors: names, help, words and limits are there and every fallback passes its own check. ERR_BUG with what is wrong. */
+/* For tests of descriptors: names, help, words and limits are there and every fallback passes its
+ * own check. ERR_BUG with what is wrong. */
 int option_table_check(const struct option *table, size_t n, struct err *e);
 
 /* How a held value is written, for messages, plans and diffs; the caller frees with mem_free. */

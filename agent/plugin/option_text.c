@@ -1,4 +1,5 @@
-/* Options as text: how a held value is written, what a fallback means, and whether a table of descriptors makes sense. */
+/* Options as text: how a held value is written, what a fallback means, and whether a table of
+ * descriptors makes sense. */
 #include "plugin/option.h"
 
 #include <math.h>
@@ -31,7 +32,8 @@ static bool is_name(const char *s)
 {
     if (*s >= '0' && *s <= '9')
         return false;
-    return *s != '\0' && s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")] == '\0';
+    return *s != '\0' &&
+           s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")] == '\0';
 }
 
 /* A value without a type of its own: what maps, lists and a signal's options hold. */
@@ -111,7 +113,8 @@ char *option_text(const struct option *o, const struct json *held)
         break;
     case OPT_RATE:
         (void)buf_addf(&b, "\"%s\"",
-                       unit_format_rate(text, sizeof(text), (int)json_get_int(held, "n", 0), json_get_int(held, "per_ms", 0)));
+                       unit_format_rate(text, sizeof(text), (int)json_get_int(held, "n", 0),
+                                        json_get_int(held, "per_ms", 0)));
         break;
     case OPT_SECRET:
         (void)buf_addf(&b, "secret.%s ", json_get(held, "file") != NULL ? "file" : "env");
@@ -128,7 +131,8 @@ char *option_text(const struct option *o, const struct json *held)
     return buf_take(&b);
 }
 
-/* A fallback is text as a policy would have it, without the quotes of a plain string: 5m, 60%, true, {}, { "a", "b" }. */
+/* A fallback is text as a policy would have it, without the quotes of a plain string: 5m, 60%,
+ * true, {}, { "a", "b" }. */
 static struct json *written_fallback(const struct option *o)
 {
     const char *s = o->fallback;
@@ -200,7 +204,8 @@ int option_table_check(const struct option *table, size_t n, struct err *e)
             return err_set(e, ERR_BUG, "option %s is there twice", o->name);
         if (o->help == NULL || *o->help == '\0')
             return err_set(e, ERR_BUG, "option %s has no help", o->name);
-        if ((o->type == OPT_ENUM || o->type == OPT_TARGET) && (o->words == NULL || *o->words == '\0'))
+        if ((o->type == OPT_ENUM || o->type == OPT_TARGET) &&
+            (o->words == NULL || *o->words == '\0'))
             return err_set(e, ERR_BUG, "option %s needs its words", o->name);
         if (o->min > o->max)
             return err_set(e, ERR_BUG, "option %s has its least above its most", o->name);
@@ -212,7 +217,8 @@ int option_table_check(const struct option *table, size_t n, struct err *e)
             continue;
         v = held_fallback(o, &why);
         if (v == NULL)
-            return err_set(e, ERR_BUG, "option %s: its fallback \"%s\" %s", o->name, o->fallback, why.text);
+            return err_set(e, ERR_BUG, "option %s: its fallback \"%s\" %s", o->name, o->fallback,
+                           why.text);
         json_free(v);
     }
     return 0;

@@ -72,7 +72,8 @@ const char *plan_broken(const struct plan *p)
     for (const struct json *c = json_first(p->preconditions); c != NULL; c = json_next(c)) {
         if (json_get_bool(c, "holds", false))
             continue;
-        snprintf(text, sizeof(text), "%s (observed %s)", json_get_str(c, "predicate", "?"), json_get_str(c, "observed", "?"));
+        snprintf(text, sizeof(text), "%s (observed %s)", json_get_str(c, "predicate", "?"),
+                 json_get_str(c, "observed", "?"));
         return text;
     }
     return NULL;
@@ -96,13 +97,18 @@ struct json *plan_to_json(const struct plan *p)
     return j;
 }
 
-/* A part of a stored plan; a journal is read back by another version of us at most, so that a wrong shape is damage and nothing to guess at. */
-static int take(const struct json *j, const char *key, enum json_type want, struct json **into, struct err *e)
+/* A part of a stored plan; a journal is read back by another version of us at most, so that a wrong
+ * shape is damage and nothing to guess at. */
+static int take(const struct json *j, const char *key, enum json_type want, struct json **into,
+                struct err *e)
 {
     const struct json *v = json_get(j, key);
 
     if (json_type(v) != want)
-        return err_set(e, ERR_INPUT, "a stored plan has no usable \"%s\": the journal is damaged or of another version", key);
+        return err_set(
+            e, ERR_INPUT,
+            "a stored plan has no usable \"%s\": the journal is damaged or of another version",
+            key);
     json_free(*into);
     *into = json_copy(v);
     return 0;
@@ -112,7 +118,9 @@ static int check_calls(const struct json *calls, struct err *e)
 {
     for (const struct json *c = json_first(calls); c != NULL; c = json_next(c)) {
         if (json_get_str(c, "call", NULL) == NULL || json_type(json_get(c, "args")) != JSON_MAP)
-            return err_set(e, ERR_INPUT, "a stored plan has a call without name or arguments: the journal is damaged");
+            return err_set(
+                e, ERR_INPUT,
+                "a stored plan has a call without name or arguments: the journal is damaged");
     }
     return 0;
 }
@@ -122,19 +130,24 @@ struct plan *plan_from_json(const struct json *j, struct err *e)
     struct plan *p = plan_new();
     int64_t flags = json_get_int(j, "flags", -1);
 
-    if (json_type(j) != JSON_MAP || flags < 0 || flags > 0xffff || json_type(json_get(j, "empty")) != JSON_BOOL) {
-        err_set(e, ERR_INPUT, "a stored plan has no usable \"flags\" or \"empty\": the journal is damaged or of another version");
+    if (json_type(j) != JSON_MAP || flags < 0 || flags > 0xffff ||
+        json_type(json_get(j, "empty")) != JSON_BOOL) {
+        err_set(e, ERR_INPUT,
+                "a stored plan has no usable \"flags\" or \"empty\": the journal is damaged or of "
+                "another version");
         goto bad;
     }
     p->flags = (unsigned)flags;
     p->empty = json_get_bool(j, "empty", false);
     p->summary = mem_strdup(json_get_str(j, "summary", NULL));
     p->expect = mem_strdup(json_get_str(j, "expect", NULL));
-    if (take(j, "calls", JSON_LIST, &p->calls, e) != 0 || take(j, "before", JSON_MAP, &p->before, e) != 0 ||
-        take(j, "after", JSON_MAP, &p->after, e) != 0 || take(j, "names", JSON_LIST, &p->names, e) != 0 ||
+    if (take(j, "calls", JSON_LIST, &p->calls, e) != 0 ||
+        take(j, "before", JSON_MAP, &p->before, e) != 0 ||
+        take(j, "after", JSON_MAP, &p->after, e) != 0 ||
+        take(j, "names", JSON_LIST, &p->names, e) != 0 ||
         take(j, "preconditions", JSON_LIST, &p->preconditions, e) != 0 ||
-        take(j, "controllers", JSON_LIST, &p->controllers, e) != 0 || take(j, "out", JSON_MAP, &p->out, e) != 0 ||
-        check_calls(p->calls, e) != 0)
+        take(j, "controllers", JSON_LIST, &p->controllers, e) != 0 ||
+        take(j, "out", JSON_MAP, &p->out, e) != 0 || check_calls(p->calls, e) != 0)
         goto bad;
     return p;
 bad:
@@ -160,7 +173,8 @@ struct plan *plan_copy(const struct plan *p)
     return c;
 }
 
-/* The predicates without their readings: what an approval is about, not what was seen when it was asked for (M24). */
+/* The predicates without their readings: what an approval is about, not what was seen when it was
+ * asked for (M24). */
 static struct json *predicates(const struct plan *p)
 {
     struct json *list = json_new_list();
@@ -212,15 +226,19 @@ bool plan_same_or_less(const struct plan *then, const struct plan *now)
 
     if (now->empty)
         return true; /* nothing would be done */
-    /* A plan that became more dangerous (scaling in where it was scaling out) is another plan, whatever its calls look like. */
+    /* A plan that became more dangerous (scaling in where it was scaling out) is another plan,
+     * whatever its calls look like. */
     if ((now->flags & ~then->flags) != 0 || then->empty)
         return false;
     a = predicates(then);
     b = predicates(now);
-    same = json_equal(then->calls, now->calls) && json_equal(then->names, now->names) && json_equal(a, b);
-    /* Fewer of the named, each by a call that was there before. A call that names several at once is not comparable and counts as another. */
-    less = json_len(now->names) > 0 && json_len(now->names) < json_len(then->names) && json_len(now->calls) > 0 &&
-           all_in(now->names, then->names) && all_in(now->calls, then->calls) && all_in(b, a);
+    same = json_equal(then->calls, now->calls) && json_equal(then->names, now->names) &&
+           json_equal(a, b);
+    /* Fewer of the named, each by a call that was there before. A call that names several at once
+     * is not comparable and counts as another. */
+    less = json_len(now->names) > 0 && json_len(now->names) < json_len(then->names) &&
+           json_len(now->calls) > 0 && all_in(now->names, then->names) &&
+           all_in(now->calls, then->calls) && all_in(b, a);
     json_free(a);
     json_free(b);
     return same || less;

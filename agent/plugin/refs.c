@@ -20,7 +20,8 @@ static bool is_part(char c)
     return is_alpha(c) || (c >= '0' && c <= '9') || c == '-';
 }
 
-/* The length of the reference that starts after the '$' at s, or 0: a word, then one or more ".part". A full stop that ends a sentence is not part of it. */
+/* The length of the reference that starts after the '$' at s, or 0: a word, then one or more
+ * ".part". A full stop that ends a sentence is not part of it. */
 static size_t ref_length(const char *s)
 {
     size_t len = 0, dots = 0;
@@ -38,7 +39,8 @@ static size_t ref_length(const char *s)
     return dots > 0 ? len : 0;
 }
 
-static int unknown(const char *ref, const char *part, const struct json *map, const char *const *more, size_t nmore, struct err *e)
+static int unknown(const char *ref, const char *part, const struct json *map,
+                   const char *const *more, size_t nmore, struct err *e)
 {
     const char **names = mem_calloc(json_len(map) + nmore + 1, sizeof(*names));
     const char *near;
@@ -49,7 +51,8 @@ static int unknown(const char *ref, const char *part, const struct json *map, co
     for (size_t i = 0; i < nmore; i++)
         names[n++] = more[i];
     near = closest(part, names, n);
-    err_set(e, ERR_NOT_FOUND, "unknown name $%s%s%s%s", ref, near != NULL ? "; did you mean \"" : "", near != NULL ? near : "",
+    err_set(e, ERR_NOT_FOUND, "unknown name $%s%s%s%s", ref,
+            near != NULL ? "; did you mean \"" : "", near != NULL ? near : "",
             near != NULL ? "\"?" : "");
     mem_free(names);
     return ERR_NOT_FOUND;
@@ -77,7 +80,8 @@ static int absent(const char *ref, const char *why, struct err *e)
     return err_set(e, ERR_NOT_FOUND, "unknown name $%s: %s", ref, why);
 }
 
-static int add_target(struct buf *out, const char *ref, const char *field, const struct target *t, struct err *e)
+static int add_target(struct buf *out, const char *ref, const char *field, const struct target *t,
+                      struct err *e)
 {
     static const char *const own[] = {"name", "id", "kind"};
     const char *words[] = {t->name, t->id, t->kind};
@@ -90,8 +94,10 @@ static int add_target(struct buf *out, const char *ref, const char *field, const
     /* A field of the estate before the target's own words: an instance has an id of its own. */
     v = json_get(t->fields, field);
     /* A secret's place is no value for a query, a dimension or a report. */
-    if (v != NULL && json_type(v) == JSON_MAP && (json_get(v, "file") != NULL || json_get(v, "env") != NULL))
-        return err_set(e, ERR_INPUT, "$%s is a secret, which cannot be written into an option", ref);
+    if (v != NULL && json_type(v) == JSON_MAP &&
+        (json_get(v, "file") != NULL || json_get(v, "env") != NULL))
+        return err_set(e, ERR_INPUT, "$%s is a secret, which cannot be written into an option",
+                       ref);
     if (v != NULL)
         return add_scalar(out, ref, v, e);
     for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
@@ -103,7 +109,8 @@ static int add_target(struct buf *out, const char *ref, const char *field, const
     return unknown(ref, field, t->fields, own, sizeof(own) / sizeof(own[0]), e);
 }
 
-static int add_step(struct buf *out, const char *ref, const char *rest, const struct json *steps, struct err *e)
+static int add_step(struct buf *out, const char *ref, const char *rest, const struct json *steps,
+                    struct err *e)
 {
     const char *dot = strchr(rest, '.');
     const struct json *step, *v;
@@ -131,7 +138,8 @@ static int add_ref(struct buf *out, const char *ref, const struct refs *r, struc
     memcpy(root, ref, len);
     root[len] = '\0';
     if (strcmp(root, "target") == 0)
-        return r->target != NULL ? add_target(out, ref, rest, r->target, e) : absent(ref, "there is no target here", e);
+        return r->target != NULL ? add_target(out, ref, rest, r->target, e)
+                                 : absent(ref, "there is no target here", e);
     if (strcmp(root, "param") == 0) {
         v = json_get(r->params, rest);
         return v != NULL ? add_scalar(out, ref, v, e) : unknown(ref, rest, r->params, NULL, 0, e);
@@ -146,7 +154,8 @@ static int add_ref(struct buf *out, const char *ref, const struct refs *r, struc
     }
     if (strcmp(root, "step") == 0) {
         if (r->steps == NULL)
-            return absent(ref, "there are no steps here; it can be used in the options of actions", e);
+            return absent(ref, "there are no steps here; it can be used in the options of actions",
+                          e);
         return add_step(out, ref, rest, r->steps, e);
     }
     return unknown(ref, root, NULL, roots, sizeof(roots) / sizeof(roots[0]), e);
@@ -172,7 +181,8 @@ static struct json *resolve_string(const char *s, const struct refs *r, struct e
             continue;
         }
         if (len >= sizeof(ref)) {
-            err_set(e, ERR_LIMIT, "the reference $%.40s... is longer than %d characters", s + 1, REF_MAX - 1);
+            err_set(e, ERR_LIMIT, "the reference $%.40s... is longer than %d characters", s + 1,
+                    REF_MAX - 1);
             goto out;
         }
         memcpy(ref, s + 1, len);
@@ -182,7 +192,8 @@ static struct json *resolve_string(const char *s, const struct refs *r, struct e
             goto out;
     }
     if (out.overflow)
-        err_set(e, ERR_LIMIT, "a string is longer than %u bytes once its references are filled in", TEXT_MAX);
+        err_set(e, ERR_LIMIT, "a string is longer than %u bytes once its references are filled in",
+                TEXT_MAX);
     else
         held = json_new_str(buf_str(&out));
 out:
@@ -244,7 +255,8 @@ bool refs_each(const struct json *opts, bool (*fn)(void *arg, const char *ref), 
 
     if (t == JSON_STRING)
         return each_in_string(json_str(opts, ""), fn, arg);
-    for (const struct json *i = t == JSON_LIST || t == JSON_MAP ? json_first(opts) : NULL; i != NULL; i = json_next(i)) {
+    for (const struct json *i = t == JSON_LIST || t == JSON_MAP ? json_first(opts) : NULL;
+         i != NULL; i = json_next(i)) {
         if (!refs_each(i, fn, arg))
             return false;
     }

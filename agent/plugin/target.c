@@ -11,8 +11,10 @@
 
 #define HASH_TEXT_MAX (256u << 20)
 
-static const char *const modes[] = {
-    [MODE_OFF] = "off", [MODE_SHADOW] = "shadow", [MODE_APPROVE] = "approve", [MODE_ENFORCE] = "enforce"};
+static const char *const modes[] = {[MODE_OFF] = "off",
+                                    [MODE_SHADOW] = "shadow",
+                                    [MODE_APPROVE] = "approve",
+                                    [MODE_ENFORCE] = "enforce"};
 
 #define MODES (sizeof(modes) / sizeof(modes[0]))
 
@@ -96,7 +98,8 @@ static void slot_put(struct estate *e, size_t index)
 
 static struct target *lookup(const struct estate *e, const char *kind, const char *name)
 {
-    for (size_t i = id_hash(kind, name) & (e->nslots - 1); e->slots[i] != 0; i = (i + 1) & (e->nslots - 1)) {
+    for (size_t i = id_hash(kind, name) & (e->nslots - 1); e->slots[i] != 0;
+         i = (i + 1) & (e->nslots - 1)) {
         struct target *t = e->targets[e->slots[i] - 1];
         if (strcmp(t->name, name) == 0 && strcmp(t->kind, kind) == 0)
             return t;
@@ -119,8 +122,8 @@ static void grow(struct estate *e)
         slot_put(e, i);
 }
 
-int estate_add(struct estate *e, const char *kind, const char *name, struct json *tag, struct json *fields, enum mode mode,
-               const char *file, int line, struct err *err)
+int estate_add(struct estate *e, const char *kind, const char *name, struct json *tag,
+               struct json *fields, enum mode mode, const char *file, int line, struct err *err)
 {
     const struct target_kind *k = target_kind_find(kind);
     const struct target *first;
@@ -137,8 +140,10 @@ int estate_add(struct estate *e, const char *kind, const char *name, struct json
     }
     first = lookup(e, kind, name);
     if (first != NULL) {
-        rc = err_set(err, ERR_INPUT, "%s \"%s\" is already declared at %s:%d; give each target of a kind its own name", kind, name,
-                     first->file != NULL ? first->file : "?", first->line);
+        rc = err_set(
+            err, ERR_INPUT,
+            "%s \"%s\" is already declared at %s:%d; give each target of a kind its own name", kind,
+            name, first->file != NULL ? first->file : "?", first->line);
         goto out;
     }
     grow(e);
@@ -222,7 +227,9 @@ static const char *suggestion(const struct estate *e, const char *kind, const ch
     return best;
 }
 
-void estate_check(const struct estate *e, void (*report)(void *arg, const char *file, int line, const char *text), void *arg)
+void estate_check(const struct estate *e,
+                  void (*report)(void *arg, const char *file, int line, const char *text),
+                  void *arg)
 {
     for (size_t i = 0; i < e->len; i++) {
         const struct target *t = e->targets[i];
@@ -237,9 +244,12 @@ void estate_check(const struct estate *e, void (*report)(void *arg, const char *
             if (opt->type != OPT_TARGET || name == NULL || lookup(e, opt->words, name) != NULL)
                 continue;
             near = suggestion(e, opt->words, name);
-            snprintf(text, sizeof(text), "%s \"%.100s\": %s names %s \"%.100s\", which the estate does not have%s%.100s%s", t->kind,
-                     t->name, opt->name, opt->words, name, near != NULL ? "; did you mean \"" : "", near != NULL ? near : "",
-                     near != NULL ? "\"?" : "");
+            snprintf(
+                text, sizeof(text),
+                "%s \"%.100s\": %s names %s \"%.100s\", which the estate does not have%s%.100s%s",
+                t->kind, t->name, opt->name, opt->words, name,
+                near != NULL ? "; did you mean \"" : "", near != NULL ? near : "",
+                near != NULL ? "\"?" : "");
             report(arg, t->file, t->line, text);
         }
     }
@@ -252,7 +262,8 @@ static bool names(const struct target *t, const char *field, const char *name)
     return s != NULL && strcmp(s, name) == 0;
 }
 
-/* Whether t is the service itself, named by it, the proxy of its database, or an instance of its group. */
+/* Whether t is the service itself, named by it, the proxy of its database, or an instance of its
+ * group. */
 static bool belongs(const struct estate *e, const struct target *service, const struct target *t)
 {
     const char *group;
@@ -278,7 +289,8 @@ bool estate_same_service(const struct estate *e, const struct target *a, const s
     return false;
 }
 
-const struct target *estate_related(const struct estate *e, const struct target *t, const char *kind)
+const struct target *estate_related(const struct estate *e, const struct target *t,
+                                    const char *kind)
 {
     if (t == NULL)
         return NULL;

@@ -1,4 +1,5 @@
-/* Targets and the estate: what policies can act on, and how it hangs together. Data only; loaded by the Lua door, searched by the engine. */
+/* Targets and the estate: what policies can act on, and how it hangs together. Data only; loaded by
+ * the Lua door, searched by the engine. */
 #ifndef RB_PLUGIN_TARGET_H
 #define RB_PLUGIN_TARGET_H
 
@@ -34,29 +35,38 @@ extern const struct target_kind target_kinds[];
 extern const size_t target_kinds_len;
 const struct target_kind *target_kind_find(const char *name);
 
-/* One version of the estate; immutable once loaded; counted, because runs, samples and collectors may outlive a reload. */
+/* One version of the estate; immutable once loaded; counted, because runs, samples and collectors
+ * may outlive a reload. */
 struct estate;
 struct estate *estate_new(void);
 struct estate *estate_ref(struct estate *e);
 void estate_unref(struct estate *e);
 
-/* Adds a target; takes ownership of tag and fields. ERR_INPUT when the name is taken (text names the first site). */
-int estate_add(struct estate *e, const char *kind, const char *name, struct json *tag, struct json *fields, enum mode mode, const char *file, int line,
-               struct err *err);
-const struct target *estate_find(const struct estate *e, const char *kind, const char *name); /* NULL if absent */
+/* Adds a target; takes ownership of tag and fields. ERR_INPUT when the name is taken (text names
+ * the first site). */
+int estate_add(struct estate *e, const char *kind, const char *name, struct json *tag,
+               struct json *fields, enum mode mode, const char *file, int line, struct err *err);
+const struct target *estate_find(const struct estate *e, const char *kind,
+                                 const char *name); /* NULL if absent */
 const struct target *estate_by_id(const struct estate *e, const char *id);
 size_t estate_len(const struct estate *e);
 const struct target *estate_at(const struct estate *e, size_t i);
 char *estate_hash(const struct estate *e); /* hex SHA-256 of all of it; the caller frees */
 
-/* Checks references between targets (OPT_TARGET fields name existing ones): collects one message each through `report`. */
-void estate_check(const struct estate *e, void (*report)(void *arg, const char *file, int line, const char *text), void *arg);
+/* Checks references between targets (OPT_TARGET fields name existing ones): collects one message
+ * each through `report`. */
+void estate_check(const struct estate *e,
+                  void (*report)(void *arg, const char *file, int line, const char *text),
+                  void *arg);
 
-/* "Same service": both belong to a service target, directly or as the proxy or instance of one that does, or they are the same. */
+/* "Same service": both belong to a service target, directly or as the proxy or instance of one that
+ * does, or they are the same. */
 bool estate_same_service(const struct estate *e, const struct target *a, const struct target *b);
 
-/* The target that `t` names in its field `kind` ("asg" of a service), or t itself when it is of that kind; NULL without. */
-const struct target *estate_related(const struct estate *e, const struct target *t, const char *kind);
+/* The target that `t` names in its field `kind` ("asg" of a service), or t itself when it is of
+ * that kind; NULL without. */
+const struct target *estate_related(const struct estate *e, const struct target *t,
+                                    const char *kind);
 
 /* What find.KIND { name, tag, except } holds. */
 struct selector {

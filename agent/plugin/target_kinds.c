@@ -1,22 +1,55 @@
-/* The kinds of targets and their fields: what the estate may declare, what finders search, what the manual lists. */
+/* The kinds of targets and their fields: what the estate may declare, what finders search, what the
+ * manual lists. */
 #include "plugin/target.h"
 
 #include <string.h>
 
-#define AWS_REQUIRED {.name = "aws", .type = OPT_TARGET, .required = true, .words = "aws", .help = "the account that it lives in"}
-#define AWS_OPTIONAL \
-    {.name = "aws", .type = OPT_TARGET, .words = "aws", .help = "the account that it lives in, for what AWS is asked about it"}
-#define PORT(number) {.name = "port", .type = OPT_COUNT, .fallback = number, .min = 1, .max = 65535, .help = "TCP port"}
-#define ZONE {.name = "zone", .type = OPT_STRING, .help = "availability zone: its failure domain"}
-#define REGION {.name = "region", .type = OPT_STRING, .help = "AWS region: its failure domain; the account's when not given"}
+#define AWS_REQUIRED                                                                               \
+    {                                                                                              \
+        .name = "aws", .type = OPT_TARGET, .required = true, .words = "aws",                       \
+        .help = "the account that it lives in"                                                     \
+    }
+#define AWS_OPTIONAL                                                                               \
+    {                                                                                              \
+        .name = "aws", .type = OPT_TARGET, .words = "aws",                                         \
+        .help = "the account that it lives in, for what AWS is asked about it"                     \
+    }
+#define PORT(number)                                                                               \
+    {                                                                                              \
+        .name = "port", .type = OPT_COUNT, .fallback = number, .min = 1, .max = 65535,             \
+        .help = "TCP port"                                                                         \
+    }
+#define ZONE                                                                                       \
+    {                                                                                              \
+        .name = "zone", .type = OPT_STRING, .help = "availability zone: its failure domain"        \
+    }
+#define REGION                                                                                     \
+    {                                                                                              \
+        .name = "region", .type = OPT_STRING,                                                      \
+        .help = "AWS region: its failure domain; the account's when not given"                     \
+    }
 
 static const struct option aws_options[] = {
-    {.name = "region", .type = OPT_STRING, .required = true, .help = "region of every call, \"us-east-1\""},
-    {.name = "role", .type = OPT_STRING, .help = "ARN of a role to assume; without it the credentials found first are used as they are"},
-    {.name = "external_id", .type = OPT_STRING, .help = "external id that the role's trust policy asks for"},
-    {.name = "profile", .type = OPT_STRING, .help = "profile of the shared configuration and credentials files"},
-    {.name = "endpoint", .type = OPT_STRING, .help = "URL in place of every AWS endpoint: a stand-in, a proxy"},
-    {.name = "ca_file", .type = OPT_STRING, .help = "file of CA certificates that the endpoint's is checked against"},
+    {.name = "region",
+     .type = OPT_STRING,
+     .required = true,
+     .help = "region of every call, \"us-east-1\""},
+    {.name = "role",
+     .type = OPT_STRING,
+     .help =
+         "ARN of a role to assume; without it the credentials found first are used as they are"},
+    {.name = "external_id",
+     .type = OPT_STRING,
+     .help = "external id that the role's trust policy asks for"},
+    {.name = "profile",
+     .type = OPT_STRING,
+     .help = "profile of the shared configuration and credentials files"},
+    {.name = "endpoint",
+     .type = OPT_STRING,
+     .help = "URL in place of every AWS endpoint: a stand-in, a proxy"},
+    {.name = "ca_file",
+     .type = OPT_STRING,
+     .help = "file of CA certificates that the endpoint's is checked against"},
 };
 
 static const struct option asg_options[] = {
@@ -24,7 +57,9 @@ static const struct option asg_options[] = {
     {.name = "target_group",
      .type = OPT_STRING,
      .help = "the group's target group as CloudWatch names it, \"targetgroup/NAME/ID\""},
-    {.name = "alb", .type = OPT_STRING, .help = "the load balancer in front as CloudWatch names it, \"app/NAME/ID\""},
+    {.name = "alb",
+     .type = OPT_STRING,
+     .help = "the load balancer in front as CloudWatch names it, \"app/NAME/ID\""},
     {.name = "detailed",
      .type = OPT_BOOL,
      .fallback = "true",
@@ -33,38 +68,60 @@ static const struct option asg_options[] = {
 };
 
 static const struct option postgres_options[] = {
-    {.name = "host", .type = OPT_STRING, .required = true, .help = "host name, address, or the directory of a Unix socket"},
+    {.name = "host",
+     .type = OPT_STRING,
+     .required = true,
+     .help = "host name, address, or the directory of a Unix socket"},
     PORT("5432"),
     {.name = "database", .type = OPT_STRING, .required = true, .help = "database to connect to"},
-    {.name = "user", .type = OPT_STRING, .required = true, .help = "role to connect as; docs/grants.sql gives its rights"},
+    {.name = "user",
+     .type = OPT_STRING,
+     .required = true,
+     .help = "role to connect as; docs/grants.sql gives its rights"},
     {.name = "password", .type = OPT_SECRET, .help = "its password"},
-    {.name = "iam", .type = OPT_BOOL, .fallback = "false", .help = "sign in with an RDS IAM token in place of a password"},
+    {.name = "iam",
+     .type = OPT_BOOL,
+     .fallback = "false",
+     .help = "sign in with an RDS IAM token in place of a password"},
     {.name = "sslmode",
      .type = OPT_ENUM,
      .fallback = "verify-full",
      .words = "disable|prefer|require|verify-ca|verify-full",
      .help = "how TLS is asked for and checked"},
-    {.name = "ca_file", .type = OPT_STRING, .help = "file of CA certificates that the server's is checked against"},
-    {.name = "instance", .type = OPT_STRING, .help = "RDS identifier of the instance, for what AWS is asked about it"},
+    {.name = "ca_file",
+     .type = OPT_STRING,
+     .help = "file of CA certificates that the server's is checked against"},
+    {.name = "instance",
+     .type = OPT_STRING,
+     .help = "RDS identifier of the instance, for what AWS is asked about it"},
     {.name = "proxy", .type = OPT_TARGET, .words = "proxy", .help = "the RDS proxy in front of it"},
     AWS_OPTIONAL,
     REGION,
 };
 
 static const struct option proxy_options[] = {
-    {.name = "target_group", .type = OPT_STRING, .fallback = "default", .help = "the proxy's target group"},
+    {.name = "target_group",
+     .type = OPT_STRING,
+     .fallback = "default",
+     .help = "the proxy's target group"},
     AWS_REQUIRED,
     REGION,
 };
 
 static const struct option cache_options[] = {
-    {.name = "host", .type = OPT_STRING, .help = "host name or address; without it only AWS is asked"},
+    {.name = "host",
+     .type = OPT_STRING,
+     .help = "host name or address; without it only AWS is asked"},
     PORT("6379"),
     {.name = "tls", .type = OPT_BOOL, .fallback = "false", .help = "connect with TLS"},
-    {.name = "ca_file", .type = OPT_STRING, .help = "file of CA certificates that the server's is checked against"},
+    {.name = "ca_file",
+     .type = OPT_STRING,
+     .help = "file of CA certificates that the server's is checked against"},
     {.name = "user", .type = OPT_STRING, .help = "user of the access control list"},
     {.name = "auth", .type = OPT_SECRET, .help = "its password, or the AUTH token"},
-    {.name = "replication_group", .type = OPT_STRING, .help = "ElastiCache replication group, for what AWS is asked about it"},
+    {.name = "replication_group",
+     .type = OPT_STRING,
+     .help = "ElastiCache replication group, for what AWS is asked about it"},
     AWS_OPTIONAL,
     ZONE,
 };
@@ -73,15 +130,22 @@ static const struct option service_options[] = {
     {.name = "url", .type = OPT_STRING, .help = "URL that tells its health"},
     {.name = "asg", .type = OPT_TARGET, .words = "asg", .help = "the group that it runs on"},
     {.name = "postgres", .type = OPT_TARGET, .words = "postgres", .help = "its database"},
-    {.name = "proxy", .type = OPT_TARGET, .words = "proxy", .help = "the RDS proxy that it connects through, when its database names none"},
+    {.name = "proxy",
+     .type = OPT_TARGET,
+     .words = "proxy",
+     .help = "the RDS proxy that it connects through, when its database names none"},
     {.name = "cache", .type = OPT_TARGET, .words = "cache", .help = "its cache"},
     {.name = "queue", .type = OPT_TARGET, .words = "queue", .help = "the queue that it works off"},
-    {.name = "certificate", .type = OPT_TARGET, .words = "certificate", .help = "the certificate that it shows"},
+    {.name = "certificate",
+     .type = OPT_TARGET,
+     .words = "certificate",
+     .help = "the certificate that it shows"},
     {.name = "pool_size",
      .type = OPT_COUNT,
      .min = 1,
      .max = 1000000,
-     .help = "database connections that one instance of it may open: what scaling out costs the database"},
+     .help = "database connections that one instance of it may open: what scaling out costs the "
+             "database"},
     {.name = "log_group", .type = OPT_STRING, .help = "its CloudWatch Logs group"},
     AWS_OPTIONAL,
 };
@@ -93,13 +157,18 @@ static const struct option queue_options[] = {
 
 static const struct option certificate_options[] = {
     {.name = "arn", .type = OPT_STRING, .help = "ARN in Certificate Manager"},
-    {.name = "host", .type = OPT_STRING, .help = "host name that a real handshake is made with, and that the certificate must be for"},
+    {.name = "host",
+     .type = OPT_STRING,
+     .help = "host name that a real handshake is made with, and that the certificate must be for"},
     PORT("443"),
     AWS_OPTIONAL,
 };
 
 static const struct option instance_options[] = {
-    {.name = "id", .type = OPT_STRING, .required = true, .help = "EC2 instance id, \"i-0123456789abcdef0\""},
+    {.name = "id",
+     .type = OPT_STRING,
+     .required = true,
+     .help = "EC2 instance id, \"i-0123456789abcdef0\""},
     {.name = "asg", .type = OPT_TARGET, .words = "asg", .help = "the group that it belongs to"},
     AWS_REQUIRED,
     ZONE,

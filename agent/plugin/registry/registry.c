@@ -1,4 +1,5 @@
-/* The registry: the tables of collectors and actions, made from the rows of collectors.def and actions.def. */
+/* The registry: the tables of collectors and actions, made from the rows of collectors.def and
+ * actions.def. */
 #include "plugin/action.h"
 #include "plugin/collector.h"
 
@@ -9,7 +10,9 @@
 #include "actions/actions.def"
 #undef X
 
-#define ROWS(table) (sizeof(table) / sizeof((table)[0]) - 1) /* without the NULL that keeps an empty table valid */
+#define ROWS(table)                                                                                \
+    (sizeof(table) / sizeof((table)[0]) - 1) /* without the NULL that keeps an empty table valid   \
+                                              */
 
 const struct collector_type *const collector_types[] = {
 #define X(name) &name##_collector,
