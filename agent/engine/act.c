@@ -1,0 +1,507 @@
+/* One act or undo: guards, plan, approval, intent, re-check, effect, outcome; and, after a crash or
+ * a lost answer, the probe (the action contract). */
+#include <stdio.h>
+#include <string.h>
+#include "base/log.h"
+#include "engine/internal.h"
+#include "plugin/refs.h"
+
+void act_reset(struct act *a)
+{
+    json_free(a->opts);
+    plan_free(a->plan);
+    mem_free(a->by);
+    mem_free(a->hash);
+    mem_free(a->doubt);
+    memset(a, 0, sizeof(*a));
+    a->retry_ms = NEVER;
+}
+
+bool act_in_flight(const struct run *r)
+{
+    enum act_stage s = r->act.stage;
+
+    return s == ACT_INTENT || s == ACT_RECHECK || s == ACT_APPLYING || s == ACT_OUTCOME ||
+           s == ACT_PROBING || s == ACT_STUCK;
+}
+
+char *act_lock_key(const struct run *r, const struct declared_action *a)
+{
+    return mem_printf("%s/%s", r->t->id, a->type->attribute);
+}
+
+void act_record(struct run *r, const char *name, const struct plan *p, bool undo)
+{
+    if (undo) {
+        for (size_t k = 0; k < r->ndone;)
+            if (strcmp(r->done[k].name, name) == 0) {
+                mem_free(r->done[k].name);
+                plan_free(r->done[k].plan);
+                memmove(&r->done[k], &r->done[k + 1], (r->ndone - k - 1) * sizeof(r->done[0]));
+                r->ndone--;
+            } else {
+                k++;
+            }
+        return;
+    }
+    r->done = mem_realloc(r->done, (r->ndone + 1) * sizeof(r->done[0]));
+    r->done[r->ndone++] = (struct done_act){mem_strdup(name), plan_copy(p)};
+}
+
+char *act_undos(const struct run *r)
+{
+    struct buf b;
+
+    buf_init(&b, 2048);
+    for (size_t k = 0; k < r->ndone; k++)
+        if (r->done[k].plan->flags & ACTION_REVERSIBLE)
+            buf_addf(&b, "%s%s %s", b.len ? ", " : "", r->done[k].name, r->done[k].plan->summary);
+    return buf_take(&b);
+}
+
+/* The options of this act: "$..." resolved; a limit that today's policy sets narrower than the
+ * run's own version wins (M23). */
+struct json *act_opts(struct run *r, const struct declared_action *a, struct err *err)
+{
+    struct json *opts = refs_resolve(
+        a->opts, &(struct refs){.target = r->t, .params = r->params, .run_id = r->id}, err);
+    const struct declared_action *today =
+        r->inst && r->inst->p != r->p ? policy_action(r->inst->p, a->name) : NULL;
+    static const char *const upper[] = {"max"}, *const lower[] = {"min"};
+
+    if (!opts || !today || today->type != a->type)
+        return opts;
+    for (size_t k = 0; k < 1; k++) {
+        const struct json *mine = json_get(opts, upper[k]), *now_ = json_get(today->opts, upper[k]);
+        if (json_type(mine) == JSON_NUMBER && json_type(now_) == JSON_NUMBER &&
+            json_num(now_, 0) < json_num(mine, 0))
+            json_set(opts, upper[k], json_copy(now_));
+        mine = json_get(opts, lower[k]);
+        now_ = json_get(today->opts, lower[k]);
+        if (json_type(mine) == JSON_NUMBER && json_type(now_) == JSON_NUMBER &&
+            json_num(now_, 0) > json_num(mine, 0))
+            json_set(opts, lower[k], json_copy(now_));
+    }
+    return opts;
+}
+
+void act_input(const struct run *r, struct action_input *in)
+{
+    *in = (struct action_input){r->t, r->estate, r->act.opts, wall(r->e), r->id, r->step};
+}
+
+/* The end of the step without an effect: false to the script, with the reason on record. */
+void act_refuse_step(struct run *r, const char *guard, const char *why, bool failed)
+{
+    struct jtx *tx = commit_new(r->e);
+    struct json *detail = json_new_map();
+    char *text =
+        guard ? mem_printf("%s %s denied by %s: %s", r->act.undo ? "undo" : "act", r->ask_name,
+                           guard, why)
+              : mem_printf("%s %s failed: %s", r->act.undo ? "undo" : "act", r->ask_name, why);
+
+    json_set_str(detail, "guard", guard);
+    json_set_str(detail, "why", why);
+    json_set_bool(detail, "failed", failed);
+    if (r->act.plan)
+        json_set(detail, "plan", plan_to_json(r->act.plan));
+    if (guard) {
+        struct json *d = json_new_map();
+        char *key = step_key(r);
+        json_set_str(d, "policy", r->p->name);
+        json_set_str(d, "target", r->t->id);
+        json_set_str(d, "run", r->id);
+        json_set_str(d, "guard", guard);
+        json_set_str(d, "why", why);
+        json_set_int(d, "at_ms", now(r->e));
+        json_set_int(d, "wall_ms", wall(r->e));
+        jtx_put(tx, "decision", key, d, false);
+        mem_free(key);
+        r->e->denials_total++;
+        engine_trace(r->e, r->inst, "deny", "%s: %s", guard, why);
+    } else {
+        engine_trace(r->e, r->inst, r->act.undo ? "undo" : "act", "%s failed: %s", r->ask_name,
+                     why);
+    }
+    r->failed = r->failed || failed;
+    mem_free(r->note);
+    r->note = mem_strdup(text);
+    report_add(r->e, tx, REPORT_NOTE, r->inst, r, "%s: %s", r->t->name, text);
+    act_reset(&r->act);
+    run_answer_tx(r, tx, json_new_bool(false), text, detail);
+    mem_free(text);
+}
+
+static void defer(struct run *r, const char *guard, const char *why)
+{
+    struct engine *e = r->e;
+
+    if (!r->act.deferred_ms) {
+        r->act.deferred_ms = now(e);
+        engine_trace(e, r->inst, "defer", "%s: %s", guard, why);
+        log_info("guard", "%s: %s deferred by %s: %s", r->id, r->ask_name, guard, why);
+    } else if (now(e) - r->act.deferred_ms >= DEFER_MS) {
+        struct buf b;
+        buf_init(&b, 1024);
+        buf_addf(&b, "%s (waited 15m)", why);
+        act_refuse_step(r, guard, buf_str(&b), false);
+        buf_free(&b);
+        return;
+    }
+    r->act.stage = ACT_DEFERRED;
+    r->act.retry_ms = now(e) + DEFER_AGAIN_MS;
+    run_set_state(r, RUN_RUNNING);
+}
+
+static bool ask_guards(struct run *r, bool planned)
+{
+    struct guard_input in;
+    const char *guard = NULL;
+    struct buf why;
+    enum verdict_kind v;
+
+    buf_init(&why, 2048);
+    guard_input_of(r, &in);
+    v = guard_ask(&in, planned, &guard, &why);
+    if (v == GUARD_DENY)
+        act_refuse_step(r, guard, buf_str(&why), false);
+    else if (v == GUARD_DEFER)
+        defer(r, guard, buf_str(&why));
+    buf_free(&why);
+    return v == GUARD_ALLOW;
+}
+
+static void try_guards(struct run *r)
+{
+    if (!r->mode_fixed) {
+        r->mode = effective_mode(r->e, r->inst ? r->inst->p : r->p, r->t); /* M18 */
+        r->mode_fixed = true;
+    }
+    if (is_frozen(r->e)) {
+        r->act.stage = ACT_DEFERRED;
+        r->act.retry_ms = now(r->e);
+        run_suspend(r, "freeze");
+        return;
+    }
+    r->act.retry_ms = NEVER;
+    if (ask_guards(r, false))
+        act_observe(r, ACT_OBSERVING);
+}
+
+static void put_begun(struct run *r)
+{
+    struct jtx *tx = commit_new(r->e);
+    char *key = step_key(r);
+
+    r->step_open = true;
+    run_set_state(r, RUN_RUNNING);
+    jtx_put(tx, "step", key, step_doc(r, "begun"), true);
+    jtx_put(tx, "run", r->id, run_doc(r), true);
+    mem_free(key);
+    commit_owed(r->e, tx, NULL, NULL);
+}
+
+static bool prepare(struct run *r, const char *name, bool undo)
+{
+    struct err err = ERR_INIT;
+
+    act_reset(&r->act);
+    r->act.undo = undo;
+    r->act.action = policy_action(r->p, name);
+    if (!r->act.action) {
+        run_end(r, OUT_FAILED, "E111 no such action: %s", name);
+        return false;
+    }
+    r->act.opts = act_opts(r, r->act.action, &err);
+    if (!r->act.opts) {
+        act_refuse_step(r, NULL, err.text, true);
+        return false;
+    }
+    return true;
+}
+
+void act_begin(struct run *r, const char *name, bool undo)
+{
+    bool any = false;
+
+    r->step_open = true;
+    if (!prepare(r, name, undo))
+        return;
+    for (size_t k = 0; k < r->ndone && !any; k++)
+        any = strcmp(r->done[k].name, name) == 0;
+    if (undo && !any) {
+        act_reset(&r->act);
+        run_answer(r, json_new_bool(true), "nothing to undo");
+        return;
+    }
+    if (undo && !r->act.action->type->undo) {
+        act_refuse_step(r, NULL, "E112 cannot be undone", true);
+        return;
+    }
+    put_begun(r);
+    try_guards(r);
+}
+
+/* Observing and planning */
+
+static const struct plan *first_of(const struct run *r, const char *name)
+{
+    for (size_t k = 0; k < r->ndone; k++)
+        if (strcmp(r->done[k].name, name) == 0)
+            return r->done[k].plan;
+    return NULL;
+}
+
+static const struct plan *last_of(const struct run *r, const char *name)
+{
+    for (size_t k = r->ndone; k-- > 0;)
+        if (strcmp(r->done[k].name, name) == 0)
+            return r->done[k].plan;
+    return NULL;
+}
+
+struct plan *act_make_plan(struct run *r, const struct json *seen, struct err *err)
+{
+    struct action_input in;
+    const struct action_type *type = r->act.action->type;
+
+    act_input(r, &in);
+    if (r->act.undo)
+        return type->undo(&in, first_of(r, r->ask_name), last_of(r, r->ask_name), seen, err);
+    return type->plan(&in, seen, err);
+}
+
+static void planned(struct run *r);
+
+static void on_observed(void *arg, struct json *seen, const struct err *err)
+{
+    struct run *r = arg;
+    struct err e2 = ERR_INIT;
+    struct plan *p;
+
+    r->act.ticket = 0;
+    if (r->act.stage == ACT_PROBING) {
+        effect_probed(r, seen, err);
+        return;
+    }
+    if (r->suspended_by && r->act.stage == ACT_OBSERVING) {
+        r->act.stage = ACT_DEFERRED; /* asked again when the run goes on */
+        r->act.retry_ms = 0;
+        return;
+    }
+    p = err && err->code ? NULL : act_make_plan(r, seen, &e2);
+    if (!p) {
+        const char *why = err && err->code ? err->text : e2.text;
+        bool denied = !(err && err->code) && e2.code == ERR_DENIED;
+        if (r->act.stage == ACT_RECHECK)
+            effect_settle(r, APPLIED_NOT_SENT, NULL, why);
+        else
+            act_refuse_step(r, denied ? "preconditions" : NULL, why, !denied);
+        return;
+    }
+    if (r->act.stage == ACT_RECHECK) {
+        effect_rechecked(r, p);
+        plan_free(p);
+        return;
+    }
+    if (r->act.replanning) { /* M24: an approval is used on the same plan, or on less of it;
+                                anything else asks once more */
+        r->act.replanning = false;
+        if (!plan_same_or_less(r->act.plan, p)) {
+            r->act.approved = false;
+            mem_free(r->act.hash);
+            r->act.hash = NULL;
+            if (r->act.asked_again) {
+                plan_free(p);
+                act_refuse_step(r, "approval", "the plan changed again after it was approved",
+                                false);
+                return;
+            }
+            r->act.asked_again = true;
+        }
+    }
+    plan_free(r->act.plan);
+    r->act.plan = p;
+    planned(r);
+}
+
+void act_observe(struct run *r, enum act_stage stage)
+{
+    struct ticket t = {0, r, on_observed, NULL, r};
+    struct world_step s = {0,           r->act.action->type, r->t, r->estate,
+                           r->act.opts, r->act.plan,         NULL, NULL,
+                           30 * 1000,   r->act.action->name};
+
+    if (r->act.action->timeout_ms && r->act.action->timeout_ms < s.deadline_ms)
+        s.deadline_ms = r->act.action->timeout_ms;
+    r->act.stage = stage;
+    r->act.retry_ms = NEVER;
+    s.ticket = r->act.ticket = engine_ticket(r->e, &t);
+    r->e->w->ops->observe(r->e->w, &s);
+}
+
+static void finish_empty(struct run *r)
+{
+    struct jtx *tx = commit_new(r->e);
+    struct json *detail = json_new_map();
+    char *text = mem_printf("%s: nothing to do: %s", r->ask_name,
+                            r->act.plan->summary ? r->act.plan->summary : "");
+
+    json_set(detail, "plan", plan_to_json(r->act.plan));
+    json_set_bool(detail, "empty", true);
+    engine_trace(r->e, r->inst, r->act.undo ? "undo" : "act", "%s nothing to do", r->ask_name);
+    report_add(r->e, tx, REPORT_NOTE, r->inst, r, "%s: %s", r->t->name, text);
+    r->last_act_end_ms = now(r->e);
+    act_reset(&r->act);
+    run_answer_tx(r, tx, json_new_bool(true), text, detail);
+    mem_free(text);
+}
+
+/* Asks a human: the plan, its hash, and how to answer. */
+static void ask_approval(struct run *r)
+{
+    struct engine *e = r->e;
+    struct jtx *tx = commit_new(e);
+    struct json *d = json_new_map();
+    char *key = step_key(r), ttl[32];
+
+    r->act.stage = ACT_APPROVAL;
+    r->act.until_ms = now(e) + r->act.action->approval_ttl_ms;
+    mem_free(r->act.hash);
+    r->act.hash = plan_hash(r->act.plan, r->act.action->type->name, r->t->id);
+    run_set_state(r, RUN_AWAITING_APPROVAL);
+    json_set_str(d, "run", r->id);
+    json_set_int(d, "step", r->step);
+    json_set_str(d, "policy", r->p->name);
+    json_set_str(d, "target", r->t->id);
+    json_set_str(d, "action", r->ask_name);
+    json_set_str(d, "state", "asked");
+    json_set_str(d, "hash", r->act.hash);
+    json_set_str(d, "approvers", r->act.action->approvers);
+    json_set_int(d, "until_ms", r->act.until_ms);
+    json_set(d, "plan", plan_to_json(r->act.plan));
+    jtx_put(tx, "approval", key, d, true);
+    jtx_put(tx, "run", r->id, run_doc(r), true);
+    unit_format_duration(ttl, sizeof(ttl), r->act.action->approval_ttl_ms);
+    report_add(e, tx, REPORT_HUMAN, r->inst, r,
+               "%s: approval wanted within %s: %s %s. runbookctl approve %s --hash %.12s",
+               r->t->name, ttl, r->ask_name, r->act.plan->summary, r->id, r->act.hash);
+    engine_trace(e, r->inst, "approval", "wanted: %s %s", r->ask_name, r->act.plan->summary);
+    mem_free(key);
+    commit_owed(e, tx, NULL, NULL);
+}
+
+static void planned(struct run *r)
+{
+    struct guard_input in;
+
+    if (r->act.plan->empty) {
+        finish_empty(r);
+        return;
+    }
+    if (!ask_guards(r, true))
+        return;
+    guard_input_of(r, &in);
+    if (guard_needs_approval(&in) && !r->act.approved) {
+        ask_approval(r);
+        return;
+    }
+    r->act.call = 0;
+    effect_intend(r);
+}
+
+/* After a restart */
+
+void act_resume(struct run *r, const struct json *step)
+{
+    const char *state = json_get_str(step, "state", "");
+    struct err err = ERR_INIT;
+
+    if (!prepare(r, r->ask_name, r->ask.kind == ASK_UNDO))
+        return;
+    if (strcmp(state, "intent") != 0 && strcmp(state, "in_doubt") != 0) {
+        r->act.stage =
+            ACT_DEFERRED; /* nothing was intended yet: the guards are asked from the start */
+        r->act.retry_ms = now(r->e);
+        return;
+    }
+    r->act.plan = plan_from_json(json_get(step, "plan"), &err);
+    r->act.call = (size_t)json_get_int(step, "call", 0);
+    r->act.by = mem_strdup(json_get_str(step, "by", NULL));
+    snprintf(r->act.token, sizeof(r->act.token), "%s", json_get_str(step, "token", ""));
+    r->acts++;
+    if (!r->act.plan) {
+        run_end(r, OUT_FAILED, "the journal's plan of step %d cannot be read: %s", r->step,
+                err.text);
+        return;
+    }
+    effect_doubt(r, "the agent stopped between intent and outcome");
+}
+
+void act_poke(struct run *r)
+{
+    struct act *a = &r->act;
+    struct engine *e = r->e;
+
+    if (a->stage == ACT_DEFERRED && now(e) >= a->retry_ms)
+        try_guards(r);
+    else if (a->stage == ACT_PROBING && !a->ticket && now(e) >= a->retry_ms)
+        act_observe(r, ACT_PROBING);
+    else if (a->stage == ACT_APPROVAL && now(e) >= a->until_ms) {
+        char *key = step_key(r);
+        struct jtx *tx = commit_new(e);
+        struct json *d = json_new_map();
+        json_set_str(d, "run", r->id);
+        json_set_str(d, "state", "expired");
+        json_set_str(d, "hash", a->hash);
+        jtx_put(tx, "approval", key, d, false);
+        commit_owed(e, tx, NULL, NULL);
+        mem_free(key);
+        act_refuse_step(r, "approval", "nobody approved in time", false);
+    }
+}
+
+int64_t act_next_ms(const struct run *r)
+{
+    switch (r->act.stage) {
+    case ACT_DEFERRED:
+        return r->act.retry_ms;
+    case ACT_PROBING:
+        return r->act.ticket ? NEVER : r->act.retry_ms;
+    case ACT_APPROVAL:
+        return r->act.until_ms;
+    default:
+        return NEVER;
+    }
+}
+
+/* Operators */
+
+void act_approve(struct run *r, const char *by)
+{
+    r->act.approved = true;
+    r->act.replanning = true;
+    mem_free(r->act.by);
+    r->act.by = mem_strdup(by);
+    run_set_state(r, RUN_RUNNING);
+    engine_trace(r->e, r->inst, "approved", "by %s", by);
+    act_observe(r, ACT_OBSERVING);
+}
+
+void act_refuse(struct run *r, const char *by)
+{
+    char *why = mem_printf("denied by %s", by);
+
+    act_refuse_step(r, "approval", why, false);
+    mem_free(why);
+}
+
+void act_settle(struct run *r, bool done, const char *by)
+{
+    char *why = mem_printf("settled by %s", by);
+
+    engine_ticket_drop(r->e, r->act.ticket);
+    r->act.ticket = 0;
+    effect_settle(r, done ? APPLIED_OK : APPLIED_REFUSED, NULL, why);
+    mem_free(why);
+}

@@ -1,0 +1,430 @@
+/* What operators can ask and order: a table of commands, each answered once its effect is durable.
+ */
+#include <stdio.h>
+#include <string.h>
+#include "base/log.h"
+#include "engine/internal.h"
+#include "plugin/refs.h"
+
+void request_fail(struct request *q, const char *fmt, ...)
+{
+    struct buf b;
+    va_list ap;
+
+    buf_init(&b, 4096);
+    va_start(ap, fmt);
+    buf_addv(&b, fmt, ap);
+    va_end(ap);
+    json_set_str(q->answer, "error", buf_str(&b));
+    buf_free(&b);
+}
+
+static const char *by(const struct request *q)
+{
+    return json_get_str(q->in, "by", "unknown");
+}
+
+const char *request_arg(const struct request *q, const char *name)
+{
+    return json_get_str(q->in, name, NULL);
+}
+
+static struct instance *find(struct engine *e, const char *policy, const char *target)
+{
+    struct instance *found = NULL;
+
+    for (size_t k = 0; policy && k < e->ninst; k++) {
+        struct instance *i = e->inst[k];
+        if (i->gone || strcmp(i->p->name, policy) != 0)
+            continue;
+        if (!target || strcmp(i->t->id, target) == 0 || strcmp(i->t->name, target) == 0) {
+            if (!found || (target && strcmp(i->t->id, target) == 0))
+                found = i;
+        }
+    }
+    return found;
+}
+
+struct instance *request_instance(struct request *q)
+{
+    struct instance *i = find(q->e, request_arg(q, "policy"), request_arg(q, "target"));
+
+    if (!i && request_arg(q, "policy") &&
+        !(q->e->set && policy_find(q->e->set, request_arg(q, "policy"))))
+        request_fail(q, "there is no policy %s; runbookctl status lists them",
+                     request_arg(q, "policy"));
+    else if (!i)
+        request_fail(q, "policy %s has no target %s; runbookctl status lists them",
+                     request_arg(q, "policy") ? request_arg(q, "policy") : "?",
+                     request_arg(q, "target") ? request_arg(q, "target") : "");
+    return i;
+}
+
+static struct run *need_run(struct request *q)
+{
+    const char *id = request_arg(q, "run");
+    struct run *r = id ? run_find(q->e, id) : NULL;
+
+    if (!r)
+        request_fail(q, "there is no open run %s; runbookctl runs lists them",
+                     id ? id : "(none given)");
+    return r;
+}
+
+/* Orders */
+
+static void started(void *arg_, const char *denied, const struct err *err)
+{
+    struct engine *e = arg_;
+
+    (void)denied;
+    (void)err;
+    for (size_t k = 0; k < e->nruns; k++)
+        if (e->runs[k]->state == RUN_PROPOSED)
+            run_start(e->runs[k]);
+}
+
+static void start(struct request *q)
+{
+    struct instance *i = request_instance(q);
+    struct engine *e = q->e;
+    struct jtx *tx;
+
+    if (!i)
+        return;
+    if (i->run) {
+        request_fail(q, "run %s of this policy is open on this target", i->run->id);
+        return;
+    }
+    i->run = run_new(i, true, by(q));
+    tx = commit_new(e);
+    jtx_put(tx, "run", i->run->id, run_doc(i->run), true);
+    jtx_source(tx, i->p->source_hash,
+               e->loader.source ? e->loader.source(e->loader.arg, i->p) : json_new_map());
+    report_add(e, tx, REPORT_NOTE, NULL, i->run, "%s: %s started by %s", i->t->name, i->p->name,
+               by(q));
+    engine_trace(e, i, "start", "by %s", by(q));
+    json_set_str(q->answer, "run", i->run->id);
+    commit_owed(e, tx, started, e);
+}
+
+static void approve(struct request *q)
+{
+    struct run *r = need_run(q);
+    const char *hash = request_arg(q, "hash");
+
+    if (!r)
+        return;
+    if (r->act.stage != ACT_APPROVAL) {
+        request_fail(q, "run %s waits for no approval (it is %s)", r->id,
+                     run_state_names[r->state]);
+    } else if (hash && (strlen(hash) < 8 || strncmp(hash, r->act.hash, strlen(hash)) != 0)) {
+        request_fail(q, "the plan is another one now (%.12s): look at it with runbookctl show %s",
+                     r->act.hash, r->id);
+    } else if (is_frozen(q->e) || r->suspended_by) {
+        request_fail(q, "the run is suspended (%s); unfreeze first",
+                     r->suspended_by ? r->suspended_by : "freeze");
+    } else if (r->act.action->approvers && *r->act.action->approvers) {
+        /* a comma-separated list of names */
+        bool listed_ = false;
+        char *copy = mem_strdup(r->act.action->approvers), *save = NULL;
+        for (char *w = strtok_r(copy, ", ", &save); w && !listed_; w = strtok_r(NULL, ", ", &save))
+            listed_ = strcmp(w, by(q)) == 0;
+        mem_free(copy);
+        if (!listed_) {
+            request_fail(q, "%s is not one of its approvers: %s", by(q), r->act.action->approvers);
+            return;
+        }
+        act_approve(r, by(q));
+    } else {
+        act_approve(r, by(q));
+    }
+}
+
+static void deny(struct request *q)
+{
+    struct run *r = need_run(q);
+
+    if (!r)
+        return;
+    if (r->act.stage != ACT_APPROVAL)
+        request_fail(q, "run %s waits for no approval (it is %s)", r->id,
+                     run_state_names[r->state]);
+    else
+        act_refuse(r, by(q));
+}
+
+static void cancel(struct request *q)
+{
+    struct run *r = need_run(q);
+    char *why;
+
+    if (!r)
+        return;
+    why = mem_printf("cancelled by %s", by(q));
+    run_cancel(r, why);
+    mem_free(why);
+}
+
+static void settle(struct request *q)
+{
+    struct run *r = need_run(q);
+    const char *as = request_arg(q, "as");
+
+    if (!r)
+        return;
+    if (r->act.stage != ACT_STUCK && r->act.stage != ACT_PROBING)
+        request_fail(q, "run %s is not in doubt (it is %s)", r->id, run_state_names[r->state]);
+    else if (!as || (strcmp(as, "done") != 0 && strcmp(as, "not-done") != 0))
+        request_fail(q, "say what you saw: done or not-done");
+    else
+        act_settle(r, strcmp(as, "done") == 0, by(q));
+}
+
+static void resume(struct request *q)
+{
+    struct run *r = need_run(q);
+
+    if (!r)
+        return;
+    if (!r->suspended_by)
+        request_fail(q, "run %s is not suspended (it is %s)", r->id, run_state_names[r->state]);
+    else if (is_frozen(q->e))
+        request_fail(q, "the agent is frozen: runbookctl unfreeze first");
+    else if (strcmp(r->suspended_by, "replay") == 0)
+        request_fail(q, "its replay differs from the journal; it can only be cancelled");
+    else
+        run_unsuspend(r, true);
+}
+
+void set_frozen(struct engine *e, bool frozen, const char *who, const char *reason, struct jtx *tx)
+{
+    struct json *d = json_new_map();
+    char *w = mem_strdup(who), *why = mem_strdup(reason ? reason : "");
+
+    e->frozen = frozen;
+    e->frozen_ms = now(e);
+    mem_free(e->frozen_by);
+    mem_free(e->frozen_why);
+    e->frozen_by = w;
+    e->frozen_why = why;
+    json_set_bool(d, "frozen", frozen);
+    json_set_str(d, "by", w);
+    json_set_str(d, "reason", why);
+    json_set_int(d, "at_ms", now(e));
+    json_set_int(d, "wall_ms", wall(e));
+    jtx_put(tx, "freeze", "agent", d, frozen);
+    engine_trace(e, NULL, frozen ? "freeze" : "unfreeze", "by %s: %s", w, why);
+}
+
+void engine_freeze_now(struct engine *e, const char *who, const char *reason)
+{
+    struct jtx *tx = commit_new(e);
+
+    set_frozen(e, true, who, reason, tx);
+    report_add(e, tx, REPORT_HUMAN, NULL, NULL,
+               "Frozen by %s: %s. runbookd acts no more until: runbookctl unfreeze", who,
+               reason ? reason : "");
+    commit_owed(e, tx, NULL, NULL);
+    for (size_t k = 0; k < e->nruns; k++)
+        if (e->runs[k]->state != RUN_PROPOSED)
+            run_suspend(e->runs[k], "freeze");
+}
+
+static void freeze(struct request *q)
+{
+    engine_freeze_now(q->e, by(q), request_arg(q, "reason"));
+}
+
+static void unfreeze(struct request *q)
+{
+    struct engine *e = q->e;
+
+    if (!is_frozen(e)) {
+        request_fail(q, "the agent is not frozen");
+        return;
+    }
+    if (e->file_frozen) {
+        request_fail(q, "the freeze file is still there: remove it first");
+        return;
+    }
+    q->tx = commit_new(e);
+    set_frozen(e, false, by(q), request_arg(q, "reason"), q->tx);
+    report_add(e, q->tx, REPORT_NOTE, NULL, NULL, "Unfrozen by %s", by(q));
+}
+
+static void silence(struct request *q)
+{
+    struct engine *e = q->e;
+    int64_t for_ms = 0;
+    struct silence *s;
+    struct json *d;
+
+    if (unit_parse_duration(request_arg(q, "for") ? request_arg(q, "for") : "", &for_ms) ||
+        for_ms <= 0) {
+        request_fail(q, "for how long? write e.g. for=2h");
+        return;
+    }
+    if (!request_arg(q, "policy") && !request_arg(q, "target")) {
+        request_fail(q, "what? give policy=NAME, target=KIND/NAME or both");
+        return;
+    }
+    e->silences = mem_realloc(e->silences, (e->nsilences + 1) * sizeof(*e->silences));
+    s = &e->silences[e->nsilences++];
+    memset(s, 0, sizeof(*s));
+    engine_make_id(e, 'S', s->id);
+    s->policy = mem_strdup(request_arg(q, "policy"));
+    s->target = mem_strdup(request_arg(q, "target"));
+    s->by = mem_strdup(by(q));
+    s->reason = mem_strdup(request_arg(q, "reason") ? request_arg(q, "reason") : "");
+    s->until_ms = now(e) + for_ms;
+    d = json_new_map();
+    json_set_str(d, "policy", s->policy);
+    json_set_str(d, "target", s->target);
+    json_set_str(d, "by", s->by);
+    json_set_str(d, "reason", s->reason);
+    json_set_int(d, "until_ms", s->until_ms);
+    q->tx = commit_new(e);
+    jtx_put(q->tx, "silence", s->id, d, true);
+    json_set_str(q->answer, "silence", s->id);
+}
+
+static void unsilence(struct request *q)
+{
+    struct engine *e = q->e;
+    const char *id = request_arg(q, "silence");
+
+    for (size_t k = 0; id && k < e->nsilences; k++)
+        if (strcmp(e->silences[k].id, id) == 0) {
+            struct json *d = json_new_map();
+            json_set_str(d, "by", by(q));
+            json_set_int(d, "until_ms", now(e));
+            q->tx = commit_new(e);
+            jtx_put(q->tx, "silence", id, d, false);
+            e->silences[k].until_ms = now(e);
+            return;
+        }
+    request_fail(q, "there is no silence %s", id ? id : "(none given)");
+}
+
+static void breaker(struct request *q)
+{
+    struct instance *i = request_instance(q);
+
+    if (!i)
+        return;
+    i->breaker_open = false;
+    i->bad = 0;
+    q->tx = commit_new(q->e);
+    instance_put_standing(i, q->tx);
+    report_add(q->e, q->tx, REPORT_NOTE, i, NULL, "%s: breaker of policy %s closed by %s",
+               i->t->name, i->p->name, by(q));
+}
+
+static void mode(struct request *q)
+{
+    struct engine *e = q->e;
+    int m = mode_parse(request_arg(q, "mode") ? request_arg(q, "mode") : "");
+    struct json *d;
+
+    if (m < 0) {
+        request_fail(q, "which mode? off, shadow, approve or enforce");
+        return;
+    }
+    if ((enum mode)m > e->o.mode) {
+        request_fail(q, "the agent's configuration allows %s at most", mode_name(e->o.mode));
+        return;
+    }
+    if ((enum mode)m > e->mode && !json_get_bool(q->in, "confirmed", false)) {
+        request_fail(
+            q,
+            "this widens what the agent may do: confirm it by name (runbookctl mode %s --confirm "
+            "%s)",
+            mode_name((enum mode)m), e->host);
+        return;
+    }
+    e->mode = (enum mode)m;
+    e->storm = false;
+    d = json_new_map();
+    json_set_str(d, "mode", mode_name(e->mode));
+    json_set_str(d, "by", by(q));
+    json_set_int(d, "at_ms", now(e));
+    q->tx = commit_new(e);
+    jtx_put(q->tx, "mode", "agent", d, e->mode != e->o.mode);
+    report_add(e, q->tx, REPORT_NOTE, NULL, NULL, "Mode of the agent set to %s by %s",
+               mode_name(e->mode), by(q));
+}
+
+static void report_test(struct request *q)
+{
+    q->tx = commit_new(q->e);
+    report_add(q->e, q->tx, REPORT_HUMAN, NULL, NULL,
+               "This is a test by %s: the way from runbookd to you works", by(q));
+}
+
+static const struct command {
+    const char *name;
+    void (*run)(struct request *q);
+} commands[] = {
+    {"status", query_status},
+    {"episodes", query_episodes},
+    {"runs", query_runs},
+    {"decisions", query_decisions},
+    {"reports", query_reports},
+    {"show", query_show},
+    {"explain", query_explain},
+    {"plan", query_plan},
+    {"start", start},
+    {"approve", approve},
+    {"deny", deny},
+    {"cancel", cancel},
+    {"settle", settle},
+    {"resume", resume},
+    {"freeze", freeze},
+    {"unfreeze", unfreeze},
+    {"silence", silence},
+    {"unsilence", unsilence},
+    {"breaker", breaker},
+    {"mode", mode},
+    {"report-test", report_test},
+};
+
+struct durable {
+    command_fn *fn;
+    void *arg;
+    struct json *answer;
+};
+
+static void durable(void *arg_, const char *denied, const struct err *err)
+{
+    struct durable *d = arg_;
+
+    (void)denied;
+    (void)err;
+    d->fn(d->arg, d->answer);
+    mem_free(d);
+}
+
+void engine_command(struct engine *e, const struct json *command, command_fn *fn, void *arg_)
+{
+    const char *name = json_get_str(command, "command", "");
+    struct request q = {e, command, fn, arg_, json_new_map(), NULL, false};
+    size_t k, n = sizeof(commands) / sizeof(commands[0]);
+
+    for (k = 0; k < n && strcmp(commands[k].name, name) != 0; k++)
+        ;
+    if (k == n)
+        request_fail(&q, "there is no command %s", name);
+    else
+        commands[k].run(&q);
+    if (q.tx) {
+        struct durable *d = mem_alloc(sizeof(*d));
+        d->fn = fn;
+        d->arg = arg_;
+        d->answer = q.answer;
+        commit_owed(e, q.tx, durable, d);
+    } else if (!q.later) {
+        fn(arg_, q.answer);
+    }
+    engine_wake(e);
+}

@@ -1,0 +1,132 @@
+/* The two ways into the journal: what happened is written until it is durable; what is about to
+ * happen is tried once. */
+#include <stdio.h>
+#include <string.h>
+#include "base/log.h"
+#include "engine/internal.h"
+
+struct jtx *commit_new(struct engine *e)
+{
+    return jtx_new(now(e), wall(e));
+}
+
+/* A copy, because the journal owns what it is given and a failed commit is tried again. Only puts,
+ * tokens and sources are ever owed. */
+static struct jtx *copy(const struct jtx *tx)
+{
+    struct jtx *c = jtx_new(tx->now_ms, tx->wall_ms);
+
+    for (size_t k = 0; k < tx->nops; k++) {
+        const struct jop *op = &tx->ops[k];
+        switch (op->op) {
+        case JOP_PUT:
+            jtx_put(c, op->kind, op->key, json_copy(op->doc), op->open);
+            break;
+        case JOP_TAKE:
+            jtx_take(c, op->scope, op->item, op->max, op->window_ms);
+            break;
+        case JOP_GIVE_BACK:
+            jtx_give_back(c, op->scope, op->item);
+            break;
+        case JOP_SOURCE:
+            jtx_source(c, op->key, json_copy(op->doc));
+            break;
+        case JOP_SAMPLES:
+            break;
+        }
+    }
+    return c;
+}
+
+static void owed_done(void *arg, const char *denied_scope, const struct err *err)
+{
+    struct engine *e = arg;
+    struct owed *o = e->owed; /* completions come in order, and one is out at a time */
+
+    (void)denied_scope;
+    o->sent = false;
+    if (err && err->code) {
+        if (!e->journal_bad) {
+            struct buf text;
+            buf_init(&text, 1024);
+            buf_addf(&text,
+                     "runbookd on %s cannot write its journal: %s. It does nothing until it can.",
+                     e->host, err->text);
+            log_error("journal", "%s", buf_str(&text));
+            e->w->ops->emergency(e->w, buf_str(&text));
+            buf_free(&text);
+        }
+        e->journal_bad = true;
+        e->owed_again_ms = now(e) + COMMIT_AGAIN_MS;
+        engine_schedule(e);
+        return;
+    }
+    if (e->journal_bad) {
+        e->journal_bad = false;
+        log_info("journal", "it can be written again; nothing was lost");
+    }
+    e->owed = o->next;
+    if (!e->owed)
+        e->owed_tail = &e->owed;
+    report_deliver(e, o->tx);
+    if (o->fn)
+        o->fn(o->arg, NULL, NULL);
+    jtx_free(o->tx);
+    mem_free(o);
+    commit_again(e);
+    engine_wake(e);
+}
+
+void commit_again(struct engine *e)
+{
+    if (!e->owed || e->owed->sent)
+        return;
+    e->owed->sent = true;
+    e->owed_again_ms = NEVER;
+    e->w->journal->ops->submit(e->w->journal, copy(e->owed->tx), owed_done, e);
+}
+
+void commit_owed(struct engine *e, struct jtx *tx, journal_fn *fn, void *arg)
+{
+    struct owed *o = mem_alloc(sizeof(*o));
+
+    o->tx = tx;
+    o->fn = fn;
+    o->arg = arg;
+    *e->owed_tail = o;
+    e->owed_tail = &o->next;
+    if (e->owed == o || e->owed_again_ms == NEVER)
+        commit_again(e);
+}
+
+struct intent {
+    struct engine *e;
+    journal_fn *fn;
+    void *arg;
+};
+
+static void intent_done(void *arg, const char *denied_scope, const struct err *err)
+{
+    struct intent *in = arg;
+
+    if (err && err->code && err->code != ERR_DENIED)
+        log_error("journal", "an intent could not be written: %s; nothing is done", err->text);
+    in->fn(in->arg, denied_scope, err);
+    engine_wake(in->e);
+    mem_free(in);
+}
+
+void commit_intent(struct engine *e, struct jtx *tx, journal_fn *fn, void *arg)
+{
+    struct intent *in = mem_alloc(sizeof(*in));
+
+    in->e = e;
+    in->fn = fn;
+    in->arg = arg;
+    e->w->journal->ops->submit(e->w->journal, tx, intent_done, in);
+}
+
+bool commit_pending(const struct engine *e)
+{
+    return e->owed && !e->journal_bad;
+}

@@ -1,0 +1,328 @@
+/* From the intent to the outcome: what is about to happen is durable first, the preconditions are
+ * read again, the request leaves, and how it ended is settled, by its answer or by the probe. */
+#include <stdio.h>
+#include <string.h>
+#include "base/hash.h"
+#include "engine/internal.h"
+
+/* Intent */
+
+static char *intent_item(const struct run *r)
+{
+    return mem_printf("%s/%03d/%zu", r->id, r->step, r->act.call);
+}
+
+static void supersede_others(struct run *r)
+{
+    char *mine = act_lock_key(r, r->act.action);
+
+    for (size_t k = 0; k < r->e->nruns; k++) {
+        struct run *other = r->e->runs[k];
+        if (other == r || run_over(other) || run_shadow(other) || other->t != r->t)
+            continue;
+        for (size_t n = 0; n < other->ndone; n++) {
+            const struct declared_action *a = policy_action(other->p, other->done[n].name);
+            char *theirs = a ? act_lock_key(other, a) : NULL;
+            bool same = theirs && strcmp(mine, theirs) == 0;
+            mem_free(theirs);
+            if (same) {
+                run_end(other, OUT_SUPERSEDED, "run %s of policy %s took over; its undo is dropped",
+                        r->id, r->p->name);
+                break;
+            }
+        }
+    }
+    mem_free(mine);
+}
+
+static void finish_planned(struct run *r)
+{
+    struct jtx *tx = commit_new(r->e);
+    struct json *detail = json_new_map();
+    char *text = mem_printf("would %s %s: %s", r->act.undo ? "undo" : "act", r->ask_name,
+                            r->act.plan->summary);
+
+    json_set(detail, "plan", plan_to_json(r->act.plan));
+    json_set_bool(detail, "planned", true);
+    r->planned = true;
+    engine_trace(r->e, r->inst, r->act.undo ? "undo" : "act", "%s %s shadow", r->ask_name,
+                 r->act.plan->summary);
+    report_add(r->e, tx, REPORT_NOTE, r->inst, r, "%s: %s", r->t->name, text);
+    r->last_act_end_ms = now(r->e);
+    act_reset(&r->act);
+    run_answer_tx(r, tx, json_new_bool(true), text, detail);
+    mem_free(text);
+}
+
+static void apply(struct run *r);
+
+static void on_intent(void *arg, const char *denied, const struct err *err)
+{
+    struct run *r = arg;
+    struct guard_input in;
+    char *item = intent_item(r);
+
+    r->busy = false;
+    guard_input_of(r, &in);
+    if (err && err->code) {
+        if (err->code == ERR_DENIED)
+            act_refuse_step(r, "rate", denied ? denied : err->text, false);
+        else
+            act_refuse_step(r, "journal", err->text, true);
+    } else {
+        guard_took(&in, item);
+        if (run_shadow(r)) {
+            finish_planned(r);
+        } else if (r->suspended_by || r->cancel_wanted) {
+            effect_settle(r, APPLIED_NOT_SENT, NULL,
+                          r->suspended_by ? "suspended before the request left"
+                                          : "cancelled before the request left");
+        } else if (r->act.call == 0) {
+            act_observe(r,
+                        ACT_RECHECK); /* the preconditions are read again after the intent: nothing
+                                         stands between them and the effect but the request */
+        } else {
+            apply(r);
+        }
+    }
+    mem_free(item);
+}
+
+void effect_intend(struct run *r)
+{
+    struct engine *e = r->e;
+    struct jtx *tx = commit_new(e);
+    struct guard_input in;
+    struct json *d;
+    char *key = step_key(r), *item = intent_item(r), digest[SHA256_HEX];
+
+    guard_input_of(r, &in);
+    if (!run_shadow(r))
+        supersede_others(r);
+    sha256_hex(item, strlen(item), digest);
+    memcpy(r->act.token, digest, 32);
+    r->act.token[32] = 0;
+    r->act.stage = ACT_INTENT;
+    run_set_state(r, RUN_RUNNING);
+    d = step_doc(r, run_shadow(r) ? "planned" : "intent");
+    json_set(d, "plan", plan_to_json(r->act.plan));
+    json_set_int(d, "call", (int64_t)r->act.call);
+    json_set_str(d, "token", r->act.token);
+    json_set_bool(d, "undo", r->act.undo);
+    json_set_str(d, "by", r->act.by);
+    jtx_put(tx, "step", key, d, true);
+    jtx_put(tx, "run", r->id, run_doc(r), true);
+    if (r->act.approved) {
+        struct json *a = json_new_map();
+        json_set_str(a, "run", r->id);
+        json_set_str(a, "state", "used");
+        json_set_str(a, "hash", r->act.hash);
+        json_set_str(a, "by", r->act.by);
+        jtx_put(tx, "approval", key, a, false);
+    }
+    guard_take(&in, tx, item);
+    mem_free(item);
+    mem_free(key);
+    r->busy = true;
+    commit_intent(e, tx, on_intent, r);
+}
+
+/* Effect */
+
+static void on_applied(void *arg, enum applied how, struct json *out, const struct err *err)
+{
+    struct run *r = arg;
+
+    r->act.ticket = 0;
+    effect_settle(r, how, out, err && err->code ? err->text : NULL);
+}
+
+static void apply(struct run *r)
+{
+    struct ticket t = {0, r, NULL, on_applied, r};
+    struct world_step s = {0,
+                           r->act.action->type,
+                           r->t,
+                           r->estate,
+                           r->act.opts,
+                           r->act.plan,
+                           json_at(r->act.plan->calls, r->act.call),
+                           r->act.token,
+                           r->act.action->timeout_ms ? r->act.action->timeout_ms : 60 * 1000,
+                           r->act.action->name};
+
+    r->act.stage = ACT_APPLYING;
+    s.ticket = r->act.ticket = engine_ticket(r->e, &t);
+    r->acts++;
+    r->e->acts_total++;
+    r->e->w->ops->apply(r->e->w, &s);
+}
+
+void effect_rechecked(struct run *r, const struct plan *fresh)
+{
+    const char *broken = plan_broken(fresh);
+
+    if (r->suspended_by || r->cancel_wanted) {
+        effect_settle(r, APPLIED_NOT_SENT, NULL, "held back before the request left");
+    } else if (broken || fresh->empty || !plan_same_or_less(r->act.plan, fresh)) {
+        char *why = mem_printf(
+            "the world drifted between plan and act: planned \"%s\", now \"%s\"%s%s",
+            r->act.plan->summary, fresh->summary, broken ? "; " : "", broken ? broken : "");
+        effect_settle(r, APPLIED_NOT_SENT, NULL, why);
+        mem_free(why);
+    } else {
+        plan_free(r->act.plan);
+        r->act.plan = plan_copy(fresh);
+        apply(r);
+    }
+}
+
+/* Outcome */
+
+void effect_doubt(struct run *r, const char *why)
+{
+    struct engine *e = r->e;
+    struct jtx *tx = commit_new(e);
+    char *key = step_key(r);
+    struct json *d = step_doc(r, "in_doubt");
+
+    mem_free(r->act.doubt);
+    r->act.doubt = mem_strdup(why);
+    json_set(d, "plan", plan_to_json(r->act.plan));
+    json_set_int(d, "call", (int64_t)r->act.call);
+    json_set_str(d, "token", r->act.token);
+    json_set_bool(d, "undo", r->act.undo);
+    json_set_str(d, "text", why);
+    run_set_state(r, RUN_IN_DOUBT);
+    jtx_put(tx, "step", key, d, true);
+    jtx_put(tx, "run", r->id, run_doc(r), true);
+    report_add(e, tx, REPORT_NOTE, r->inst, r, "%s: %s %s is in doubt (%s); asking the world",
+               r->t->name, r->ask_name, r->act.plan->summary, why);
+    engine_trace(e, r->inst, "in_doubt", "%s: %s", r->ask_name, why);
+    mem_free(key);
+    commit_owed(e, tx, NULL, NULL);
+    r->act.until_ms =
+        now(e) + (r->act.action->timeout_ms ? r->act.action->timeout_ms : 10 * 60 * 1000);
+    r->act.stage = ACT_PROBING;
+    r->act.retry_ms = now(e);
+    act_poke(r);
+}
+
+static void stuck(struct run *r, const char *why)
+{
+    struct engine *e = r->e;
+    struct jtx *tx = commit_new(e);
+
+    r->act.stage = ACT_STUCK;
+    r->act.retry_ms = NEVER;
+    run_set_state(r, RUN_IN_DOUBT);
+    jtx_put(tx, "run", r->id, run_doc(r), true);
+    r->paged = true;
+    report_add(e, tx, REPORT_HUMAN, r->inst, r,
+               "%s: it cannot be told whether \"%s %s\" took effect (%s; %s). The target is held. "
+               "Look, then: runbookctl settle %s done | not-done",
+               r->t->name, r->ask_name, r->act.plan->summary,
+               r->act.doubt ? r->act.doubt : "in doubt", why, r->id);
+    engine_trace(e, r->inst, "stuck", "%s", why);
+    commit_owed(e, tx, NULL, NULL);
+}
+
+void effect_probed(struct run *r, const struct json *seen, const struct err *err)
+{
+    struct action_input in;
+    enum verdict v = VERDICT_UNKNOWN;
+
+    act_input(r, &in);
+    if (!(err && err->code))
+        v = r->act.action->type->judge(&in, r->act.plan, r->act.call, seen);
+    engine_trace(r->e, r->inst, "probe", "%s: %s", r->ask_name,
+                 v == VERDICT_YES  ? "done"
+                 : v == VERDICT_NO ? "not done"
+                                   : "cannot tell");
+    if (v == VERDICT_YES)
+        effect_settle(r, APPLIED_OK, NULL, "settled by probe");
+    else if (v == VERDICT_NO)
+        effect_settle(r, APPLIED_REFUSED, NULL, "settled by probe: it was not carried out");
+    else if (now(r->e) < r->act.until_ms)
+        r->act.retry_ms = now(r->e) + PROBE_AGAIN_MS;
+    else
+        stuck(r, err && err->code ? err->text : "the probe cannot tell");
+}
+
+static void on_done_call(void *arg, const char *denied, const struct err *err)
+{
+    struct run *r = arg;
+
+    (void)denied;
+    (void)err;
+    r->busy = false;
+    r->act.call++;
+    if (r->suspended_by || r->cancel_wanted) {
+        act_refuse_step(r, NULL, "held back between two requests", true);
+        return;
+    }
+    effect_intend(r);
+}
+
+/* How a request ended becomes the step's outcome and its report, in one transaction. */
+void effect_settle(struct run *r, enum applied how, const struct json *out, const char *text)
+{
+    struct engine *e = r->e;
+    struct jtx *tx;
+    struct json *detail;
+    struct guard_input in;
+    struct plan *p = r->act.plan;
+    const char *verb = r->act.undo ? "undo" : "act";
+    char *item, *line;
+    bool ok = how == APPLIED_OK;
+
+    if (how == APPLIED_IN_DOUBT) {
+        effect_doubt(r, text ? text : "no answer");
+        return;
+    }
+    if (ok && r->act.call + 1 < json_len(p->calls)) {
+        char *key = mem_printf("%s/%03d/%zu", r->id, r->step, r->act.call);
+        struct json *d = step_doc(r, "done");
+        json_set_int(d, "call", (int64_t)r->act.call);
+        tx = commit_new(e);
+        jtx_put(tx, "call", key, d, false);
+        mem_free(key);
+        r->busy = true;
+        commit_owed(e, tx, on_done_call, r);
+        return;
+    }
+    tx = commit_new(e);
+    item = intent_item(r);
+    detail = json_new_map();
+    guard_input_of(r, &in);
+    json_set(detail, "plan", plan_to_json(p));
+    json_set_bool(detail, "counted", ok);
+    json_set_bool(detail, "failed", !ok);
+    json_set_str(detail, "how", ok ? "ok" : how == APPLIED_REFUSED ? "refused" : "not_sent");
+    json_set_str(detail, "by", r->act.by);
+    if (out)
+        json_set(detail, "out", json_copy(out));
+    if (how == APPLIED_NOT_SENT)
+        guard_give_back(&in, tx,
+                        item); /* M11: a token returns only when no request left the host */
+    line = ok ? mem_printf("%s %s%s%s%s", r->ask_name, p->summary, text ? " (" : "",
+                           text ? text : "", text ? ")" : "")
+              : mem_printf("%s %s not done: %s", r->ask_name, p->summary, text ? text : "refused");
+    engine_trace(e, r->inst, verb, "%s %s %s%s%s", r->ask_name, p->summary, ok ? "ok" : "failed",
+                 ok || !text ? "" : ": ", ok || !text ? "" : text);
+    report_add(e, tx, REPORT_NOTE, r->inst, r, "%s: %s%s", r->t->name, r->act.undo ? "undid: " : "",
+               line);
+    r->last_act_end_ms = now(e);
+    if (ok)
+        act_record(r, r->ask_name, p, r->act.undo);
+    else
+        r->failed = true;
+    if (!ok) {
+        mem_free(r->note);
+        r->note = mem_strdup(line);
+    }
+    mem_free(item);
+    act_reset(&r->act);
+    run_answer_tx(r, tx, json_new_bool(ok), line, detail);
+    mem_free(line);
+}

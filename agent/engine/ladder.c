@@ -1,0 +1,85 @@
+/* The default run of a policy whose actions are a list: the next rung only when the last one was
+ * done and did not help, or had nothing to do (M14). */
+#include <stdio.h>
+#include <string.h>
+#include "engine/internal.h"
+
+struct script {
+    const struct policy *p;
+    size_t rung;
+    enum { LADDER_START, LADDER_ACTED, LADDER_VERIFIED, LADDER_PAGED } at;
+    bool verified;
+    char text[256];
+};
+
+static struct script *ladder_start(void *data, const struct json *target, const struct json *params,
+                                   struct err *e)
+{
+    struct script *s = mem_alloc(sizeof(*s));
+
+    (void)target;
+    (void)params;
+    (void)e;
+    s->p = data;
+    return s;
+}
+
+static void ask_act(struct script *s, struct ask *out)
+{
+    s->at = LADDER_ACTED;
+    out->kind = ASK_ACT;
+    out->name = s->p->actions[s->rung].name;
+    out->line = s->p->actions[s->rung].site.line;
+}
+
+static void ask_page(struct script *s, struct ask *out, const char *text)
+{
+    snprintf(s->text, sizeof(s->text), "%s", text);
+    s->at = LADDER_PAGED;
+    out->kind = ASK_PAGE;
+    out->text = s->text;
+}
+
+static void ladder_resume(struct script *s, const struct json *answer, struct ask *out)
+{
+    bool yes = json_bool(answer, false);
+
+    memset(out, 0, sizeof(*out));
+    out->within_ms = -1;
+    out->line = s->p->site.line;
+    switch (s->at) {
+    case LADDER_START:
+        ask_act(s, out);
+        return;
+    case LADDER_ACTED:
+        if (!yes) {
+            ask_page(s, out, "the remediation was refused or failed; see the run's notes");
+            return;
+        }
+        s->at = LADDER_VERIFIED;
+        out->kind = ASK_VERIFY;
+        out->name = "cleared";
+        return;
+    case LADDER_VERIFIED:
+        if (yes) {
+            out->kind = ASK_END;
+            return;
+        }
+        if (++s->rung < s->p->nactions)
+            ask_act(s, out);
+        else
+            ask_page(s, out, "everything on the ladder was done and the condition still holds");
+        return;
+    case LADDER_PAGED:
+        out->kind = ASK_END;
+        return;
+    }
+}
+
+static void ladder_free(struct script *s)
+{
+    mem_free(s);
+}
+
+/* data is the policy. Its checks hold "cleared", which the loader makes: none { when }. */
+const struct script_ops ladder_ops = {ladder_start, ladder_resume, ladder_free};

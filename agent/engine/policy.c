@@ -1,0 +1,47 @@
+/* Policy sets: counted, searched. */
+#include <stdio.h>
+#include <string.h>
+#include "engine/policy.h"
+
+struct policy_set *policy_set_ref(struct policy_set *s)
+{
+    s->refs++;
+    return s;
+}
+
+void policy_set_unref(struct policy_set *s)
+{
+    if (s && --s->refs == 0)
+        s->destroy(s);
+}
+
+const struct policy *policy_find(const struct policy_set *s, const char *name)
+{
+    for (size_t k = 0; k < s->npolicies; k++)
+        if (strcmp(s->policies[k]->name, name) == 0)
+            return s->policies[k];
+    return NULL;
+}
+
+const struct policy *policy_for(struct policy_set *s, const char *name, const struct target *t)
+{
+    const struct policy *p = policy_find(s, name);
+
+    return p && s->variant ? s->variant(s, p, t) : p;
+}
+
+const struct declared_action *policy_action(const struct policy *p, const char *name)
+{
+    for (size_t k = 0; k < p->nactions; k++)
+        if (strcmp(p->actions[k].name, name) == 0)
+            return &p->actions[k];
+    return NULL;
+}
+
+const struct declared_check *policy_check(const struct policy *p, const char *name)
+{
+    for (size_t k = 0; k < p->nchecks; k++)
+        if (strcmp(p->checks[k].name, name) == 0)
+            return &p->checks[k];
+    return NULL;
+}

@@ -1,0 +1,129 @@
+/* Reports: what an on-call needs at 3 a.m., written into the transaction of what they tell. */
+#include <stdio.h>
+#include <string.h>
+#include "engine/internal.h"
+
+static const char *const kind_names[] = {"trigger", "note", "resolve", "human"};
+
+/* Ordered by key: steady time, then a count within the millisecond. */
+static char *next_key(struct engine *e)
+{
+    int64_t t = now(e);
+
+    if (t > e->report_ms) {
+        e->report_ms = t;
+        e->report_count = 0;
+    }
+    return mem_printf("%015lld-%04d", (long long)e->report_ms, e->report_count++);
+}
+
+static struct json *done_list(const struct run *r)
+{
+    struct json *l = json_new_list();
+
+    for (size_t k = 0; k < r->ndone; k++) {
+        char *line = mem_printf("%s: %s", r->done[k].name, r->done[k].plan->summary);
+        json_add(l, json_new_str(line));
+        mem_free(line);
+    }
+    return l;
+}
+
+static void what_next(const struct run *r, struct buf *b)
+{
+    char at[32];
+
+    switch (r->state) {
+    case RUN_AWAITING_APPROVAL:
+        time_format_iso(at, sizeof(at), wall_of(r->e, r->act.until_ms));
+        buf_addf(b, "waits for an approval until %s", at);
+        break;
+    case RUN_WAITING:
+    case RUN_VERIFYING:
+        buf_addf(b, "%s %s", ask_name(r->ask.kind), r->ask_name ? r->ask_name : "");
+        if (r->step_until_ms != NEVER)
+            buf_addf(b, " until %s",
+                     time_format_iso(at, sizeof(at), wall_of(r->e, r->step_until_ms)));
+        break;
+    case RUN_SUSPENDED:
+        buf_addf(b, "suspended (%s)", r->suspended_by ? r->suspended_by : "?");
+        break;
+    case RUN_IN_DOUBT:
+        buf_adds(b, "asks the world whether the last request took effect");
+        break;
+    case RUN_ENDED:
+        buf_addf(b, "the run ended %s", outcome_names[r->outcome]);
+        break;
+    default:
+        buf_adds(b, "goes on");
+    }
+}
+
+static void add_policy(struct json *d, const struct policy *p, const struct target *t)
+{
+    json_set_str(d, "policy", p->name);
+    json_set_str(d, "owner", p->owner);
+    json_set_str(d, "doc", p->doc);
+    json_set_strf(d, "severity", "sev%d", (int)p->severity);
+    json_set_str(d, "target", t->id);
+}
+
+void report_add(struct engine *e, struct jtx *tx, enum report_kind k, const struct instance *i,
+                const struct run *r, const char *fmt, ...)
+{
+    struct json *d = json_new_map();
+    const char *episode = i && *i->episode ? i->episode : r ? r->id : "agent";
+    struct buf text;
+    char *key = next_key(e), at[32];
+    bool shadow = (r && run_shadow(r)) || (!r && i && effective_mode(e, i->p, i->t) <= MODE_SHADOW);
+    va_list ap;
+
+    buf_init(&text, 8192);
+    va_start(ap, fmt);
+    buf_addv(&text, fmt, ap);
+    va_end(ap);
+    json_set_str(d, "id", key);
+    json_set_str(d, "kind", kind_names[k]);
+    json_set_strf(d, "key", "%s%s", episode, k == REPORT_HUMAN ? "/human" : "");
+    json_set_str(d, "summary", buf_str(&text));
+    json_set_str(d, "host", e->host);
+    json_set_str(d, "at", time_format_iso(at, sizeof(at), wall(e)));
+    json_set_int(d, "wall_ms", wall(e));
+    json_set_bool(d, "shadow", shadow);
+    if (i || r)
+        add_policy(d, r ? r->p : i->p, r ? r->t : i->t);
+    if (i && *i->episode) {
+        json_set_str(d, "episode", i->episode);
+        json_set_str(d, "seen", i->seen);
+        if (i->fired_wall_ms)
+            json_set_str(d, "since", time_format_iso(at, sizeof(at), i->fired_wall_ms));
+    }
+    if (r) {
+        json_set_str(d, "run", r->id);
+        json_set_str(d, "mode", mode_name(r->mode_fixed ? r->mode : effective_mode(e, r->p, r->t)));
+        json_set(d, "done", done_list(r));
+        json_set_str(d, "helped",
+                     !r->verified                  ? "not verified yet"
+                     : r->last_verify == TRI_TRUE  ? "verified"
+                     : r->last_verify == TRI_FALSE ? "no"
+                                                   : "unknown");
+        buf_reset(&text);
+        what_next(r, &text);
+        json_set_str(d, "next", buf_str(&text));
+        if (!run_over(r))
+            json_set_strf(d, "stop", "runbookctl cancel %s, or runbookctl freeze", r->id);
+    }
+    if (e->dashboard && i)
+        json_set_strf(d, "link", "%s/episodes/%s", e->dashboard, episode);
+    buf_free(&text);
+    e->reports_total++;
+    jtx_put(tx, "report", key, d, true);
+    mem_free(key);
+}
+
+void report_deliver(struct engine *e, const struct jtx *tx)
+{
+    for (size_t k = 0; k < tx->nops; k++)
+        if (tx->ops[k].op == JOP_PUT && strcmp(tx->ops[k].kind, "report") == 0)
+            e->w->ops->deliver(e->w, tx->ops[k].key, tx->ops[k].doc);
+}
