@@ -87,7 +87,14 @@ struct json *act_opts(struct run *r, const struct declared_action *a, struct err
 
 void act_input(const struct run *r, struct action_input *in)
 {
-    *in = (struct action_input){r->t, r->estate, r->act.opts, wall(r->e), r->id, r->step};
+    *in = (struct action_input){.target = r->t,
+                                .estate = r->estate,
+                                .opts = r->act.opts,
+                                .wall_ms = wall(r->e),
+                                .run_id = r->id,
+                                .step = r->step};
+    if (r->act.plan && json_len(r->act.plan->names))
+        in->within = r->act.plan->names;
 }
 
 /* The end of the step without an effect: false to the script, with the reason on record. */

@@ -203,7 +203,11 @@ static void plan_seen(void *arg_, struct json *seen, const struct err *err)
     struct planning *p = arg_;
     const struct declared_action *a = &p->i->p->actions[p->action];
     struct json *row = json_add(p->list, json_new_map());
-    struct action_input in = {p->i->t, p->i->estate, p->opts, wall(p->q.e), "plan", 0};
+    struct action_input in = {.target = p->i->t,
+                              .estate = p->i->estate,
+                              .opts = p->opts,
+                              .wall_ms = wall(p->q.e),
+                              .run_id = "plan"};
     struct guard_input g = {p->q.e,       p->i, NULL, p->i->p, p->i->t,
                             p->i->estate, a,    NULL, false,   false};
     struct err e2 = ERR_INIT;

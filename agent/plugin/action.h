@@ -52,8 +52,8 @@ struct plan *plan_copy(const struct plan *p);
  * The caller frees. */
 char *plan_hash(const struct plan *p, const char *action, const char *target_id);
 /* Whether `now` may go ahead in place of `then`: identical, or touching a strict subset of the
- * named identities by calls that `then` had (so an action that names several makes a call for
- * each), or empty. */
+ * named identities by calls that `then` had, or by the same calls with fewer of their "names" (a
+ * call's arguments hold the identities that it touches under that key), or empty. */
 bool plan_same_or_less(const struct plan *then, const struct plan *now);
 
 /* What the pure functions are given. */
@@ -64,6 +64,9 @@ struct action_input {
     int64_t wall_ms;
     const char *run_id; /* for chosen names and tokens: the same at each attempt of a step */
     int step;
+    /* When a plan is made again (after an approval, after the intent): only these identities may
+     * be named; those that no longer qualify are left out. NULL: any. */
+    const struct json *within;
 };
 
 enum verdict { VERDICT_NO, VERDICT_YES, VERDICT_UNKNOWN };
