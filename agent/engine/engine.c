@@ -44,7 +44,7 @@ void engine_trace(struct engine *e, const struct instance *i, const char *verb, 
 void engine_make_id(struct engine *e, char prefix, char out[ID_LEN])
 {
     char at[32];
-    uint64_t r = e->w->ops->random(e->w);
+    uint64_t r = e->w->ops->draw(e->w);
 
     time_format_basic(at, sizeof(at), wall(e));
     snprintf(out, ID_LEN, "%c%s-%06llx", prefix, at, (unsigned long long)(r & 0xffffff));

@@ -27,7 +27,7 @@ struct world_ops {
     int64_t (*now_ms)(struct world *w);
     /* The wall clock: for windows and for people; may step. */
     int64_t (*wall_ms)(struct world *w);
-    uint64_t (*random)(struct world *w);
+    uint64_t (*draw)(struct world *w);
     /* Calls engine_wake at this steady time; replaces an earlier wish. INT64_MAX: never. */
     void (*wake_at)(struct world *w, int64_t now_ms);
     /* Exactly one engine_observed or engine_applied follows, never from inside; none after cancel. */
