@@ -62,7 +62,7 @@ class Control:
             return _json(200, {} if result is None else result)
         except KeyError as problem:
             return _json(400, {"error": f"the request needs {problem}"})
-        except (Refused, PolicyError, ValueError, TypeError) as problem:
+        except (Refused, PolicyError, ValueError, TypeError, AttributeError) as problem:
             return _json(400, {"error": str(problem)})
 
     @staticmethod

@@ -40,7 +40,7 @@ class Pager:
             return self.error(request, ApiError("MethodNotAllowed", "use POST", 405))
         try:
             event = json.loads(request.body.decode("utf-8"))
-        except ValueError:
+        except (ValueError, RecursionError):
             return _invalid(["the body is not JSON in UTF-8"])
         notes["params"] = event
         errors = self._errors(event, change)

@@ -167,6 +167,7 @@ class Model(unittest.TestCase):
 
     def test_zones_stay_even(self):
         self.start(desired=6)
+        self.assertEqual(sorted(i.zone[-1] for i in self.group.instances), list("aabbcc"))
         self.desire(9)
         self.after(120)
         self.desire(5)

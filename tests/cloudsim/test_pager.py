@@ -69,6 +69,7 @@ class Pager(testing.SimTest):
             ({"routing_key": KEY, "event_action": "resolve"}, "'dedup_key' is missing"),
             (payload(custom_details={"x": "y" * 512 * 1024}), "larger than 524288 bytes"),
             ("{", "not JSON"), (b'{"a": "\xff"}', "not JSON"), ("[]", "not an object"),
+            ("[" * 100000, "not JSON"),
         ):
             status, answer, _ = self.post(event)
             self.assertEqual((status, answer["status"]), (400, "invalid event"), words)

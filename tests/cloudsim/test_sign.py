@@ -80,6 +80,11 @@ class Signatures(testing.SimTest):
                            words="Credential should be scoped to a valid region")
         self.assertRefused(wrong, self.send(self.signed(service="s3")),
                            words="Credential should be scoped to correct service")
+        request = self.signed()
+        day = request.headers["X-Amz-Date"][:8]
+        header = request.headers["Authorization"].replace(f"/{day}/", "/20200229/")
+        request.headers.replace_header("Authorization", header)
+        self.assertRefused(wrong, self.send(request), words="Date in Credential scope does not")
         body = BODY.replace("GetCallerIdentity", "DescribeAutoScalingGroups")
         self.assertRefused("InvalidAction", self.send(self.signed(body)), 400)
 

@@ -173,7 +173,7 @@ def parse_json(body, shape):
     """Turns a JSON body into the typed params of `shape`; timestamps are epoch seconds."""
     try:
         value = json.loads(body.decode("utf-8") or "{}", parse_constant=_no_constant)
-    except (ValueError, UnicodeDecodeError) as problem:
+    except (ValueError, RecursionError) as problem:
         raise malformed(f"the body is not JSON: {problem}") from None
     if shape is None:
         return {}
