@@ -217,23 +217,29 @@ void set_frozen(struct engine *e, bool frozen, const char *who, const char *reas
     engine_trace(e, NULL, frozen ? "freeze" : "unfreeze", "by %s: %s", w, why);
 }
 
-void engine_freeze_now(struct engine *e, const char *who, const char *reason)
+static void freeze_all(struct engine *e, const char *who, const char *reason, struct jtx *tx)
 {
-    struct jtx *tx = commit_new(e);
-
     set_frozen(e, true, who, reason, tx);
     report_add(e, tx, REPORT_HUMAN, NULL, NULL,
                "Frozen by %s: %s. runbookd acts no more until: runbookctl unfreeze", who,
                reason ? reason : "");
-    commit_owed(e, tx, NULL, NULL);
     for (size_t k = 0; k < e->nruns; k++)
         if (e->runs[k]->state != RUN_PROPOSED)
             run_suspend(e->runs[k], "freeze");
 }
 
+void engine_freeze_now(struct engine *e, const char *who, const char *reason)
+{
+    struct jtx *tx = commit_new(e);
+
+    freeze_all(e, who, reason, tx);
+    commit_owed(e, tx, NULL, NULL);
+}
+
 static void freeze(struct request *q)
 {
-    engine_freeze_now(q->e, by(q), request_arg(q, "reason"));
+    q->tx = commit_new(q->e);
+    freeze_all(q->e, by(q), request_arg(q, "reason"), q->tx);
 }
 
 static void unfreeze(struct request *q)
@@ -417,12 +423,18 @@ void engine_command(struct engine *e, const struct json *command, command_fn *fn
         request_fail(&q, "there is no command %s", name);
     else
         commands[k].run(&q);
-    if (q.tx) {
+    if (q.tx || (commit_pending(e) && !q.later)) { /* an order is answered once it is durable */
         struct durable *d = mem_alloc(sizeof(*d));
         d->fn = fn;
         d->arg = arg_;
         d->answer = q.answer;
-        commit_owed(e, q.tx, durable, d);
+        if (e->journal_bad) { /* it holds, but only in memory */
+            json_set_bool(d->answer, "durable", false);
+            commit_owed(e, q.tx, NULL, NULL);
+            durable(d, NULL, NULL);
+        } else {
+            commit_owed(e, q.tx ? q.tx : commit_new(e), durable, d);
+        }
     } else if (!q.later) {
         fn(arg_, q.answer);
     }

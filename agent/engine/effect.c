@@ -56,6 +56,23 @@ static void finish_planned(struct run *r)
 
 static void apply(struct run *r);
 
+/* Two runs may ask for the last token at once: the journal decides, the guards then say why. */
+static void refuse_intent(struct run *r, const struct guard_input *in, const char *denied,
+                          const struct err *err)
+{
+    const char *guard = NULL;
+    struct buf why;
+
+    buf_init(&why, 1024);
+    if (err->code != ERR_DENIED)
+        act_refuse_step(r, "journal", err->text, true);
+    else if (guard_ask(in, false, &guard, &why) == GUARD_ALLOW)
+        act_refuse_step(r, "rate", denied ? denied : err->text, false);
+    else
+        act_refuse_step(r, guard, buf_str(&why), false);
+    buf_free(&why);
+}
+
 static void on_intent(void *arg, const char *denied, const struct err *err)
 {
     struct run *r = arg;
@@ -65,10 +82,7 @@ static void on_intent(void *arg, const char *denied, const struct err *err)
     r->busy = false;
     guard_input_of(r, &in);
     if (err && err->code) {
-        if (err->code == ERR_DENIED)
-            act_refuse_step(r, "rate", denied ? denied : err->text, false);
-        else
-            act_refuse_step(r, "journal", err->text, true);
+        refuse_intent(r, &in, denied, err);
     } else {
         guard_took(&in, item);
         if (run_shadow(r)) {

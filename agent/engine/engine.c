@@ -550,8 +550,10 @@ int engine_load(struct engine *e, struct policy_set *set, struct estate *estate,
     bury(e);
     sweep_series(e);
     index_readers(e);
-    if (!e->loaded)
+    if (!e->loaded) {
+        e->loaded_ms = now(e);
         restore_attach(e);
+    }
     e->loaded = true;
     e->w->ops->watch(e->w, e->series, e->nseries);
     for (size_t k = 0; k < e->ninst; k++)

@@ -96,6 +96,9 @@ static enum verdict_kind data(const struct guard_input *in, struct buf *why)
     buf_addf(why, "the condition is %s%s: ", in->i->now.pending ? "pending, so " : "",
              data_word[v]);
     bound_summary(in->i->when, now(in->e), why);
+    /* After a start the data has to arrive first (M5); a run that was taken up waits for it. */
+    if (v == TRI_UNKNOWN && now(in->e) - in->e->loaded_ms <= bound_slowest_ms(in->i->when))
+        return GUARD_DEFER;
     return GUARD_DENY;
 }
 

@@ -238,6 +238,7 @@ struct engine {
     struct json *restored_runs, *restored_steps,
         *restored_episodes; /* between engine_restore and the first engine_load */
     bool loaded;
+    int64_t loaded_ms; /* when this process first had policies: data began to arrive then */
     uint64_t fires_total, acts_total, denials_total, reports_total;
 };
 

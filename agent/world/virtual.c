@@ -46,7 +46,7 @@ static int64_t world_now(struct world *w)
 
 static int64_t world_wall(struct world *w)
 {
-    return of(w)->o.start_wall_ms + of(w)->now_ms + of(w)->wall_offset_ms;
+    return of(w)->now_ms + of(w)->wall_offset_ms;
 }
 
 /* splitmix64: a few lines, the same on every machine */
@@ -131,7 +131,7 @@ static void world_watch(struct world *w, struct series *const *series, size_t n)
     for (size_t k = 0; k < n; k++) {
         int64_t every = series[k]->interval_ms > 0 ? series[k]->interval_ms : 1000;
         v->feeds[k].series = series[k];
-        v->feeds[k].next_ms = (v->now_ms + every - 1) / every * every;
+        v->feeds[k].next_ms = v->o.start_wall_ms + (virtual_now(v) + every - 1) / every * every;
     }
     v->nfeeds = n;
 }
@@ -141,7 +141,7 @@ static void world_deliver(struct world *w, const char *key, const struct json *r
     struct virtual *v = of(w);
 
     if (v->o.model.report)
-        v->o.model.report(v->o.model.arg, v->now_ms, key, report);
+        v->o.model.report(v->o.model.arg, virtual_now(v), key, report);
 }
 
 static void world_emergency(struct world *w, const char *text)
@@ -149,7 +149,7 @@ static void world_emergency(struct world *w, const char *text)
     struct virtual *v = of(w);
 
     if (v->o.model.emergency)
-        v->o.model.emergency(v->o.model.arg, v->now_ms, text);
+        v->o.model.emergency(v->o.model.arg, virtual_now(v), text);
 }
 
 static void world_trace(struct world *w, const char *policy, const char *target, const char *verb,
@@ -158,7 +158,7 @@ static void world_trace(struct world *w, const char *policy, const char *target,
     struct virtual *v = of(w);
 
     if (v->o.model.trace)
-        v->o.model.trace(v->o.model.arg, v->now_ms, policy, target, verb, text);
+        v->o.model.trace(v->o.model.arg, virtual_now(v), policy, target, verb, text);
 }
 
 static bool world_frozen(struct world *w)
@@ -185,6 +185,7 @@ struct virtual *virtual_new(const struct virtual_options *o)
     v->world.ops = &virtual_ops;
     v->disk = memory_disk_new();
     v->random = o->seed;
+    v->now_ms = o->start_wall_ms; /* steady time is never near zero, as in the live world */
     v->wake_ms = NEVER;
     return v;
 }
@@ -260,7 +261,7 @@ static void feed(struct virtual *v)
         if (f->next_ms > v->now_ms)
             continue;
         f->next_ms += every;
-        if (!v->o.model.sample(v->o.model.arg, f->series, v->now_ms, &value))
+        if (!v->o.model.sample(v->o.model.arg, f->series, virtual_now(v), &value))
             continue;
         engine_sample(v->engine, f->series->id, world_wall(&v->world) - every, every, value);
         any = true;
@@ -281,8 +282,9 @@ static void complete(struct virtual *v, struct pending *p)
         engine_observed(v->engine, done.ticket, done.json, done.err.code ? &done.err : NULL);
 }
 
-bool virtual_step(struct virtual *v, int64_t at_ms)
+bool virtual_step(struct virtual *v, int64_t until_ms)
 {
+    int64_t at_ms = v->o.start_wall_ms + until_ms;
     struct pending *p = next_pending(v);
     int64_t fed = next_feed(v), answered = p ? p->at_ms : NEVER, next;
 
@@ -316,13 +318,13 @@ void virtual_run_until(struct virtual *v, int64_t at_ms)
 {
     while (virtual_step(v, at_ms))
         ;
-    if (v->now_ms < at_ms)
-        v->now_ms = at_ms;
+    if (virtual_now(v) < at_ms)
+        v->now_ms = v->o.start_wall_ms + at_ms;
 }
 
 int64_t virtual_now(const struct virtual *v)
 {
-    return v->now_ms;
+    return v->now_ms - v->o.start_wall_ms;
 }
 
 void virtual_step_wall(struct virtual *v, int64_t by_ms)
@@ -355,7 +357,7 @@ struct json *virtual_command(struct virtual *v, struct json *command)
     struct json *answer = NULL;
 
     engine_command(v->engine, command, answered, &answer);
-    while (!answer && virtual_step(v, v->now_ms + 60 * 1000))
+    while (!answer && virtual_step(v, virtual_now(v) + 60 * 1000))
         ;
     json_free(command);
     return answer;

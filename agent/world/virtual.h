@@ -29,7 +29,7 @@ struct virtual_model {
 
 struct virtual_options {
     uint64_t seed;
-    int64_t start_wall_ms; /* the wall clock at steady time 0 */
+    int64_t start_wall_ms; /* both clocks at the beginning; all times below count from it */
     struct engine_options engine;
     struct policy_loader loader;
     struct virtual_model model;

@@ -1,0 +1,370 @@
+/* A small estate with a model behind it. */
+#include "help_world.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "base/mem.h"
+
+static const struct signal load_signals[] = {{.name = "load",
+                                              .summary = "load of a group",
+                                              .source = "the model",
+                                              .unit = UNIT_PERCENT,
+                                              .targets = "asg",
+                                              .lag_ms = 3 * MIN_MS,
+                                              .default_interval_ms = MIN_MS}};
+static const struct collector_type load_collector = {
+    .name = "load", .summary = "the model", .signals = load_signals, .nsignals = 1};
+const struct collector_type *const collector_types[] = {&load_collector};
+const size_t collector_types_len = 1;
+
+static struct plan *scale_plan(const struct action_input *in, const struct json *seen, struct err *e)
+{
+    int64_t desired = json_get_int(seen, "desired", -1), max = json_get_int(in->opts, "max", 20);
+    int64_t want = desired + json_get_int(in->opts, "by", 2);
+    struct plan *p;
+    struct json *args;
+
+    if (desired < 0) {
+        err_set(e, ERR_INPUT, "no desired capacity in the answer");
+        return NULL;
+    }
+    if (want > max)
+        want = max;
+    if (want <= desired) {
+        err_set(e, ERR_DENIED, "at max %lld: no room", (long long)max);
+        return NULL;
+    }
+    p = plan_new();
+    p->flags = ACTION_REVERSIBLE;
+    p->summary = mem_printf("desired %lld -> %lld", (long long)desired, (long long)want);
+    args = json_new_map();
+    json_set_int(args, "desired", want);
+    plan_call(p, "model:Set", args);
+    json_set_int(p->before, "desired", desired);
+    json_set_int(p->after, "desired", want);
+    plan_require(p, true, "yes", "desired = %lld", (long long)desired);
+    if (json_get_str(seen, "controller", NULL))
+        json_add(p->controllers, json_new_str(json_get_str(seen, "controller", "")));
+    return p;
+}
+
+static enum verdict scale_judge(const struct action_input *in, const struct plan *p, size_t i,
+                                const struct json *seen)
+{
+    int64_t d = json_get_int(seen, "desired", -1);
+
+    (void)in;
+    (void)i;
+    return d == json_get_int(p->after, "desired", -2)    ? VERDICT_YES
+           : d == json_get_int(p->before, "desired", -2) ? VERDICT_NO
+                                                         : VERDICT_UNKNOWN;
+}
+
+static struct plan *scale_undo(const struct action_input *in, const struct plan *first,
+                               const struct plan *last, const struct json *seen, struct err *e)
+{
+    int64_t d = json_get_int(seen, "desired", -1), to = json_get_int(first->before, "desired", -1);
+    struct plan *p;
+    struct json *args;
+
+    (void)in;
+    if (d != json_get_int(last->after, "desired", -2)) {
+        err_set(e, ERR_DENIED, "desired is %lld: changed by someone else", (long long)d);
+        return NULL;
+    }
+    p = plan_new();
+    p->flags = ACTION_REVERSIBLE | ACTION_DESTRUCTIVE;
+    p->summary = mem_printf("desired %lld -> %lld", (long long)d, (long long)to);
+    args = json_new_map();
+    json_set_int(args, "desired", to);
+    plan_call(p, "model:Set", args);
+    json_set_int(p->before, "desired", d);
+    json_set_int(p->after, "desired", to);
+    return p;
+}
+
+static const struct option scale_options[] = {
+    {.name = "by", .type = OPT_COUNT, .fallback = "2", .help = "how many"},
+    {.name = "max", .type = OPT_COUNT, .fallback = "20", .help = "at most"}};
+static const struct action_type scale_action = {.name = "scale",
+                                                .summary = "scale the model's group",
+                                                .targets = "asg",
+                                                .attribute = "desired_capacity",
+                                                .headroom = "database_connections",
+                                                .flags = ACTION_REVERSIBLE,
+                                                .can_probe = true,
+                                                .options = scale_options,
+                                                .noptions = 2,
+                                                .plan = scale_plan,
+                                                .judge = scale_judge,
+                                                .undo = scale_undo};
+const struct action_type *const action_types[] = {&scale_action};
+const size_t action_types_len = 1;
+
+static struct model_target *model_of(struct rig *r, const struct target *t)
+{
+    return &r->t[atoi(t->name + 1)];
+}
+
+static bool sample(void *arg, const struct series *s, int64_t at_ms, double *value)
+{
+    struct rig *r = arg;
+    struct model_target *m = model_of(r, s->target);
+
+    if (r->script)
+        r->script(r, at_ms);
+    *value = m->desired ? m->load / m->desired : 100;
+    if (*value > 100)
+        *value = 100;
+    return !m->missing;
+}
+
+static struct json *observe(void *arg, const struct world_step *s, struct err *e)
+{
+    struct rig *r = arg;
+    struct model_target *m = model_of(r, s->target);
+    struct json *j;
+
+    if (r->observe_fails) {
+        err_set(e, ERR_IO, "the model is away");
+        return NULL;
+    }
+    j = json_new_map();
+    json_set_int(j, "desired", m->desired);
+    if (m->controller)
+        json_set_str(j, "controller", m->controller);
+    return j;
+}
+
+static enum applied apply(void *arg, const struct world_step *s, struct json **out, struct err *e)
+{
+    struct rig *r = arg;
+    struct model_target *m = model_of(r, s->target);
+    int how = r->next_how;
+
+    (void)out;
+    r->next_how = -1;
+    if (how == APPLIED_REFUSED || how == APPLIED_NOT_SENT) {
+        err_set(e, ERR_DENIED, "refused by the model");
+        return (enum applied)how;
+    }
+    if (how != APPLIED_IN_DOUBT || r->doubt_done) {
+        m->desired = (int)json_get_int(json_get(s->call, "args"), "desired", 0);
+        m->effects++;
+    }
+    if (how == APPLIED_IN_DOUBT && r->doubt_desired)
+        m->desired = r->doubt_desired;
+    if (how == APPLIED_IN_DOUBT)
+        err_set(e, ERR_TIMEOUT, "no answer");
+    return how == APPLIED_IN_DOUBT ? APPLIED_IN_DOUBT : APPLIED_OK;
+}
+
+static int64_t latency(void *arg, const struct world_step *s)
+{
+    (void)s;
+    return ((struct rig *)arg)->latency_ms;
+}
+
+static void append(char **to, char *line)
+{
+    char *both = mem_printf("%s%s\n", *to ? *to : "", line);
+
+    mem_free(*to);
+    mem_free(line);
+    *to = both;
+}
+
+static void trace(void *arg, int64_t at_ms, const char *policy, const char *target, const char *verb,
+                  const char *text)
+{
+    struct rig *r = arg;
+
+    (void)policy;
+    append(&r->timeline, mem_printf("%gm %s %s %s", (double)at_ms / MIN_MS, target, verb, text));
+}
+
+static void report(void *arg, int64_t at_ms, const char *key, const struct json *j)
+{
+    struct rig *r = arg;
+    const char *kind = json_get_str(j, "kind", "?");
+
+    (void)at_ms;
+    (void)key;
+    r->triggers += strcmp(kind, "trigger") == 0;
+    r->resolves += strcmp(kind, "resolve") == 0;
+    if (strcmp(kind, "human") == 0) {
+        r->humans++;
+        snprintf(r->last_human, sizeof(r->last_human), "%s", json_get_str(j, "summary", ""));
+    }
+    append(&r->reports, mem_printf("%s%s %s %s", json_get_bool(j, "shadow", false) ? "shadow " : "", kind,
+                                   json_get_str(j, "key", ""), json_get_str(j, "summary", "")));
+}
+
+static void emergency(void *arg, int64_t at_ms, const char *text)
+{
+    (void)at_ms;
+    (void)text;
+    ((struct rig *)arg)->emergencies++;
+}
+
+static bool frozen(void *arg)
+{
+    return ((struct rig *)arg)->frozen_file;
+}
+
+static void destroy(struct policy_set *s)
+{
+    for (size_t p = 0; p < s->npolicies; p++) {
+        json_free(s->policies[p]->params);
+        for (size_t a = 0; a < s->policies[p]->nactions; a++)
+            json_free(s->policies[p]->actions[a].opts);
+    }
+    arena_free(s->arena);
+    mem_free(s->policies);
+    mem_free(s);
+}
+
+static struct json *source(void *arg, const struct policy *p)
+{
+    struct json *j = json_new_map();
+
+    (void)arg;
+    json_set_str(j, "name", p->name);
+    return j;
+}
+
+struct cond *rig_leaf(struct rig *r, enum cmp cmp, double threshold, int64_t lasting_ms)
+{
+    struct cond *c = arena_alloc(r->set->arena, sizeof(*c));
+    static struct json *empty;
+
+    if (!empty)
+        empty = json_new_map();
+    c->kind = COND_LEAF;
+    c->site = (struct site){"policy.lua", 3, 5};
+    c->signal = &load_signals[0];
+    c->opts = empty;
+    c->cmp = cmp;
+    c->threshold = threshold;
+    c->lasting_ms = lasting_ms;
+    return c;
+}
+
+struct policy *rig_policy(struct rig *r, const char *name)
+{
+    struct policy *p = arena_alloc(r->set->arena, sizeof(*p));
+    struct declared_action *a = arena_alloc(r->set->arena, sizeof(*a));
+
+    p->name = name;
+    p->owner = "team";
+    p->doc = "https://example.com/doc";
+    p->severity = SEV3;
+    p->site = (struct site){"policy.lua", 1, 1};
+    p->target.kind = "asg";
+    p->when = rig_leaf(r, CMP_ABOVE, 60, 5 * MIN_MS);
+    a->name = "scale";
+    a->type = &scale_action;
+    a->opts = json_new_map();
+    json_set_int(a->opts, "by", 2);
+    json_set_int(a->opts, "max", 20);
+    a->max_acts = 1;
+    a->timeout_ms = 2 * MIN_MS;
+    a->approval_ttl_ms = 15 * MIN_MS;
+    p->actions = a;
+    p->nactions = 1;
+    p->ladder = true;
+    p->mode = MODE_ENFORCE;
+    p->limit = (struct rate){1, 60 * MIN_MS};
+    p->cooldown_ms = 15 * MIN_MS;
+    p->blind_after_ms = 15 * MIN_MS;
+    p->verify_within_ms = 20 * MIN_MS;
+    p->deadline_ms = 24 * 60 * MIN_MS;
+    p->max_targets_percent = 10;
+    p->page = PAGE_ON_FAILURE;
+    p->params = json_new_map();
+    p->source_hash = "0123";
+    p->set = r->set;
+    r->set->policies = mem_realloc(r->set->policies, (r->set->npolicies + 1) * sizeof(struct policy *));
+    r->set->policies[r->set->npolicies++] = p;
+    return p;
+}
+
+void rig_init(struct rig *r, int targets)
+{
+    struct virtual_options o = {.seed = 7,
+                                .start_wall_ms = 1790000000000,
+                                .engine = {.mode = MODE_ENFORCE, .host = "ops1"},
+                                .loader = {.source = source},
+                                .model = {sample, observe, apply, latency, trace, report, emergency, frozen, r}};
+
+    memset(r, 0, sizeof(*r));
+    r->next_how = -1;
+    r->ntargets = targets;
+    r->set = mem_alloc(sizeof(*r->set));
+    r->set->refs = 1;
+    r->set->arena = arena_new();
+    r->set->destroy = destroy;
+    r->estate = estate_new();
+    for (int k = 0; k < targets; k++) {
+        char name[16];
+        snprintf(name, sizeof(name), "g%d", k);
+        r->t[k] = (struct model_target){.load = 400, .desired = 10, .max = 20};
+        assert_int_equal(estate_add(r->estate, "asg", name, json_new_map(), json_new_map(), MODE_ENFORCE,
+                                    "estate.lua", k + 1, NULL),
+                         0);
+    }
+    r->v = virtual_new(&o);
+}
+
+void rig_start(struct rig *r)
+{
+    struct err e = ERR_INIT;
+
+    if (virtual_start(r->v, r->set, r->estate, &e))
+        fail_msg("%s", e.text);
+}
+
+void rig_restart(struct rig *r)
+{
+    virtual_crash(r->v);
+    rig_start(r);
+}
+
+void rig_free(struct rig *r)
+{
+    virtual_free(r->v);
+    policy_set_unref(r->set);
+    estate_unref(r->estate);
+    mem_free(r->timeline);
+    mem_free(r->reports);
+}
+
+void rig_run(struct rig *r, double minutes)
+{
+    virtual_run_until(r->v, (int64_t)(minutes * MIN_MS));
+}
+
+struct json *rig_order(struct rig *r, const char *command, ...)
+{
+    struct json *c = json_new_map();
+    const char *key;
+    va_list ap;
+
+    json_set_str(c, "command", command);
+    json_set_str(c, "by", "ann");
+    va_start(ap, command);
+    while ((key = va_arg(ap, const char *)) != NULL)
+        json_set_str(c, key, va_arg(ap, const char *));
+    va_end(ap);
+    return virtual_command(r->v, c);
+}
+
+bool rig_seen(const struct rig *r, const char *text)
+{
+    return r->timeline && strstr(r->timeline, text);
+}
