@@ -14,8 +14,8 @@
 #include "base/mem.h"
 #include "io/db.h"
 
-#define GROUP_MAX 256          /* pieces that share a commit */
-#define CHECKPOINT_PAGES 1000  /* the write-ahead log is moved into the file when it is this long */
+#define GROUP_MAX 256 /* pieces that share a commit */
+#define CHECKPOINT_PAGES 1000
 #define STALL_DEFAULT_MS 5000
 
 enum piece_state { QUEUED, RUNNING, FINISHED };
@@ -53,7 +53,7 @@ struct store {
 
     /* The thread's own. */
     struct sqlite3 *db;
-    int wal_pages;
+    int wal_pages, checkpoint_pages;
     atomic_uint_fast64_t commits;
 };
 
@@ -166,7 +166,7 @@ static void *run_thread(void *arg)
             s->refs++;
             loop_post(s->loop, deliver, s);
         }
-        if (s->wal_pages < CHECKPOINT_PAGES)
+        if (s->wal_pages < s->checkpoint_pages)
             continue;
         pthread_mutex_unlock(&s->lock);
         struct err e = ERR_INIT;
@@ -312,6 +312,7 @@ struct store *store_open(struct loop *l, const struct store_options *o, struct e
     struct store *s = mem_alloc(sizeof *s);
     s->loop = l;
     s->stall_ms = o->stall_ms > 0 ? o->stall_ms : STALL_DEFAULT_MS;
+    s->checkpoint_pages = o->checkpoint_pages > 0 ? o->checkpoint_pages : CHECKPOINT_PAGES;
     s->on_stall = o->on_stall;
     s->arg = o->arg;
     s->db = db;

@@ -277,39 +277,49 @@ static void check_sources(struct audit *a)
                "WHERE l.kind = 'source' AND s.hash IS NULL", "is missing");
 }
 
-int journal_verify(const char *path, const struct journal_witness *witness, size_t nwitness,
-                   void (*report)(void *arg, int64_t seq, const char *text), void *arg,
-                   struct journal_audit *out, struct err *e)
+int journal_verify_db(struct sqlite3 *db, const struct journal_witness *witness, size_t nwitness,
+                      void (*report)(void *arg, int64_t seq, const char *text), void *arg,
+                      struct journal_audit *out, struct err *e)
 {
-    struct audit a = {.out = out, .report = report, .arg = arg, .witness = witness,
+    struct audit a = {.db = db, .out = out, .report = report, .arg = arg, .witness = witness,
                       .nwitness = nwitness};
     *out = (struct journal_audit){0};
-    a.db = db_open(path, NULL, false, e);
-    if (!a.db)
-        return e ? e->code : ERR_IO;
     /* One reading transaction: the agent may go on writing meanwhile. */
-    int code = db_exec(a.db, "BEGIN", e);
+    int code = db_exec(db, "BEGIN", e);
     if (!code)
-        code = journal_db_check(a.db, e);
+        code = journal_db_check(db, e);
     if (code > 0)
         code = err_set(e, ERR_NOT_FOUND, "the file is empty: no agent ever wrote a journal to it");
     if (!code)
-        code = journal_db_meta(a.db, &a.meta, e);
-    if (code) {
-        err_wrap(e, "%s", path);
-        goto out;
+        code = journal_db_meta(db, &a.meta, e);
+    if (!code) {
+        check_structure(&a);
+        check_log(&a);
+        check_state(&a);
+        check_tokens(&a);
+        check_sources(&a);
     }
-    check_structure(&a);
-    check_log(&a);
-    check_state(&a);
-    check_tokens(&a);
-    check_sources(&a);
-out:
     for (size_t i = 0; i < a.ntakings; i++) {
         mem_free(a.takings[i].scope);
         mem_free(a.takings[i].item);
     }
     mem_free(a.takings);
-    db_close(a.db);
+    db_reset_all(db);
+    if (db_in_transaction(db))
+        db_exec(db, "ROLLBACK", NULL);
+    return code;
+}
+
+int journal_verify(const char *path, const struct journal_witness *witness, size_t nwitness,
+                   void (*report)(void *arg, int64_t seq, const char *text), void *arg,
+                   struct journal_audit *out, struct err *e)
+{
+    struct sqlite3 *db = db_open(path, NULL, false, e);
+    if (!db)
+        return e ? e->code : ERR_IO;
+    int code = journal_verify_db(db, witness, nwitness, report, arg, out, e);
+    if (code)
+        err_wrap(e, "%s", path);
+    db_close(db);
     return code;
 }

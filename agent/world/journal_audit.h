@@ -28,4 +28,8 @@ struct journal_audit {
 int journal_verify(const char *path, const struct journal_witness *witness, size_t nwitness,
                    void (*report)(void *arg, int64_t seq, const char *text), void *arg, struct journal_audit *out, struct err *e);
 
+struct sqlite3;
+int journal_verify_db(struct sqlite3 *db, const struct journal_witness *witness, size_t nwitness, /* the same over an open file */
+                      void (*report)(void *arg, int64_t seq, const char *text), void *arg, struct journal_audit *out, struct err *e);
+
 #endif

@@ -368,7 +368,8 @@ struct journal *sqlite_journal_open(struct loop *l, const struct sqlite_journal_
 {
     struct sqlite_journal *j = mem_alloc(sizeof *j);
     struct opening opening = {.j = j, .created_by = o->created_by};
-    struct store_options so = {.path = o->path, .vfs = o->vfs, .stall_ms = o->stall_ms,
+    struct store_options so = {.path = o->path, .vfs = o->vfs,
+                               .checkpoint_pages = o->checkpoint_pages, .stall_ms = o->stall_ms,
                                .on_stall = o->on_stall, .arg = o->arg};
     j->journal.ops = &ops;
     j->lease.keep_samples_ms = o->keep_samples_ms > 0 ? o->keep_samples_ms : SAMPLES_KEEP_MS;

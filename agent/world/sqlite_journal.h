@@ -17,6 +17,7 @@ struct sqlite_journal_options {
     int64_t keep_samples_ms; /* packed days older than this are dropped; 0: 400 days */
     /* For tests: a SQLite VFS (then there is no lock file and no check of the file's mode); clocks instead of the host's. */
     const char *vfs;
+    int checkpoint_pages; /* as in io/store.h */
     const char *boot_id; /* NULL: the kernel's, and boot_ms and wall_ms are the host's */
     int64_t boot_ms, wall_ms;
 };
