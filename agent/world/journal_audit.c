@@ -135,6 +135,8 @@ static void check_row(struct audit *a, struct sqlite3_stmt *q, struct chain *c)
     if (!hash_is(q, 7, c->hash))
         found(a, seq, "row %lld does not follow the row before it", (long long)seq);
     /* The row's own hash stands on the link that it names, so that one changed row is one finding. */
+    if (db_int(q, 6) != row.open)
+        found(a, seq, "row %lld is neither open (1) nor closed (0)", (long long)seq);
     size_t len;
     const void *prev = db_blob(q, 7, &len);
     memset(c->hash, 0, SHA256_LEN);
