@@ -29,7 +29,12 @@ size_t pg_rows_count(const struct pg_rows *r);
 const char *pg_value(const struct pg_rows *r, size_t row, const char *column); /* NULL for SQL NULL or an unknown column */
 size_t pg_affected(const struct pg_rows *r);
 
-/* Runs one statement with text parameters ($1...; NULL is SQL NULL), waiting for its turn behind earlier ones. The server gets
+/* The session's search_path is pg_catalog alone, so that no function which a user of the database made is called by mistake: name every
+ * other schema. A result above 100,000 rows or 16 MiB is ERR_LIMIT. Errors by SQLSTATE: 28xxx ERR_AUTH, 42501 ERR_DENIED, 57014 and 55P03
+ * ERR_TIMEOUT, other 42xxx and 22xxx ERR_INPUT, 53xxx and 54xxx ERR_LIMIT, the rest ERR_IO. While there is no connection all that wait
+ * fail at once, with nothing left. pg_free and pg_query may be called from a callback.
+ *
+ * Runs one statement with text parameters ($1...; NULL is SQL NULL), waiting for its turn behind earlier ones. The server gets
  * statement_timeout = timeout_ms; we give up 1 s later and drop the connection. Exactly one callback, never from inside.
  * e: NULL, or SQLSTATE and message; statement_left tells whether the statement can have reached the server (in doubt) or not. */
 typedef void pg_fn(void *arg, const struct pg_rows *rows, bool statement_left, const struct err *e);
