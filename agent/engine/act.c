@@ -202,7 +202,7 @@ static void put_begun(struct run *r)
 
     r->step_open = true;
     run_set_state(r, RUN_RUNNING);
-    jtx_put(tx, "step", key, step_doc(r, "begun"), true);
+    jtx_put(tx, "step", key, step_doc(r, "begun"), false);
     jtx_put(tx, "run", r->id, run_doc(r), true);
     mem_free(key);
     commit_owed(r->e, tx, NULL, NULL);

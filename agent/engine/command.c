@@ -371,28 +371,29 @@ static void report_test(struct request *q)
 static const struct command {
     const char *name;
     void (*run)(struct request *q);
+    bool order; /* changes something: answered once that is durable */
 } commands[] = {
-    {"status", query_status},
-    {"episodes", query_episodes},
-    {"runs", query_runs},
-    {"decisions", query_decisions},
-    {"reports", query_reports},
-    {"show", query_show},
-    {"explain", query_explain},
-    {"plan", query_plan},
-    {"start", start},
-    {"approve", approve},
-    {"deny", deny},
-    {"cancel", cancel},
-    {"settle", settle},
-    {"resume", resume},
-    {"freeze", freeze},
-    {"unfreeze", unfreeze},
-    {"silence", silence},
-    {"unsilence", unsilence},
-    {"breaker", breaker},
-    {"mode", mode},
-    {"report-test", report_test},
+    {"status", query_status, false},
+    {"episodes", query_episodes, false},
+    {"runs", query_runs, false},
+    {"decisions", query_decisions, false},
+    {"reports", query_reports, false},
+    {"show", query_show, false},
+    {"explain", query_explain, false},
+    {"plan", query_plan, false},
+    {"start", start, true},
+    {"approve", approve, true},
+    {"deny", deny, true},
+    {"cancel", cancel, true},
+    {"settle", settle, true},
+    {"resume", resume, true},
+    {"freeze", freeze, true},
+    {"unfreeze", unfreeze, true},
+    {"silence", silence, true},
+    {"unsilence", unsilence, true},
+    {"breaker", breaker, true},
+    {"mode", mode, true},
+    {"report-test", report_test, true},
 };
 
 struct durable {
@@ -423,14 +424,16 @@ void engine_command(struct engine *e, const struct json *command, command_fn *fn
         request_fail(&q, "there is no command %s", name);
     else
         commands[k].run(&q);
-    if (q.tx || (commit_pending(e) && !q.later)) { /* an order is answered once it is durable */
+    if (k < n && commands[k].order && !q.later && (q.tx || e->owed)) {
         struct durable *d = mem_alloc(sizeof(*d));
         d->fn = fn;
         d->arg = arg_;
         d->answer = q.answer;
-        if (e->journal_bad) { /* it holds, but only in memory */
+        if (e->journal_bad || e->w->journal->ops->stalled(e->w->journal)) {
+            /* It holds, but only in memory. */
             json_set_bool(d->answer, "durable", false);
-            commit_owed(e, q.tx, NULL, NULL);
+            if (q.tx)
+                commit_owed(e, q.tx, NULL, NULL);
             durable(d, NULL, NULL);
         } else {
             commit_owed(e, q.tx ? q.tx : commit_new(e), durable, d);

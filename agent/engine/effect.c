@@ -124,7 +124,7 @@ void effect_intend(struct run *r)
     json_set_str(d, "token", r->act.token);
     json_set_bool(d, "undo", r->act.undo);
     json_set_str(d, "by", r->act.by);
-    jtx_put(tx, "step", key, d, true);
+    jtx_put(tx, "step", key, d, false);
     jtx_put(tx, "run", r->id, run_doc(r), true);
     if (r->act.approved) {
         struct json *a = json_new_map();
@@ -208,7 +208,7 @@ void effect_doubt(struct run *r, const char *why)
     json_set_bool(d, "undo", r->act.undo);
     json_set_str(d, "text", why);
     run_set_state(r, RUN_IN_DOUBT);
-    jtx_put(tx, "step", key, d, true);
+    jtx_put(tx, "step", key, d, false);
     jtx_put(tx, "run", r->id, run_doc(r), true);
     report_add(e, tx, REPORT_NOTE, r->inst, r, "%s: %s %s is in doubt (%s); asking the world",
                r->t->name, r->ask_name, r->act.plan->summary, why);

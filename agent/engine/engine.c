@@ -119,7 +119,6 @@ void engine_free(struct engine *e)
         mem_free(o);
     }
     json_free(e->restored_runs);
-    json_free(e->restored_steps);
     json_free(e->restored_episodes);
     policy_set_unref(e->set);
     if (e->estate)
@@ -442,6 +441,7 @@ static void take_over(struct instance *to, struct instance *from)
     to->last_end_ms = from->last_end_ms;
     to->bad = from->bad;
     to->breaker_open = from->breaker_open;
+    to->awaits_run = from->awaits_run;
     to->run = from->run;
     if (to->run)
         to->run->inst = to;

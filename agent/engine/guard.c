@@ -452,7 +452,7 @@ static const struct guard {
 enum verdict_kind guard_ask(const struct guard_input *in, bool only_planned, const char **guard,
                             struct buf *why)
 {
-    if (in->e->journal_bad) {
+    if (in->e->journal_bad || in->e->w->journal->ops->stalled(in->e->w->journal)) {
         *guard = "journal";
         buf_adds(why, "the journal cannot be written");
         return GUARD_DEFER;

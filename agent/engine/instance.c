@@ -340,7 +340,7 @@ static void step_episode(struct instance *i)
             commit_owed(e, tx, NULL, NULL);
             return;
         }
-        if (!i->run)
+        if (!i->run && !i->awaits_run)
             resolve(i);
         return;
     case EP_VANISHED:

@@ -154,6 +154,7 @@ struct instance {
     bool blind_reported;
     int64_t status_ms; /* next status update of an open episode */
     struct run *run;
+    bool awaits_run; /* its run is being read from the journal */
     /* standing: survives episodes */
     int64_t last_end_ms; /* end of the last run that acted, for the cooldown; 0: none */
     int bad;             /* bad outcomes in a row */
@@ -235,8 +236,7 @@ struct engine {
     bool in_wake, draining;
     void (*drained)(void *arg);
     void *drained_arg;
-    struct json *restored_runs, *restored_steps,
-        *restored_episodes; /* between engine_restore and the first engine_load */
+    struct json *restored_runs, *restored_episodes; /* between engine_restore and the first engine_load */
     bool loaded;
     int64_t loaded_ms; /* when this process first had policies: data began to arrive then */
     uint64_t fires_total, acts_total, denials_total, reports_total;

@@ -93,7 +93,6 @@ int engine_restore(struct engine *e, struct err *err)
     int rc;
 
     e->restored_runs = json_new_list();
-    e->restored_steps = json_new_list();
     e->restored_episodes = json_new_list();
     rc = j->ops->each_open(j, "freeze", on_freeze, e, err);
     rc = rc ? rc : j->ops->each_open(j, "mode", on_mode, e, err);
@@ -101,21 +100,7 @@ int engine_restore(struct engine *e, struct err *err)
     rc = rc ? rc : j->ops->each_token(j, now(e) - 32LL * 24 * 3600 * 1000, on_token, e, err);
     rc = rc ? rc : j->ops->each_open(j, "episode", keep, e->restored_episodes, err);
     rc = rc ? rc : j->ops->each_open(j, "run", keep, e->restored_runs, err);
-    rc = rc ? rc : j->ops->each_open(j, "step", keep, e->restored_steps, err);
     return rc ? err_wrap(err, "the journal cannot be taken up") : 0;
-}
-
-static struct json *steps_of(struct engine *e, const char *run)
-{
-    struct json *list = json_new_list();
-
-    for (const struct json *s = json_first(e->restored_steps); s; s = json_next(s))
-        if (strcmp(json_get_str(s, "run", ""), run) == 0) {
-            while (json_len(list) + 1 < (size_t)json_get_int(s, "step", 1))
-                json_add(list, json_new_null());
-            json_add(list, json_copy(s));
-        }
-    return list;
 }
 
 static void orphan(struct engine *e, const struct json *doc, const char *kind, const char *why)
@@ -153,24 +138,89 @@ static void attach_episode(struct engine *e, const struct json *doc)
     i->status_ms = i->p->status_every_ms ? now(e) + i->p->status_every_ms : NEVER;
 }
 
+/* A run whose steps are being read. */
+struct taking_up {
+    struct engine *e;
+    struct json *doc;
+};
+
+/* By number: the journal gives the newest first. */
+static struct json *in_order(const struct json *rows)
+{
+    struct json *list = json_new_list();
+    size_t n = json_len(rows);
+
+    for (size_t step = 1; step <= n; step++) {
+        const struct json *found = NULL;
+        for (const struct json *s = json_first(rows); s && !found; s = json_next(s))
+            if (json_get_int(s, "step", 0) == (int64_t)step)
+                found = s;
+        json_add(list, found ? json_copy(found) : json_new_null());
+    }
+    return list;
+}
+
+/* A request that may have left and was never settled must not be forgotten with its run. */
+static const char *doubt(const struct json *rows)
+{
+    for (const struct json *s = json_first(rows); s; s = json_next(s)) {
+        const char *state = json_get_str(s, "state", "");
+        if (strcmp(state, "intent") == 0 || strcmp(state, "in_doubt") == 0)
+            return json_get_str(json_get(s, "plan"), "summary", "a request");
+    }
+    return NULL;
+}
+
+static void give_up(struct taking_up *t, const struct json *rows, const char *why)
+{
+    const char *lost = doubt(rows);
+    char *text =
+        lost ? mem_printf("%s. IN DOUBT: whether \"%s\" took effect is not known: look", why, lost)
+             : mem_strdup(why);
+
+    orphan(t->e, t->doc, "run", text);
+    mem_free(text);
+}
+
+static void have_steps(void *arg, struct json *rows, const struct err *err)
+{
+    struct taking_up *t = arg;
+    struct instance *i = instance_of(t->e, t->doc);
+    struct err e2 = ERR_INIT;
+    struct run *r = NULL;
+
+    if (i)
+        i->awaits_run = false;
+    if (!i || i->run)
+        give_up(t, rows,
+                i ? "another run is open on the same policy and target"
+                  : "its policy or target is no longer loaded");
+    else if (err && err->code)
+        give_up(t, rows, err->text);
+    else if ((r = run_restore(t->e, t->doc, in_order(rows), i, &e2)) == NULL)
+        give_up(t, rows, e2.text);
+    if (r) {
+        engine_trace(t->e, i, "take_up", "run %s at step %zu", r->id, r->nreplay);
+        run_start(r);
+    }
+    json_free(rows);
+    json_free(t->doc);
+    engine_wake(t->e);
+    mem_free(t);
+}
+
 static void attach_run(struct engine *e, const struct json *doc)
 {
     struct instance *i = instance_of(e, doc);
-    struct err err = ERR_INIT;
-    struct run *r;
+    struct taking_up *t = mem_alloc(sizeof(*t));
+    char *prefix = mem_printf("%s/", json_get_str(doc, "id", "?"));
 
-    if (!i || i->run) {
-        orphan(e, doc, "run",
-               i ? "another run is open on the same policy and target"
-                 : "its policy or target is no longer loaded");
-        return;
-    }
-    r = run_restore(e, doc, steps_of(e, json_get_str(doc, "id", "")), i, &err);
-    if (!r) {
-        orphan(e, doc, "run", err.text);
-        return;
-    }
-    engine_trace(e, i, "take_up", "run %s at step %zu", r->id, r->nreplay);
+    if (i)
+        i->awaits_run = true;
+    t->e = e;
+    t->doc = json_copy(doc);
+    e->w->journal->ops->query(e->w->journal, "step", prefix, 100000, have_steps, t);
+    mem_free(prefix);
 }
 
 void restore_attach(struct engine *e)
@@ -186,9 +236,6 @@ void restore_attach(struct engine *e)
     for (const struct json *d = json_first(e->restored_runs); d; d = json_next(d))
         attach_run(e, d);
     json_free(e->restored_runs);
-    json_free(e->restored_steps);
     json_free(e->restored_episodes);
-    e->restored_runs = e->restored_steps = e->restored_episodes = NULL;
-    for (size_t k = 0; k < e->nruns; k++)
-        run_start(e->runs[k]);
+    e->restored_runs = e->restored_episodes = NULL;
 }

@@ -49,7 +49,7 @@ void run_answer_tx(struct run *r, struct jtx *tx, struct json *answer, const cha
         json_set_int(d, "last_act_end_ms", r->last_act_end_ms);
     if (extra)
         json_set(d, "detail", extra);
-    jtx_put(tx, "step", key, d, true);
+    jtx_put(tx, "step", key, d, false);
     mem_free(key);
     r->step_open = false;
     r->step_until_ms = NEVER;
@@ -82,7 +82,7 @@ static void step_begin(struct run *r, enum run_state s)
     d = step_doc(r, "begun");
     if (r->ask.signal)
         json_set(d, "signal", json_copy(r->ask.signal));
-    jtx_put(tx, "step", key, d, true);
+    jtx_put(tx, "step", key, d, false);
     jtx_put(tx, "run", r->id, run_doc(r), true);
     mem_free(key);
     commit_owed(r->e, tx, NULL, NULL);

@@ -22,7 +22,8 @@ static const struct collector_type load_collector = {
 const struct collector_type *const collector_types[] = {&load_collector};
 const size_t collector_types_len = 1;
 
-static struct plan *scale_plan(const struct action_input *in, const struct json *seen, struct err *e)
+static struct plan *scale_plan(const struct action_input *in, const struct json *seen,
+                               struct err *e)
 {
     int64_t desired = json_get_int(seen, "desired", -1), max = json_get_int(in->opts, "max", 20);
     int64_t want = desired + json_get_int(in->opts, "by", 2);
@@ -179,8 +180,8 @@ static void append(char **to, char *line)
     *to = both;
 }
 
-static void trace(void *arg, int64_t at_ms, const char *policy, const char *target, const char *verb,
-                  const char *text)
+static void trace(void *arg, int64_t at_ms, const char *policy, const char *target,
+                  const char *verb, const char *text)
 {
     struct rig *r = arg;
 
@@ -201,8 +202,9 @@ static void report(void *arg, int64_t at_ms, const char *key, const struct json 
         r->humans++;
         snprintf(r->last_human, sizeof(r->last_human), "%s", json_get_str(j, "summary", ""));
     }
-    append(&r->reports, mem_printf("%s%s %s %s", json_get_bool(j, "shadow", false) ? "shadow " : "", kind,
-                                   json_get_str(j, "key", ""), json_get_str(j, "summary", "")));
+    append(&r->reports,
+           mem_printf("%s%s %s %s", json_get_bool(j, "shadow", false) ? "shadow " : "", kind,
+                      json_get_str(j, "key", ""), json_get_str(j, "summary", "")));
 }
 
 static void emergency(void *arg, int64_t at_ms, const char *text)
@@ -289,18 +291,20 @@ struct policy *rig_policy(struct rig *r, const char *name)
     p->params = json_new_map();
     p->source_hash = "0123";
     p->set = r->set;
-    r->set->policies = mem_realloc(r->set->policies, (r->set->npolicies + 1) * sizeof(struct policy *));
+    r->set->policies =
+        mem_realloc(r->set->policies, (r->set->npolicies + 1) * sizeof(struct policy *));
     r->set->policies[r->set->npolicies++] = p;
     return p;
 }
 
 void rig_init(struct rig *r, int targets)
 {
-    struct virtual_options o = {.seed = 7,
-                                .start_wall_ms = 1790000000000,
-                                .engine = {.mode = MODE_ENFORCE, .host = "ops1"},
-                                .loader = {.source = source},
-                                .model = {sample, observe, apply, latency, trace, report, emergency, frozen, r}};
+    struct virtual_options o = {
+        .seed = 7,
+        .start_wall_ms = 1790000000000,
+        .engine = {.mode = MODE_ENFORCE, .host = "ops1"},
+        .loader = {.source = source},
+        .model = {sample, observe, apply, latency, trace, report, emergency, frozen, r}};
 
     memset(r, 0, sizeof(*r));
     r->next_how = -1;
@@ -314,8 +318,8 @@ void rig_init(struct rig *r, int targets)
         char name[16];
         snprintf(name, sizeof(name), "g%d", k);
         r->t[k] = (struct model_target){.load = 400, .desired = 10, .max = 20};
-        assert_int_equal(estate_add(r->estate, "asg", name, json_new_map(), json_new_map(), MODE_ENFORCE,
-                                    "estate.lua", k + 1, NULL),
+        assert_int_equal(estate_add(r->estate, "asg", name, json_new_map(), json_new_map(),
+                                    MODE_ENFORCE, "estate.lua", k + 1, NULL),
                          0);
     }
     r->v = virtual_new(&o);

@@ -1,4 +1,5 @@
-/* A small estate with a model behind it: load on groups that can be scaled, and policies made by hand. */
+/* A small estate with a model behind it: load on groups that can be scaled, and policies made by
+ * hand. */
 #ifndef HELP_WORLD_H
 #define HELP_WORLD_H
 
@@ -8,10 +9,10 @@
 #define MAX_TARGETS 40
 
 struct model_target {
-    double load;      /* what the group carries; the reading is load / desired */
+    double load; /* what the group carries; the reading is load / desired */
     int desired, max;
-    bool missing;     /* no samples */
-    int effects;      /* how often desired was changed */
+    bool missing; /* no samples */
+    int effects;  /* how often desired was changed */
     const char *controller;
 };
 
@@ -21,27 +22,32 @@ struct rig {
     struct estate *estate;
     struct model_target t[MAX_TARGETS];
     int ntargets;
-    int next_how;     /* the next apply: -1 as usual, else an enum applied; IN_DOUBT does the effect when `doubt_done` */
+    int next_how; /* the next apply: -1 as usual, else an enum applied; IN_DOUBT does the effect
+                     when `doubt_done` */
     bool doubt_done;
     int doubt_desired; /* what the lost request left behind when it was half done; 0: nothing */
     bool observe_fails;
     bool frozen_file;
     int64_t latency_ms;
-    char *timeline;   /* "15m fire\n..." */
-    char *reports;    /* "trigger KEY summary\n" */
+    char *timeline; /* "15m fire\n..." */
+    char *reports;  /* "trigger KEY summary\n" */
     int emergencies, humans, triggers, resolves;
     char last_human[512];
-    void (*script)(struct rig *r, int64_t at_ms); /* changes the model before the samples of this time */
+    void (*script)(struct rig *r,
+                   int64_t at_ms); /* changes the model before the samples of this time */
 };
 
-struct policy *rig_policy(struct rig *r, const char *name); /* ladder: scale by 2, max 20, when load above 60 for 5m */
+struct policy *
+rig_policy(struct rig *r,
+           const char *name); /* ladder: scale by 2, max 20, when load above 60 for 5m */
 void rig_init(struct rig *r, int targets);
 void rig_start(struct rig *r);
 void rig_restart(struct rig *r);
 void rig_free(struct rig *r);
 void rig_run(struct rig *r, double minutes);
-struct json *rig_order(struct rig *r, const char *command, ...); /* pairs of key, value; NULL ends; the answer */
-bool rig_seen(const struct rig *r, const char *text);            /* in the timeline */
+struct json *rig_order(struct rig *r, const char *command,
+                       ...); /* pairs of key, value; NULL ends; the answer */
+bool rig_seen(const struct rig *r, const char *text); /* in the timeline */
 struct cond *rig_leaf(struct rig *r, enum cmp cmp, double threshold, int64_t lasting_ms);
 
 #endif

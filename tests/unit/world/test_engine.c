@@ -1,4 +1,5 @@
-/* The engine in the virtual world: one loop from a high reading to a verified effect, and what each rule and guard makes of it. */
+/* The engine in the virtual world: one loop from a high reading to a verified effect, and what each
+ * rule and guard makes of it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -27,8 +28,10 @@ static void one_closed_loop(void **state)
     rig_run(&r, 60);
     assert_int_equal(r.t[0].desired, 12);
     assert_int_equal(r.t[0].effects, 1);
-    if (!rig_seen(&r, "15m asg/g0 fire") || !rig_seen(&r, "15m asg/g0 act scale desired 10 -> 12 ok") ||
-        !rig_seen(&r, "verify cleared ok") || !rig_seen(&r, "end succeeded") || !rig_seen(&r, "resolve"))
+    if (!rig_seen(&r, "15m asg/g0 fire") ||
+        !rig_seen(&r, "15m asg/g0 act scale desired 10 -> 12 ok") ||
+        !rig_seen(&r, "verify cleared ok") || !rig_seen(&r, "end succeeded") ||
+        !rig_seen(&r, "resolve"))
         fail_msg("%s", r.timeline);
     assert_int_equal(r.triggers, 0); /* sev3 pages on failure only */
     assert_int_equal(r.resolves, 1);
@@ -70,7 +73,8 @@ static void approval_is_asked_and_used_once(void **state)
     assert_int_equal(r.humans, 1);
     a = rig_order(&r, "status", NULL);
     snprintf(run, sizeof(run), "%s", json_get_str(json_at(json_get(a, "policies"), 0), "run", ""));
-    assert_string_equal(json_get_str(json_at(json_get(a, "policies"), 0), "run_state", ""), "awaiting_approval");
+    assert_string_equal(json_get_str(json_at(json_get(a, "policies"), 0), "run_state", ""),
+                        "awaiting_approval");
     json_free(a);
     a = rig_order(&r, "approve", "run", run, "hash", "00000000", NULL);
     assert_non_null(json_get_str(a, "error", NULL));
@@ -168,7 +172,8 @@ static void limits_hold_over_a_restart(void **state)
     r.t[0].load = 100;
     rig_run(&r, 28);
     rig_restart(&r);
-    virtual_step_wall(r.v, 400LL * 24 * 60 * MIN_MS); /* a year of the wall clock does not help either */
+    virtual_step_wall(r.v,
+                      400LL * 24 * 60 * MIN_MS); /* a year of the wall clock does not help either */
     r.t[0].load = 900;
     rig_run(&r, 45);
     assert_int_equal(r.t[0].effects, 1);
@@ -231,7 +236,9 @@ static void other_controllers_deny(void **state)
     rig_start(&r);
     rig_run(&r, 30);
     assert_int_equal(r.t[0].effects, 0);
-    assert_true(rig_seen(&r, "deny other controllers: another controller is at work: dynamic scaling policy cpu-50"));
+    assert_true(rig_seen(
+        &r,
+        "deny other controllers: another controller is at work: dynamic scaling policy cpu-50"));
     rig_free(&r);
 }
 
@@ -343,7 +350,8 @@ static void a_journal_that_cannot_be_written_means_no_action(void **state)
     rig_free(&r);
 }
 
-/* The whole story with a kill -9 before each event in turn: one effect, one resolve, the same end. */
+/* The whole story with a kill -9 before each event in turn: one effect, one resolve, the same end.
+ */
 static void killed_anywhere_it_ends_the_same(void **state)
 {
     int restarts = 0;
