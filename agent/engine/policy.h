@@ -59,6 +59,9 @@ struct policy {
     struct json *params; /* resolved, with "NAME@target" entries resolved per target by policy_params */
     const struct script_ops *script;
     void *script_data;
+    /* procedure: what `start NAME key=value` takes; checked with option_check */
+    const struct option *options;
+    size_t noptions;
     const char *source_hash; /* hex: source, libs, resolved params and language version under one hash (M23) */
     struct policy_set *set;
 };

@@ -1,0 +1,467 @@
+/* What the parts of a policy say together: periods against deadlines, names in run, kinds of
+ * targets, references; and policies against each other. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/units.h"
+#include "lua/internal.h"
+#include "plugin/refs.h"
+
+#define MAX_NAMES 128
+
+/* Whether a word is in a space-separated list; "any" and an empty list take all. */
+static bool listed(const char *list, const char *word)
+{
+    size_t n = strlen(word);
+    if (!list || !*list || strcmp(list, "any") == 0) {
+        return true;
+    }
+    for (const char *s = list; *s; s += strcspn(s, " "), s += strspn(s, " ")) {
+        size_t k = strcspn(s, " ");
+        if ((k == n && memcmp(s, word, n) == 0) || (k == 3 && memcmp(s, "any", 3) == 0)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int64_t leaf_interval(const struct cond *c, const struct estate *estate,
+                             const struct selector *sel)
+{
+    const struct signal *s = c->signal;
+    int64_t most = 0;
+    for (size_t i = 0; estate && s->interval_ms && i < estate_len(estate); i++) {
+        const struct target *t = estate_at(estate, i);
+        if (selector_match(sel, t)) {
+            int64_t ms = s->interval_ms(t, c->opts);
+            most = ms > most ? ms : most;
+        }
+    }
+    return most ? most : s->default_interval_ms;
+}
+
+/* The longest time until the condition can have a verdict: 2 periods + lag + lasting (M15). */
+static int64_t slowest(const struct cond *c, const struct estate *estate,
+                       const struct selector *sel)
+{
+    if (c->kind == COND_LEAF) {
+        return 2 * leaf_interval(c, estate, sel) + c->signal->lag_ms + c->lasting_ms;
+    }
+    int64_t most = 0;
+    for (size_t i = 0; i < c->nkids; i++) {
+        int64_t ms = slowest(c->kids[i], estate, sel);
+        most = ms > most ? ms : most;
+    }
+    return most;
+}
+
+struct checker {
+    lua_State *L;
+    struct loader *ld;
+    struct policy *p;
+    int table, defaults;
+    const struct scan *scan; /* of the file */
+    int source;
+};
+
+static struct place step_place(const struct checker *c, size_t token)
+{
+    const struct token *t = &c->scan->tokens[token];
+    return (struct place){.file = c->ld->names[c->source],
+                          .line = t->line,
+                          .column = t->column,
+                          .width = (int)t->len,
+                          .text = c->scan->text,
+                          .text_len = c->scan->len};
+}
+
+/* Of the field, wherever it was written. */
+static struct place field_place(struct checker *c, const char *name)
+{
+    int top = lua_gettop(c->L);
+    lua_pushstring(c->L, name);
+    bool own = lua_rawget(c->L, c->table) != LUA_TNIL;
+    lua_pushstring(c->L, name);
+    bool inherited = !own && lua_rawget(c->L, c->defaults) != LUA_TNIL;
+    lua_settop(c->L, top);
+    return place_value(c->L, inherited ? c->defaults : c->table, name, 0);
+}
+
+/* ---- conditions: kinds of targets, references, data ---- */
+
+struct refs_check {
+    struct checker *c;
+    struct place at;
+};
+
+static bool check_ref(void *arg, const char *ref)
+{
+    struct refs_check *r = arg;
+    struct checker *c = r->c;
+    const struct policy *p = c->p;
+    const struct target_kind *kind = p->target.kind ? target_kind_find(p->target.kind) : NULL;
+    const char *rest = strchr(ref, '.') ? strchr(ref, '.') + 1 : "";
+    bool good = false;
+    if (strncmp(ref, "target.", 7) == 0) {
+        good = !kind || strncmp(rest, "tag.", 4) == 0 || strcmp(rest, "name") == 0 ||
+               strcmp(rest, "id") == 0 || strcmp(rest, "kind") == 0 ||
+               option_find(kind->options, kind->noptions, rest);
+    } else if (strncmp(ref, "param.", 6) == 0) {
+        good = json_get(c->ld->used, rest) ||
+               (p->procedure && option_find(p->options, p->noptions, rest));
+    } else if (strcmp(ref, "run.id") == 0) {
+        good = true;
+    } else if (strncmp(ref, "step.", 5) == 0) {
+        const char *dot = strchr(rest, '.');
+        for (size_t i = 0; dot && i < p->nactions; i++) {
+            const struct declared_action *a = &p->actions[i];
+            if (strlen(a->name) != (size_t)(dot - rest) ||
+                memcmp(a->name, rest, strlen(a->name)) != 0) {
+                continue;
+            }
+            for (size_t k = 0; a->type->outs && a->type->outs[k]; k++) {
+                good = good || strcmp(a->type->outs[k], dot + 1) == 0;
+            }
+        }
+    } else {
+        return true; /* a $ of another meaning */
+    }
+    if (!good) {
+        diag_add(c->ld->d, "E102", &r->at,
+                 "unknown name $%s: there are $target.FIELD, $target.tag.KEY, $param.NAME, $run.id "
+                 "and $step.ACTION.OUTPUT",
+                 ref);
+    }
+    return true;
+}
+
+static struct place site_place(const struct checker *c, const struct site *site, const char *word)
+{
+    struct place at = {
+        .file = site->file, .line = site->line, .column = site->column, .width = (int)strlen(word)};
+    for (int i = 0; i < c->ld->h->nsources; i++) {
+        if (c->ld->names[i] && strcmp(c->ld->names[i], site->file) == 0) {
+            at.text = c->ld->h->sources[i]->text;
+            at.text_len = c->ld->h->sources[i]->len;
+        }
+    }
+    return at;
+}
+
+static void check_cond(struct checker *c, const struct cond *cond)
+{
+    if (!cond) {
+        return;
+    }
+    for (size_t i = 0; i < cond->nkids; i++) {
+        check_cond(c, cond->kids[i]);
+    }
+    if (cond->kind != COND_LEAF) {
+        return;
+    }
+    char what[80];
+    snprintf(what, sizeof what, "sig.%s", cond->signal->name);
+    struct refs_check r = {.c = c, .at = site_place(c, &cond->site, what)};
+    if (c->p->target.kind && !listed(cond->signal->targets, c->p->target.kind)) {
+        diag_add(c->ld->d, "E107", &r.at, "%s is read from %s; this policy is for %s", what,
+                 cond->signal->targets, c->p->target.kind);
+    }
+    refs_each(cond->opts, check_ref, &r);
+}
+
+static void check_when(struct checker *c)
+{
+    const struct policy *p = c->p;
+    if (p->when && cond_true_without_data(p->when)) {
+        struct place at = field_place(c, "when");
+        diag_add(
+            c->ld->d, "E108", &at,
+            "when could be true without data, by its missing = ...: nothing may act on silence");
+    }
+    check_cond(c, p->when);
+    check_cond(c, p->clear);
+    check_cond(c, p->window);
+    for (size_t i = 0; i < p->nchecks; i++) {
+        check_cond(c, p->checks[i].cond);
+        if (cond_true_without_data(p->checks[i].cond)) {
+            struct place at = site_place(c, &p->checks[i].cond->site, p->checks[i].name);
+            diag_add(c->ld->d, "E108", &at,
+                     "check \"%s\" could be true without data, by its missing = ...",
+                     p->checks[i].name);
+        }
+    }
+}
+
+static void check_actions(struct checker *c)
+{
+    const struct policy *p = c->p;
+    for (size_t i = 0; i < p->nactions; i++) {
+        const struct declared_action *a = &p->actions[i];
+        char what[80];
+        snprintf(what, sizeof what, "act.%s", a->type->name);
+        struct refs_check r = {.c = c, .at = site_place(c, &a->site, what)};
+        if (p->target.kind && !listed(a->type->targets, p->target.kind)) {
+            diag_add(c->ld->d, "E107", &r.at, "%s acts on %s; this policy is for %s", what,
+                     a->type->targets, p->target.kind);
+        }
+        check_cond(c, a->approval_unless);
+        refs_each(a->opts, check_ref, &r);
+    }
+}
+
+/* ---- run: names of steps, time for verifies, W204 ---- */
+
+static void too_short(struct checker *c, const struct place *at, const char *what,
+                      const struct cond *cond, int64_t within_ms)
+{
+    int64_t need = slowest(cond, c->ld->estate, &c->p->target);
+    char a[40], b[40];
+    if (within_ms >= 0 && need > within_ms) {
+        diag_add(c->ld->d, "E108", at,
+                 "%s is too short: the condition needs %s (2 periods + lag + lasting), got %s",
+                 what, unit_format_duration(a, sizeof a, need),
+                 unit_format_duration(b, sizeof b, within_ms));
+    }
+}
+
+/* A leaf of the check turns over at the very threshold of `when`, without a duration: it can flap.
+ */
+static const struct cond *flapping(const struct cond *when, const struct cond *check)
+{
+    const struct cond *found = NULL;
+    for (size_t i = 0; i < check->nkids && !found; i++) {
+        found = flapping(when, check->kids[i]);
+    }
+    if (check->kind != COND_LEAF || found) {
+        return found;
+    }
+    if (when->kind != COND_LEAF) {
+        for (size_t i = 0; i < when->nkids && !found; i++) {
+            found = flapping(when->kids[i], check);
+        }
+        return found;
+    }
+    bool up = when->cmp == CMP_ABOVE || when->cmp == CMP_AT_LEAST,
+         down = check->cmp == CMP_BELOW || check->cmp == CMP_AT_MOST;
+    bool low = when->cmp == CMP_BELOW || when->cmp == CMP_AT_MOST,
+         high = check->cmp == CMP_ABOVE || check->cmp == CMP_AT_LEAST;
+    bool meet = (up && down && check->threshold >= when->threshold) ||
+                (low && high && check->threshold <= when->threshold);
+    return meet && when->signal == check->signal && check->lasting_ms == 0 &&
+                   json_equal(when->opts, check->opts)
+               ? check
+               : NULL;
+}
+
+static const struct declared_check *check_of(const struct policy *p, const char *name)
+{
+    for (size_t i = 0; i < p->nchecks; i++) {
+        if (strcmp(p->checks[i].name, name) == 0) {
+            return &p->checks[i];
+        }
+    }
+    return NULL;
+}
+
+static void check_step(struct checker *c, const struct scan_step *s)
+{
+    const struct policy *p = c->p;
+    const char *text = c->scan->text, *names[MAX_NAMES];
+    const struct token *m = &c->scan->tokens[s->method], *t = &c->scan->tokens[s->text];
+    char name[80], hint[160];
+    size_t n = 0;
+    snprintf(name, sizeof name, "%.*s", (int)t->body_len, text + t->body);
+    struct place at = step_place(c, s->text);
+    if (token_is(text, m, "act") || token_is(text, m, "undo")) {
+        const struct declared_action *a = NULL;
+        for (size_t i = 0; i < p->nactions && n < MAX_NAMES; i++) {
+            names[n++] = p->actions[i].name;
+            a = strcmp(p->actions[i].name, name) == 0 ? &p->actions[i] : a;
+        }
+        if (!a) {
+            did_you_mean(hint, sizeof hint, name, names, n);
+            diag_add(c->ld->d, "E111", &at, "there is no action \"%s\" in policy \"%s\"%s", name,
+                     p->name, hint);
+        } else if (token_is(text, m, "undo") && !a->type->undo) {
+            diag_add(c->ld->d, "E112", &at, "\"%s\" cannot be undone: act.%s has no undo", name,
+                     a->type->name);
+        }
+        return;
+    }
+    bool verify = token_is(text, m, "verify");
+    if (!verify && !token_is(text, m, "wait") && !token_is(text, m, "holds")) {
+        return;
+    }
+    const struct declared_check *check = check_of(p, name);
+    if (!check) {
+        for (size_t i = 0; i < p->nchecks && n < MAX_NAMES; i++) {
+            names[n++] = p->checks[i].name;
+        }
+        did_you_mean(hint, sizeof hint, name, names, n);
+        diag_add(c->ld->d, "E111", &at, "there is no check \"%s\" in policy \"%s\"%s", name,
+                 p->name, hint);
+    } else if (verify) {
+        const struct cond *flaps =
+            p->when && p->when != check->cond ? flapping(p->when, check->cond) : NULL;
+        int64_t within = s->more ? -1 : p->verify_within_ms;
+        if (s->within) {
+            char written[40];
+            const struct token *w = &c->scan->tokens[s->within];
+            snprintf(written, sizeof written, "%.*s", (int)w->body_len, text + w->body);
+            struct place there = step_place(c, s->within);
+            if (unit_parse_duration(written, &within) != 0) {
+                diag_add(c->ld->d, "E107", &there, "r:verify needs a duration, write e.g. \"5m\"");
+                within = -1;
+            }
+            at = there;
+        }
+        too_short(c, &at, s->within ? "the time to verify" : "verify_within", check->cond, within);
+        if (flaps && !c->ld->quiet) {
+            char what[80];
+            snprintf(what, sizeof what, "sig.%s", flaps->signal->name);
+            struct place leaf = site_place(c, &flaps->site, what);
+            diag_add(c->ld->d, "W204", &leaf,
+                     "check \"%s\" turns over where `when` does, without `lasting`: it can flap; "
+                     "leave a distance, or let it last",
+                     name);
+        }
+    }
+}
+
+void check_policy(lua_State *L, struct policy *p, int table, int defaults, int run)
+{
+    struct loader *ld = loader_of(L);
+    struct checker c = {.L = L,
+                        .ld = ld,
+                        .p = p,
+                        .table = lua_absindex(L, table),
+                        .defaults = lua_absindex(L, defaults)};
+    luaL_checkstack(L, 10, NULL);
+    check_when(&c);
+    check_actions(&c);
+    if (p->ladder && p->when && p->nactions) {
+        struct place at = field_place(&c, "verify_within");
+        too_short(&c, &at, "verify_within", p->when, p->verify_within_ms);
+    }
+    if (lua_type(L, run) != LUA_TFUNCTION) {
+        return;
+    }
+    lua_Debug ar;
+    lua_pushvalue(L, run);
+    lua_getinfo(L, ">S", &ar);
+    c.source = ar.source[0] == '=' && ar.source[1] != '[' ? atoi(ar.source + 1) : -1;
+    if (c.source < 0 || c.source >= ld->h->nsources) {
+        return;
+    }
+    c.scan = ld->h->sources[c.source];
+    for (size_t i = 0; i < c.scan->nsteps; i++) {
+        int line = c.scan->tokens[c.scan->steps[i].method].line;
+        if (line >= ar.linedefined && line <= ar.lastlinedefined) {
+            check_step(&c, &c.scan->steps[i]);
+        }
+    }
+}
+
+/* ---- across policies ---- */
+
+static struct place policy_place(const struct policy *p, const char *text, size_t len)
+{
+    return (struct place){.file = p->site.file,
+                          .line = p->site.line,
+                          .column = p->site.column,
+                          .width = p->procedure ? 9 : 6,
+                          .text = text,
+                          .text_len = len};
+}
+
+void check_limits(const struct policy *p, const struct policy_load_options *o, const char *text,
+                  size_t len, struct diags *d)
+{
+    struct place at = policy_place(p, text, len);
+    char a[64], b[64];
+    const struct rate *most = &o->max_limit;
+    if (most->n > 0 && p->limit.n > 0 &&
+        (double)p->limit.n / (double)p->limit.per_ms > (double)most->n / (double)most->per_ms) {
+        diag_add(d, "E117", &at,
+                 "policy \"%s\" has limit = \"%s\", wider than this host's max_limit \"%s\"",
+                 p->name, unit_format_rate(a, sizeof a, p->limit.n, p->limit.per_ms),
+                 unit_format_rate(b, sizeof b, most->n, most->per_ms));
+    }
+    if (p->mode > o->mode) {
+        diag_add(d, "W206", &at,
+                 "policy \"%s\" has mode = \"%s\", but this agent does no more than %s", p->name,
+                 mode_name(p->mode), mode_name(o->mode));
+    }
+}
+
+static const struct source *source_of(const struct policy *p)
+{
+    const struct policy_data *d = p->script_data;
+    return d->source;
+}
+
+/* W203: the first target that both select, and the attribute that both write. */
+static void check_pair(const struct policy *a, const struct policy *b, const struct estate *estate,
+                       struct diags *d)
+{
+    for (size_t i = 0; i < a->nactions; i++) {
+        for (size_t k = 0; k < b->nactions; k++) {
+            const char *x = a->actions[i].type->attribute, *y = b->actions[k].type->attribute;
+            if (!x || !y || !*x || strcmp(x, y) != 0) {
+                continue;
+            }
+            for (size_t t = 0; t < estate_len(estate); t++) {
+                const struct target *target = estate_at(estate, t);
+                if (a->target.kind && b->target.kind && selector_match(&a->target, target) &&
+                    selector_match(&b->target, target)) {
+                    struct place at = policy_place(b, source_of(b)->text, source_of(b)->len);
+                    diag_add(d, "W203", &at,
+                             "policies \"%s\" (%s:%d) and \"%s\" both enforce %s of %s: the higher "
+                             "severity will take it from the other",
+                             a->name, a->site.file, a->site.line, b->name, x, target->id);
+                    return;
+                }
+            }
+        }
+    }
+}
+
+void check_set(struct policy_set *set, const struct policy_load_options *o, bool folders,
+               struct diags *d)
+{
+    const char **names = mem_calloc(set->npolicies + 1, sizeof *names);
+    for (size_t i = 0; i < set->npolicies; i++) {
+        names[i] = set->policies[i]->name;
+    }
+    for (size_t i = 0; i < set->npolicies; i++) {
+        const struct policy *p = set->policies[i];
+        const struct source *s = source_of(p);
+        struct place at = policy_place(p, s->text, s->len);
+        check_limits(p, o, s->text, s->len, d);
+        for (size_t k = 0; k < i; k++) {
+            const struct policy *q = set->policies[k];
+            if (strcmp(p->name, q->name) == 0) {
+                diag_add(d, "E110", &at, "policy \"%s\" is there twice: first at %s:%d", p->name,
+                         q->site.file, q->site.line);
+                break;
+            }
+            if (o->estate && !p->procedure && !q->procedure && p->mode == MODE_ENFORCE &&
+                q->mode == MODE_ENFORCE) {
+                check_pair(q, p, o->estate, d);
+            }
+        }
+        for (size_t k = 0; folders && k < p->ninhibits; k++) {
+            bool known = false;
+            for (size_t n = 0; n < set->npolicies; n++) {
+                known = known || strcmp(names[n], p->inhibits[k]) == 0;
+            }
+            if (!known) {
+                char hint[160];
+                did_you_mean(hint, sizeof hint, p->inhibits[k], names, set->npolicies);
+                diag_add(d, "E102", &at, "policy \"%s\" inhibits \"%s\", which does not exist%s",
+                         p->name, p->inhibits[k], hint);
+            }
+        }
+    }
+    mem_free(names);
+}

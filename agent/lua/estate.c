@@ -1,0 +1,241 @@
+/* estate.lua: targets by kind, accounts, what is to be discovered; and the environment's
+ * parameters. Data only. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "lua/internal.h"
+
+struct estate_out {
+    struct estate *estate;
+    struct json *discover;
+};
+
+/* ---- targets ---- */
+
+/* The kind's options, and of the common fields those that it does not have itself. */
+static size_t common_options(const struct target_kind *k, struct option *out)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < schema_target.nfields; i++) {
+        const struct option *o = &schema_target.fields[i].option;
+        if (!option_find(k->options, k->noptions, o->name) &&
+            !(strcmp(o->name, "aws") == 0 && strcmp(k->name, "aws") == 0)) {
+            out[n++] = *o;
+        }
+    }
+    return n;
+}
+
+/* upvalues: kind, name */
+static int take_target(lua_State *L)
+{
+    struct loader *ld = loader_of(L);
+    struct estate_out *out = ld->out;
+    const struct target_kind *k = lua_touserdata(L, lua_upvalueindex(1));
+    const char *name = lua_tostring(L, lua_upvalueindex(2));
+    lua_settop(L, 1);
+    if (is_poison(L, 1)) {
+        return 0;
+    }
+    if (!sandbox_table(L, 1)) {
+        struct place at = place_here(L, name);
+        diag_add(ld->d, "E106", &at, "%s \"%s\" needs a table, write %s \"%s\" { ... }", k->name,
+                 name, k->name, name);
+        return 0;
+    }
+    struct option common[8];
+    size_t n = common_options(k, common);
+    struct field fields[8];
+    for (size_t i = 0; i < n; i++) {
+        fields[i] = (struct field){.option = common[i]};
+    }
+    struct tab t = {.index = lua_gettop(L),
+                    .what = arena_printf(ld->arena, "%s \"%s\"", k->name, name)};
+    tab_known(L, &t, fields, n, k->options, k->noptions);
+    struct json *held = tab_options(L, &t, k->options, k->noptions);
+    const struct json *more = tab_options(L, &t, common, n);
+    if (json_get(more, "aws")) {
+        json_set(held, "aws", json_copy(json_get(more, "aws")));
+    }
+    int mode = mode_parse(json_get_str(more, "mode", "enforce"));
+    const struct json *tag = json_get(more, "tag");
+    struct place at = place_call(L, t.index);
+    struct err e = ERR_INIT;
+    if (estate_add(out->estate, k->name, name, tag ? json_copy(tag) : json_new_map(),
+                   json_copy(held), mode < 0 ? MODE_OFF : (enum mode)mode, at.file, at.line,
+                   &e) != 0) {
+        diag_add(ld->d, "E110", &at, "%s", e.text);
+    }
+    return 0;
+}
+
+static int make_target(lua_State *L)
+{
+    const struct target_kind *k = lua_touserdata(L, lua_upvalueindex(1));
+    lua_settop(L, 1);
+    if (lua_type(L, 1) != LUA_TSTRING || !*lua_tostring(L, 1)) {
+        struct place at = place_here(L, k->name);
+        diag_add(loader_of(L)->d, "E106", &at, "%s needs a name, write %s \"name\" { ... }",
+                 k->name, k->name);
+        poison_push(L);
+        return 1;
+    }
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_pushvalue(L, 1);
+    lua_pushcclosure(L, take_target, 2);
+    return 1;
+}
+
+static const struct option discover_options[] = {
+    {.name = "aws",
+     .type = OPT_TARGET,
+     .required = true,
+     .words = "aws",
+     .help = "the account to list"},
+    {.name = "tag", .type = OPT_MAP, .help = "only what has these tags"},
+    {.name = "mode",
+     .type = OPT_ENUM,
+     .words = "off|shadow|approve|enforce",
+     .help = "the most that any policy may do to what is found"},
+};
+
+static int f_discover_asg(lua_State *L)
+{
+    struct loader *ld = loader_of(L);
+    struct estate_out *out = ld->out;
+    lua_settop(L, 1);
+    if (is_poison(L, 1)) {
+        return 0;
+    }
+    if (!sandbox_table(L, 1)) {
+        struct place at = place_here(L, "discover");
+        diag_add(ld->d, "E106", &at,
+                 "discover.asg needs a table, write discover.asg { aws = \"prod\" }");
+        return 0;
+    }
+    struct tab t = {.index = lua_gettop(L), .what = "discover.asg"};
+    tab_known(L, &t, NULL, 0, OPTIONS(discover_options));
+    struct json *held = json_copy(tab_options(L, &t, OPTIONS(discover_options)));
+    struct place at = place_call(L, t.index);
+    json_set_str(held, "kind", "asg");
+    json_set_str(held, "file", at.file);
+    json_set_int(held, "line", at.line);
+    json_add(out->discover, held);
+    return 0;
+}
+
+void estate_register(lua_State *L)
+{
+    for (size_t i = 0; i < target_kinds_len; i++) {
+        union {
+            const struct target_kind *in;
+            void *out;
+        } p = {.in = &target_kinds[i]};
+        lua_pushlightuserdata(L, p.out);
+        lua_pushcclosure(L, make_target, 1);
+        lua_setfield(L, -2, target_kinds[i].name);
+    }
+    lua_newtable(L);
+    lua_pushcfunction(L, f_discover_asg);
+    lua_setfield(L, -2, "asg");
+    sandbox_freeze(L, false);
+    lua_setfield(L, -2, "discover");
+}
+
+struct reporter {
+    struct diags *d;
+    const char *text;
+    size_t len;
+};
+
+static void report(void *arg, const char *file, int line, const char *text)
+{
+    const struct reporter *r = arg;
+    struct place at = {.file = file, .line = line, .text = r->text, .text_len = r->len};
+    diag_add(r->d, "E102", &at, "%s", text);
+}
+
+struct estate *estate_load(const char *path, struct json **discover, struct diags *d)
+{
+    size_t len = 0, before = diags_errors(d);
+    char *text = read_text(path, &len, d);
+    if (!text) {
+        return NULL;
+    }
+    struct arena *arena = arena_new();
+    struct keep keep = {0};
+    struct estate_out out = {.estate = estate_new(), .discover = json_new_list()};
+    struct loader ld;
+    loader_init(&ld, arena, &keep, d, FILE_ESTATE);
+    ld.out = &out;
+    loader_run(&ld, path, text, len, NULL);
+    if (diags_errors(d) == before) {
+        struct reporter r = {.d = d, .text = text, .len = len};
+        estate_check(out.estate, report, &r);
+        for (const struct json *j = json_first(out.discover); j; j = json_next(j)) {
+            if (!estate_find(out.estate, "aws", json_get_str(j, "aws", ""))) {
+                char *why =
+                    mem_printf("discover.asg: there is no aws \"%s\"", json_get_str(j, "aws", ""));
+                report(&r, path, (int)json_get_int(j, "line", 0), why);
+                mem_free(why);
+            }
+        }
+    }
+    loader_end(&ld);
+    keep_free(&keep);
+    arena_free(arena);
+    mem_free(text);
+    if (diags_errors(d) != before) {
+        estate_unref(out.estate);
+        json_free(out.discover);
+        return NULL;
+    }
+    if (discover) {
+        *discover = out.discover;
+    } else {
+        json_free(out.discover);
+    }
+    return out.estate;
+}
+
+/* ---- parameters ---- */
+
+static int params_finish(lua_State *L)
+{
+    struct loader *ld = loader_of(L);
+    bool poison = false;
+    lua_settop(L, 1);
+    struct json *j = lua_type(L, 1) == LUA_TTABLE ? value_json(L, 1, &poison) : NULL;
+    if (json_type(j) == JSON_LIST && json_len(j) == 0) {
+        j = keep_json(ld->keep, json_new_map());
+    }
+    if (json_type(j) == JSON_MAP) {
+        ld->out = j;
+    } else if (!poison) {
+        struct place at = {.file = ld->names[0], .line = 1, .column = 1};
+        diag_add(ld->d, "E106", &at,
+                 "parameters are a table of plain values, write return { name = value, "
+                 "[\"name@target\"] = value }");
+    }
+    return 0;
+}
+
+struct json *params_load(const char *path, struct diags *d)
+{
+    size_t len = 0;
+    char *text = read_text(path, &len, d);
+    struct json *params = NULL;
+    if (text) {
+        struct arena *arena = arena_new();
+        struct keep keep = {0};
+        struct loader ld;
+        loader_init(&ld, arena, &keep, d, FILE_PARAMS);
+        loader_run(&ld, path, text, len, params_finish);
+        params = ld.out ? json_copy(ld.out) : NULL;
+        loader_end(&ld);
+        keep_free(&keep);
+        arena_free(arena);
+        mem_free(text);
+    }
+    return params;
+}

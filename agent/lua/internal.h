@@ -1,0 +1,72 @@
+/* What the files of this folder share beyond one loader: building, checking, stored sources. */
+#ifndef RB_LUA_INTERNAL_H
+#define RB_LUA_INTERNAL_H
+
+#include "lua/loader.h"
+#include "lua/lua.h"
+
+/* A policy file as it was read or stored. Everything a run needs to load it again. */
+struct source {
+    char *name, *text; /* file name for messages, its text */
+    size_t len;
+    struct json *libs;   /* name -> text, those that it uses */
+    struct json *params; /* resolved: NAME -> value, those that it asks for */
+    char hash[65];
+};
+
+/* script_data of a policy. */
+struct policy_data {
+    const struct source *source;
+    const char *policy;
+};
+
+/* The arena's extra owner: what a set's loader holds. */
+struct set_data {
+    struct keep keep;
+    struct source **sources; /* one per file and per variant */
+    size_t nsources, cap;
+    struct json *params; /* of the environment, overrides included; NULL: none */
+    struct variant *variants;
+    size_t nvariants, variants_cap;
+};
+
+void value_push(lua_State *L, const struct json *j);
+
+/* Builds one policy from the table at `table` with the defaults at `defaults`. Errors are in ld->d;
+ * never NULL. */
+struct policy *build_policy(lua_State *L, const char *name, int table, int defaults,
+                            bool procedure);
+
+/* The registry's table name -> run function, of build_policy. Pushes the function; false (nothing
+ * pushed) when there is none. */
+bool run_push(lua_State *L, const char *name);
+
+/* check.c: checks of one policy that need its text (steps by name, E108 of verifies); in Lua, run
+ * function (or nil) at `run`. */
+void check_policy(lua_State *L, struct policy *p, int table, int defaults, int run);
+/* Of one policy against the host's limits: E117, W206. */
+void check_limits(const struct policy *p, const struct policy_load_options *o, const char *text,
+                  size_t len, struct diags *d);
+/* Across files: E110, W203, what inhibits names (when whole folders were read). */
+void check_set(struct policy_set *set, const struct policy_load_options *o, bool folders,
+               struct diags *d);
+
+/* The environment's parameters as a map; NULL and errors in d. */
+struct json *params_load(const char *path, struct diags *d);
+
+/* A path as named in `file`: relative to it. The caller frees. */
+char *path_beside(const char *file, const char *path);
+
+/* script.c */
+extern const struct script_ops lua_script_ops;
+
+/* source.c */
+struct source *source_new(const char *name, const char *text, size_t len, const struct json *libs,
+                          const struct json *params);
+void source_free(struct source *s);
+/* A set of one stored source, which it takes over; NULL when there were errors. */
+struct policy_set *set_of_source(struct source *s, struct diags *d);
+/* Fills arguments for loading from a stored source: libs and parameters come from it. */
+void source_serve(struct loader *ld, const struct source *s);
+
+#endif

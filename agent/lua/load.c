@@ -1,0 +1,331 @@
+/* Policy files into one set: found in folders, loaded one by one in states of their own, checked
+ * together; variants per target on demand. */
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include "lua/internal.h"
+
+/* A file loaded once more with the overrides of one target. */
+struct variant {
+    const struct source *base;
+    char *target;             /* id */
+    struct policy **policies; /* NULL: no override changes this file for it */
+    size_t npolicies;
+};
+
+/* ---- finding files ---- */
+
+struct names {
+    char **items;
+    size_t n, cap;
+};
+
+static void add_name(struct names *names, char *path)
+{
+    for (size_t i = 0; i < names->n; i++) {
+        if (strcmp(names->items[i], path) == 0) {
+            mem_free(path);
+            return;
+        }
+    }
+    if (names->n == names->cap) {
+        names->cap = names->cap ? names->cap * 2 : 16;
+        names->items = mem_realloc(names->items, names->cap * sizeof *names->items);
+    }
+    names->items[names->n++] = path;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static bool ends_with(const char *s, const char *end)
+{
+    size_t n = strlen(s), k = strlen(end);
+    return n >= k && strcmp(s + n - k, end) == 0;
+}
+
+static bool is_folder(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static void find(struct names *names, const char *path, int depth, struct diags *d)
+{
+    if (!is_folder(path)) {
+        add_name(names, mem_strdup(path));
+        return;
+    }
+    struct place at = {.file = path};
+    DIR *dir = opendir(path);
+    if (!dir) {
+        diag_add(d, "E100", &at, "cannot be read: %s", strerror(errno));
+        return;
+    }
+    struct names here = {0};
+    for (struct dirent *e; (e = readdir(dir));) {
+        char *full = mem_printf("%s/%s", path, e->d_name);
+        bool folder = e->d_name[0] != '.' && is_folder(full);
+        if (folder && depth == 0 && strcmp(e->d_name, "procedures") == 0) {
+            find(names, full, 1, d);
+        } else if (!folder && e->d_name[0] != '.' && ends_with(e->d_name, ".lua") &&
+                   !ends_with(e->d_name, "_test.lua")) {
+            add_name(&here, full);
+            continue;
+        }
+        mem_free(full);
+    }
+    closedir(dir);
+    for (size_t i = 0; i < here.n; i++) {
+        add_name(names, here.items[i]);
+    }
+    mem_free(here.items);
+}
+
+/* ---- libs on disk ---- */
+
+struct folder {
+    const char *libs, *file;
+    struct arena *arena;
+    struct diags *d;
+};
+
+static const char *disk_lib(void *arg, const char *name, size_t *len, const char **path)
+{
+    const struct folder *f = arg;
+    const char *slash = strrchr(f->file, '/');
+    int dir = slash ? (int)(slash - f->file) : 1;
+    const char *base = slash ? f->file : ".";
+    const char *tries[3] = {NULL};
+    if (f->libs) {
+        tries[0] = arena_printf(f->arena, "%s/%s.lua", f->libs, name);
+    } else {
+        tries[0] = arena_printf(f->arena, "%.*s/lib/%s.lua", dir, base, name);
+        tries[1] = arena_printf(f->arena, "%.*s/../lib/%s.lua", dir, base, name);
+    }
+    for (size_t i = 0; i < 2 && tries[i]; i++) {
+        struct stat st;
+        char *text = stat(tries[i], &st) == 0 ? read_text(tries[i], len, f->d) : NULL;
+        if (text) {
+            char *kept = arena_strndup(f->arena, text, *len);
+            mem_free(text);
+            *path = tries[i];
+            return kept;
+        }
+    }
+    return NULL;
+}
+
+/* ---- sets ---- */
+
+static void keep_source(struct set_data *s, struct source *source)
+{
+    if (s->nsources == s->cap) {
+        s->cap = s->cap ? s->cap * 2 : 16;
+        s->sources = mem_realloc(s->sources, s->cap * sizeof(struct source *));
+    }
+    s->sources[s->nsources++] = source;
+}
+
+static void destroy(struct policy_set *set)
+{
+    struct set_data *s = set->loader;
+    for (size_t i = 0; i < s->nsources; i++) {
+        source_free(s->sources[i]);
+    }
+    for (size_t i = 0; i < s->nvariants; i++) {
+        mem_free(s->variants[i].target);
+        mem_free(s->variants[i].policies);
+    }
+    mem_free(s->sources);
+    mem_free(s->variants);
+    json_free(s->params);
+    keep_free(&s->keep);
+    mem_free(s);
+    mem_free(set->policies);
+    arena_free(set->arena);
+    mem_free(set);
+}
+
+static const struct policy *variant(struct policy_set *set, const struct policy *p,
+                                    const struct target *t);
+
+static struct policy_set *new_set(void)
+{
+    struct policy_set *set = mem_alloc(sizeof *set);
+    set->refs = 1;
+    set->arena = arena_new();
+    set->destroy = destroy;
+    set->loader = mem_alloc(sizeof(struct set_data));
+    return set;
+}
+
+/* Ties the loaded policies to their source. */
+static void adopt(struct policy_set *set, struct policy **policies, size_t n,
+                  const struct source *source)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct policy_data *d = arena_alloc(set->arena, sizeof *d);
+        d->source = source;
+        d->policy = policies[i]->name;
+        policies[i]->script = &lua_script_ops;
+        policies[i]->script_data = d;
+        policies[i]->source_hash = source->hash;
+        policies[i]->params = source->params;
+        policies[i]->set = set;
+    }
+}
+
+static void load_file(struct policy_set *set, const char *path, const char *libs, struct diags *d)
+{
+    struct set_data *s = set->loader;
+    size_t len = 0;
+    char *text = read_text(path, &len, d);
+    if (!text) {
+        return;
+    }
+    struct loader ld;
+    struct folder folder = {.libs = libs, .file = path, .arena = set->arena, .d = d};
+    loader_init(&ld, set->arena, &s->keep, d, FILE_POLICY);
+    ld.lib = disk_lib;
+    ld.arg = &folder;
+    ld.params = s->params;
+    loader_run(&ld, path, text, len, policy_finish);
+    struct source *source = source_new(path, text, len, ld.libs, ld.used);
+    keep_source(s, source);
+    adopt(set, ld.policies, ld.npolicies, source);
+    set->policies =
+        mem_realloc(set->policies, (set->npolicies + ld.npolicies + 1) * sizeof(struct policy *));
+    for (size_t i = 0; i < ld.npolicies; i++) {
+        set->policies[set->npolicies++] = ld.policies[i];
+    }
+    loader_end(&ld);
+    mem_free(text);
+}
+
+struct policy_set *policies_load(const struct policy_load_options *o, struct diags *d)
+{
+    struct policy_set *set = new_set();
+    struct set_data *s = set->loader;
+    struct names names = {0};
+    size_t before = diags_errors(d);
+    set->variant = variant;
+    if (o->params) {
+        s->params = params_load(o->params, d);
+    }
+    bool folders = false;
+    for (size_t i = 0; i < o->npaths; i++) {
+        folders = folders || is_folder(o->paths[i]);
+        find(&names, o->paths[i], 0, d);
+    }
+    if (names.n) {
+        qsort(names.items, names.n, sizeof *names.items, by_name);
+    }
+    for (size_t i = 0; i < names.n; i++) {
+        load_file(set, names.items[i], o->libs, d);
+        mem_free(names.items[i]);
+    }
+    mem_free(names.items);
+    check_set(set, o, folders, d);
+    if (diags_errors(d) != before) {
+        destroy(set);
+        return NULL;
+    }
+    return set;
+}
+
+struct policy_set *set_of_source(struct source *source, struct diags *d)
+{
+    struct policy_set *set = new_set();
+    struct set_data *s = set->loader;
+    struct loader ld;
+    size_t before = diags_errors(d);
+    keep_source(s, source);
+    loader_init(&ld, set->arena, &s->keep, d, FILE_POLICY);
+    source_serve(&ld, source);
+    loader_run(&ld, source->name, source->text, source->len, policy_finish);
+    adopt(set, ld.policies, ld.npolicies, source);
+    set->policies = mem_realloc(NULL, (ld.npolicies + 1) * sizeof(struct policy *));
+    for (size_t i = 0; i < ld.npolicies; i++) {
+        set->policies[set->npolicies++] = ld.policies[i];
+    }
+    loader_end(&ld);
+    if (diags_errors(d) != before) {
+        destroy(set);
+        return NULL;
+    }
+    return set;
+}
+
+/* ---- variants ---- */
+
+/* Whether the environment has an override of one of the file's parameters for this target. */
+static bool overridden(const struct json *params, const struct source *base, const struct target *t)
+{
+    for (const struct json *p = json_first(base->params); p; p = json_next(p)) {
+        char *by_name_ = mem_printf("%s@%s", json_key(p), t->name);
+        char *by_id = mem_printf("%s@%s", json_key(p), t->id);
+        bool found = json_get(params, by_name_) || json_get(params, by_id);
+        mem_free(by_name_);
+        mem_free(by_id);
+        if (found) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static const struct policy *variant(struct policy_set *set, const struct policy *p,
+                                    const struct target *t)
+{
+    struct set_data *s = set->loader;
+    const struct policy_data *data = p->script_data;
+    const struct source *base = data->source;
+    struct variant *v = NULL;
+    for (size_t i = 0; i < s->nvariants && !v; i++) {
+        if (s->variants[i].base == base && strcmp(s->variants[i].target, t->id) == 0) {
+            v = &s->variants[i];
+        }
+    }
+    if (!v) {
+        if (s->nvariants == s->variants_cap) {
+            s->variants_cap = s->variants_cap ? s->variants_cap * 2 : 8;
+            s->variants = mem_realloc(s->variants, s->variants_cap * sizeof *s->variants);
+        }
+        v = &s->variants[s->nvariants++];
+        *v = (struct variant){.base = base, .target = mem_strdup(t->id)};
+        if (s->params && overridden(s->params, base, t)) {
+            struct loader ld;
+            struct diags *d = diags_new();
+            loader_init(&ld, set->arena, &s->keep, d, FILE_POLICY);
+            source_serve(&ld, base);
+            ld.params = s->params;
+            ld.target_name = t->name;
+            ld.target_id = t->id;
+            ld.quiet = true;
+            loader_run(&ld, base->name, base->text, base->len, policy_finish);
+            if (diags_errors(d) == 0) { /* check_set() has shown it to load */
+                struct source *source =
+                    source_new(base->name, base->text, base->len, ld.libs, ld.used);
+                keep_source(s, source);
+                adopt(set, ld.policies, ld.npolicies, source);
+                v->policies = ld.policies;
+                v->npolicies = ld.npolicies;
+                ld.policies = NULL;
+            }
+            loader_end(&ld);
+            diags_free(d);
+        }
+    }
+    for (size_t i = 0; i < v->npolicies; i++) {
+        if (strcmp(v->policies[i]->name, p->name) == 0) {
+            return v->policies[i];
+        }
+    }
+    return p;
+}

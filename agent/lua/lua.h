@@ -1,0 +1,69 @@
+/* The only door into Lua: policies, estate and configuration are Lua files, loaded and checked here
+ * into plain data; a policy's run function is a coroutine behind script_ops. No Lua type leaves
+ * this folder. */
+#ifndef RB_LUA_LUA_H
+#define RB_LUA_LUA_H
+
+#include "engine/policy.h"
+#include "lua/diag.h"
+#include "plugin/target.h"
+
+/* ---- policies ---- */
+
+struct policy_load_options {
+    const char *const *paths; /* folders (every *.lua in them and in their procedures/, but
+                                 *_test.lua) and single files */
+    size_t npaths;
+    const char *params; /* file of the environment's parameters, or NULL */
+    const char *libs;   /* folder of use "x", or NULL: lib/ beside the file that uses it, or beside
+                           its folder */
+    struct rate max_limit;       /* the widest `limit` a policy may have (E117); n 0: none */
+    enum mode mode;              /* the agent's, for W206; MODE_ENFORCE: no warning */
+    const struct estate *estate; /* for periods and for W203; NULL: unknown */
+};
+
+/* Loads and checks all of it; everything wrong is in d, of all files in one go. NULL when there was
+ * an error; warnings do not stop it. One reference is the caller's (policy_set_unref). The policies
+ * of set->policies are without overrides per target; policy_for() gives a target's variant: the
+ * file is loaded once more with "NAME@TARGET" values in force, at the first question, and kept in
+ * the set. */
+struct policy_set *policies_load(const struct policy_load_options *o, struct diags *d);
+
+/* The stored form of sources and back, for replay (M23). */
+const struct policy_loader *lua_policy_loader(void);
+
+/* ---- estate and configuration ---- */
+
+/* NULL when there was an error. One reference is the caller's (estate_unref). *discover, if asked
+ * for, is the list of discover.asg { ... }:
+ * {"kind": "asg", "aws": ..., "tag"?: {...}, "mode"?, "file", "line"}; the caller frees. */
+struct estate *estate_load(const char *path, struct json **discover, struct diags *d);
+
+struct config {
+    char *path, *state_dir, *estate, *control,
+        *freeze_file; /* absolute, or relative to the working directory as `path` is */
+    char **policies;
+    size_t npolicies;
+    char *environment, *params; /* NULL: none; params: the environment's file */
+    enum mode mode;
+    char *log_level;
+    struct rate budget, budget_destructive, max_limit; /* max_limit.n 0: none */
+    int storm_episodes;
+    int64_t storm_window_ms;
+    struct json *pagerduty;   /* {"routing_key": secret, "url", "change_url"}, or NULL */
+    struct json *shadow_sink; /* {"routing_key"?, "url"?, "file"?}, or NULL */
+    char *dashboard, *host, *nameserver, *ca_file; /* NULL: not given (ca_file has a default) */
+    char **operators;
+    size_t noperators;
+    struct json *all; /* the whole of it as held, secrets as references: for `runbookd version
+                         --config` and diffs */
+};
+struct config *config_load(const char *path, struct diags *d); /* NULL when there was an error */
+void config_free(struct config *c);
+
+/* The value of a held secret, {"file": path} or {"env": name}, without the line end; the caller
+ * frees with mem_free. ERR_AUTH: the file can be read by its group or by others; ERR_NOT_FOUND,
+ * ERR_IO, ERR_INPUT: there is none, or it is empty. The value is hidden from the log. */
+int secret_read(const struct json *held, char **out, struct err *e);
+
+#endif

@@ -1,0 +1,119 @@
+/* Policies become data: the language's examples, field by field. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <string.h>
+#include "base/mem.h"
+#include "help_lua.h"
+
+static void loads_the_smallest(void **state)
+{
+    struct policy_set *set = help_policies(smallest, NULL);
+    const struct policy *p;
+
+    (void)state;
+    assert_non_null(set);
+    p = policy_find(set, "pg-connections-high");
+    assert_non_null(p);
+    assert_string_equal(p->owner, "team-db");
+    assert_int_equal(p->severity, SEV2);
+    assert_string_equal(p->target.kind, "postgres");
+    assert_string_equal(json_get_str(p->target.tag, "app", ""), "orders");
+    assert_int_equal(p->when->kind, COND_LEAF);
+    assert_string_equal(p->when->signal->name, "pg_connections");
+    assert_int_equal(p->when->cmp, CMP_ABOVE);
+    assert_true(p->when->threshold == 800);
+    assert_int_equal(p->when->lasting_ms, 120000);
+    assert_int_equal(p->when->site.line, 4);
+    assert_int_equal(p->when->site.column, 13);
+    assert_true(p->ladder);
+    assert_int_equal(p->nactions, 1);
+    assert_string_equal(p->actions[0].name, "pg_terminate");
+    assert_int_equal(json_get_int(p->actions[0].opts, "max", 0), 50);
+    assert_int_equal(p->actions[0].max_acts, 1);
+    assert_int_equal(p->mode, MODE_SHADOW);
+    assert_int_equal(p->limit.n, 1);
+    assert_int_equal(p->limit.per_ms, 3600000);
+    assert_int_equal(p->cooldown_ms, 15 * 60000);
+    assert_int_equal(p->verify_within_ms, 10 * 60000);
+    assert_int_equal(p->deadline_ms, 24 * 3600000);
+    assert_true(p->max_targets_percent == 10);
+    assert_int_equal(p->page, PAGE_AT_FIRE);
+    assert_false(p->outside_wait);
+    assert_int_equal(strlen(p->source_hash), 64);
+    policy_set_unref(set);
+}
+
+static void loads_the_example(void **state)
+{
+    struct policy_set *set = help_policies(example, NULL);
+    const struct policy *p;
+
+    (void)state;
+    p = policy_find(set, "asg-cpu-high");
+    assert_non_null(p);
+    assert_int_equal(p->nchecks, 3);
+    assert_ptr_equal(policy_check(p, "hot")->cond, p->when);
+    assert_int_equal(policy_check(p, "healthy")->cond->nkids, 3);
+    assert_true(policy_check(p, "healthy")->cond->kids[1]->threshold == 500);
+    assert_int_equal(policy_action(p, "grow")->max_acts, 3);
+    assert_false(p->ladder);
+    assert_int_equal(p->page, PAGE_ON_FAILURE);
+    assert_string_equal(json_get_str(p->params, "web_cpu_limit", ""), "60%");
+    policy_set_unref(set);
+}
+
+static void step(const struct script_ops *ops, struct script *s, struct json *answer,
+                 enum ask_kind kind, const char *name, struct ask *out)
+{
+    ops->resume(s, answer, out);
+    json_free(answer);
+    if (out->kind != kind)
+        fail_msg("asked %s %s, not %s", ask_name(out->kind), out->text ? out->text : "",
+                 ask_name(kind));
+    if (name)
+        assert_string_equal(out->name, name);
+}
+
+static void runs_the_example(void **state)
+{
+    struct policy_set *set = help_policies(example, NULL);
+    const struct policy *p = policy_find(set, "asg-cpu-high");
+    struct err e = ERR_INIT;
+    struct json *target = json_new_map();
+    struct script *s;
+    struct ask a;
+
+    (void)state;
+    json_set_str(target, "name", "web-1");
+    s = p->script->start(p->script_data, target, NULL, &e);
+    if (!s)
+        fail_msg("%s", e.text);
+    step(p->script, s, NULL, ASK_ACT, "grow", &a);
+    assert_int_equal(a.line, 20);
+    step(p->script, s, json_new_bool(true), ASK_VERIFY, "healthy", &a);
+    assert_int_equal(a.within_ms, 15 * 60000);
+    step(p->script, s, json_new_bool(true), ASK_WAIT, "calm|hot", &a);
+    assert_int_equal(a.within_ms, 7 * 3600000);
+    step(p->script, s, json_new_str("calm"), ASK_UNDO, "grow", &a);
+    step(p->script, s, json_new_bool(false), ASK_PAGE, NULL, &a);
+    assert_string_equal(a.text, "scale-in skipped: capacity changed");
+    assert_int_equal(a.line, 23); /* a tail call: its own line, not the caller's */
+    step(p->script, s, json_new_bool(true), ASK_END, NULL, &a);
+    step(p->script, s, NULL, ASK_END, NULL, &a);
+    p->script->free(s);
+    json_free(target);
+    policy_set_unref(set);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(loads_the_smallest),
+        cmocka_unit_test(loads_the_example),
+        cmocka_unit_test(runs_the_example),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
