@@ -71,7 +71,7 @@ static int bind_leaf(struct bound *b, struct leaf *l, const struct cond *c,
 {
     struct refs refs = {.target = ctx->target, .params = ctx->params};
     struct json *opts = NULL;
-    int64_t need_ms;
+    int64_t need_ms, step_ms;
     int rc = 0;
 
     l->cond = c;
@@ -93,8 +93,10 @@ static int bind_leaf(struct bound *b, struct leaf *l, const struct cond *c,
     json_free(opts);
     if (l->series == NULL)
         return at_site(c, "", e);
-    /* All that a clock looks at when it is rebuilt: the duration, and a bridged gap before it. */
-    need_ms = c->lasting_ms + 2 * (l->series->interval_ms + series_late_ms(l->series));
+    /* All that a clock looks at when it is rebuilt: as many steps as the duration has intervals, each
+     * as long as a bridged gap, and one before them. */
+    step_ms = l->series->interval_ms + series_late_ms(l->series);
+    need_ms = (c->lasting_ms / l->series->interval_ms + 2) * step_ms;
     if (l->series->keep_ms < need_ms)
         l->series->keep_ms = need_ms;
     if (b->pace == NULL || l->series->interval_ms > b->pace->series->interval_ms)
