@@ -17,20 +17,26 @@ static bool is_alpha(char c)
 
 static bool is_part(char c)
 {
-    return is_alpha(c) || (c >= '0' && c <= '9') || c == '-';
+    return is_alpha(c) || (c >= '0' && c <= '9');
 }
 
 /* The length of the reference that starts after the '$' at s, or 0: a word, then one or more
- * ".part". A full stop that ends a sentence is not part of it. */
+ * ".part". A dash belongs to a tag's key only, where keys have them, and not at its end, so that
+ * "$target.name-$run.id" is two; a full stop that ends a sentence is not part of it either. */
 static size_t ref_length(const char *s)
 {
+    static const char tag[] = "target.tag.";
     size_t len = 0, dots = 0;
 
     if (!is_alpha(*s))
         return 0;
     for (;;) {
-        while (is_part(s[len]))
+        bool dash = len == sizeof(tag) - 1 && memcmp(s, tag, len) == 0;
+
+        while (is_part(s[len]) || (dash && s[len] == '-'))
             len++;
+        while (dash && s[len - 1] == '-')
+            len--;
         if (s[len] != '.' || !is_part(s[len + 1]))
             break;
         dots++;
