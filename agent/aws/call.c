@@ -200,10 +200,9 @@ static void send_signed(struct aws_call *c, const struct aws_keys *keys)
     char date[SIGV4_DATE], *url = mem_printf("%s/", a->at[c->service].url);
     char *target = mem_printf("%s.%s", row->target ? row->target : "", c->action);
     struct buf auth;
-    struct http_header h[6] = {
+    struct http_header h[5] = {
         {"Content-Type",
          row->json_type ? row->json_type : "application/x-www-form-urlencoded; charset=utf-8"},
-        {"User-Agent", "runbookd"},
     };
     struct sigv4_header to_sign[2] = {{h[0].name, h[0].value}, {"X-Amz-Target", target}};
     struct sigv4_request r = {.method = "POST",
@@ -218,7 +217,7 @@ static void send_signed(struct aws_call *c, const struct aws_keys *keys)
     struct http_request req = {.method = "POST",
                                .url = url,
                                .headers = h,
-                               .nheaders = 2,
+                               .nheaders = 1,
                                .body = c->body.data,
                                .body_len = c->body.len,
                                .mutating = c->mutating,
