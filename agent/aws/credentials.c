@@ -7,6 +7,7 @@
 #include "aws/fetch.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/units.h"
 
 #define MINUTE_MS 60000LL
 #define ADVISORY_MS (15 * MINUTE_MS)
@@ -165,8 +166,9 @@ static void on_fetched(void *arg, const struct aws_keys *keys, int64_t expires_w
     p->retry_ms = p->retry_ms ? least(2 * p->retry_ms, RETRY_MAX_MS) : RETRY_MIN_MS;
     p->retry_boot_ms = loop_boot_ms(p->o.loop) + p->retry_ms;
     if (left > 0) {
-        log_warn("aws", "keeping the present credentials, which end in %lld min: %s",
-                 (long long)(left / MINUTE_MS), e->text);
+        char t[32];
+        log_warn("aws", "keeping the present credentials, which end in %s: %s",
+                 unit_format_duration(t, sizeof t, left / 1000 * 1000), e->text);
         loop_timer_set(p->background, p->retry_ms);
         answer_all(p, NULL);
     } else {
