@@ -305,8 +305,8 @@ static void take_clock(struct aws *a, int64_t date_wall_ms)
     if (llabs(offset - a->offset_ms) > OFFSET_NEWS_MS)
         log_warn("aws",
                  "aws \"%s\": this host's clock is %lld s %s AWS's; signing with AWS's time: check "
-                 "the time service", a->name, (long long)(llabs(offset) / 1000),
-                 offset > 0 ? "behind" : "ahead of");
+                 "the time service",
+                 a->name, (long long)(llabs(offset) / 1000), offset > 0 ? "behind" : "ahead of");
     a->offset_ms = offset;
 }
 
@@ -358,7 +358,8 @@ static void read_success(struct aws_call *c, const struct http_answer *a, struct
     const char *id;
 
     if (aws_service_row(c->service)->protocol == AWS_JSON) {
-        *json = a->body_len ? json_parse(a->body, a->body_len, MAX_ANSWER_BYTES, &e) : json_new_map();
+        *json =
+            a->body_len ? json_parse(a->body, a->body_len, MAX_ANSWER_BYTES, &e) : json_new_map();
         if (*json && json_type(*json) != JSON_MAP) {
             err_set(&e, ERR_INPUT, "the answer is JSON, but no object");
             json_free(*json);
@@ -372,7 +373,8 @@ static void read_success(struct aws_call *c, const struct http_answer *a, struct
             xml_free(*xml);
             *xml = NULL;
         }
-        id = xml_path_text(*xml, "ResponseMetadata/RequestId", xml_path_text(*xml, "requestId", ""));
+        id =
+            xml_path_text(*xml, "ResponseMetadata/RequestId", xml_path_text(*xml, "requestId", ""));
         snprintf(c->fault.request_id, sizeof c->fault.request_id, "%s", id);
     }
     if (!c->fault.request_id[0] && (id = http_answer_header(a, "x-amzn-RequestId")))
@@ -481,8 +483,7 @@ struct aws_call *aws_send(struct aws *a, const struct aws_request *r, aws_fn *fn
     c->mutating = r->mutating;
     c->anonymous = r->anonymous;
     c->attempt_ms = r->attempt_ms > 0 ? r->attempt_ms : ATTEMPT_MS;
-    c->ends_boot_ms =
-        loop_boot_ms(a->loop) + (r->deadline_ms > 0 ? r->deadline_ms : DEADLINE_MS);
+    c->ends_boot_ms = loop_boot_ms(a->loop) + (r->deadline_ms > 0 ? r->deadline_ms : DEADLINE_MS);
     if (r->keys)
         aws_keys_copy(&c->keys, r->keys);
     c->keys_tried = r->keys || r->anonymous; /* there are no others to try */

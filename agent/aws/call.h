@@ -25,9 +25,9 @@ struct aws_options {
     const char *profile, *role, *external_id, *session_name; /* see struct aws_provider_options */
 };
 
-/* Copies all of o but loop and http; makes its own provider of credentials, which it asks at the first
- * call. NULL on error: no region, a URL that is none. aws_free ends what is in flight, without a
- * callback. */
+/* Copies all of o but loop and http; makes its own provider of credentials, which it asks at the
+ * first call. NULL on error: no region, a URL that is none. aws_free ends what is in flight,
+ * without a callback. */
 struct aws *aws_new(const struct aws_options *o, struct err *e);
 void aws_free(struct aws *a);
 
@@ -49,7 +49,8 @@ struct aws_request {
 
 struct aws_answer {
     enum aws_outcome outcome;
-    const struct xml *xml;   /* of AWS_OK in query: the root, "...Response"; lives during the callback */
+    const struct xml
+        *xml; /* of AWS_OK in query: the root, "...Response"; lives during the callback */
     const struct json *json; /* of AWS_OK in JSON */
     int status;              /* HTTP's; 0: no answer */
     const char *code;        /* AWS's error code, "" if there is none */
@@ -57,11 +58,12 @@ struct aws_answer {
     int attempts;            /* how often it was sent */
 };
 
-/* Exactly one callback, never from inside aws_send. e is NULL exactly if the outcome is AWS_OK, else
- * it says service, action, region, code, message and request id. Params and body are read at once and
- * may be freed after. */
+/* Exactly one callback, never from inside aws_send. e is NULL exactly if the outcome is AWS_OK,
+ * else it says service, action, region, code, message and request id. Params and body are read at
+ * once and may be freed after. */
 typedef void aws_fn(void *arg, const struct aws_answer *a, const struct err *e);
 struct aws_call *aws_send(struct aws *a, const struct aws_request *r, aws_fn *fn, void *arg);
-void aws_cancel(struct aws_call *c); /* no callback after; a mutating call may have been carried out */
+void aws_cancel(
+    struct aws_call *c); /* no callback after; a mutating call may have been carried out */
 
 #endif

@@ -33,8 +33,8 @@ struct aws_provider {
     int64_t retry_ms, retry_boot_ms; /* after a failed fetch: how long to leave it, until when */
     unsigned round;                  /* counts answer_all */
     bool *gone;                      /* set when the provider is freed inside answer_all */
-    struct loop_timer *background;  /* when to fetch next */
-    struct loop_timer *answer;      /* hands ready keys to those who asked */
+    struct loop_timer *background;   /* when to fetch next */
+    struct loop_timer *answer;       /* hands ready keys to those who asked */
     TAILQ_HEAD(waiters, aws_keys_wait) waiters;
 };
 
@@ -46,7 +46,8 @@ struct aws_provider *aws_provider_new(const struct aws_provider_options *o, stru
     struct aws_provider *p;
 
     if (o->role && strncmp(o->role, "arn:", 4) != 0) {
-        err_set(e, ERR_INPUT, "role is \"%.100s\", expected an ARN like arn:aws:iam::123456789012:role/x",
+        err_set(e, ERR_INPUT,
+                "role is \"%.100s\", expected an ARN like arn:aws:iam::123456789012:role/x",
                 o->role);
         return NULL;
     }
@@ -156,8 +157,7 @@ static void on_fetched(void *arg, const struct aws_keys *keys, int64_t expires_w
             log_info("aws", "credentials from %s again", source);
         p->retry_ms = 0;
         if (expires_wall_ms)
-            loop_timer_set(p->background,
-                           p->lifetime_ms - least(ADVISORY_MS, p->lifetime_ms / 4));
+            loop_timer_set(p->background, p->lifetime_ms - least(ADVISORY_MS, p->lifetime_ms / 4));
         answer_all(p, NULL);
         return;
     }

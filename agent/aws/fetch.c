@@ -8,6 +8,7 @@
 #include <strings.h>
 #include "aws/call.h"
 #include "aws/fetch_parts.h"
+#include "aws/metadata.h"
 #include "aws/profile.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -16,11 +17,10 @@
 #include "base/xml.h"
 #include "io/job.h"
 
-#define METADATA_ATTEMPTS 3
 #define CONTAINER_MS 2000
 #define INSTANCE_MS 1000 /* it is next door, or nowhere */
 #define PROCESS_MS 60000
-#define MAX_METADATA_BYTES (64 * 1024)
+#define MAX_JSON_BYTES (64 * 1024)
 
 struct aws_fetch {
     struct aws_provider_options o; /* the provider's own copy: it outlives us */
@@ -37,13 +37,7 @@ struct aws_fetch {
     struct aws *sts;
     struct aws_call *call;
 
-    /* The metadata request in flight. */
-    struct http_call *http;
-    const char *method;
-    char *url, *header, *value; /* one header more, or NULL */
-    int64_t total_ms;
-    int tries;
-    void (*on_text)(struct aws_fetch *f, const char *body, size_t len);
+    struct aws_metadata *metadata;
     char *instance_token;
 };
 
@@ -53,9 +47,6 @@ static void fetch_free(struct aws_fetch *f)
     aws_plan_clear(&f->plan);
     aws_free(f->sts);
     mem_free(f->source);
-    mem_free(f->url);
-    mem_free(f->header);
-    mem_free(f->value);
     mem_free(f->instance_token);
     mem_free(f);
 }
@@ -126,8 +117,10 @@ static void got_keys(struct aws_fetch *f, const struct aws_keys *keys, int64_t e
     log_hide(keys->token);
     if (expires_wall_ms && expires_wall_ms <= loop_wall_ms(f->o.loop)) {
         char t[32];
-        fail(f, ERR_AUTH, "it gave keys that ended at %s already: renew them there, or set this "
-             "host's clock", time_format_iso(t, sizeof t, expires_wall_ms));
+        fail(f, ERR_AUTH,
+             "it gave keys that ended at %s already: renew them there, or set this "
+             "host's clock",
+             time_format_iso(t, sizeof t, expires_wall_ms));
         return;
     }
     if (f->next_role < f->plan.nroles)
@@ -152,8 +145,8 @@ static void on_assumed(void *arg, const struct aws_answer *a, const struct err *
     else if (!*keys.access_key || !*keys.secret_key || !*keys.token ||
              time_parse_iso(xml_path_text(c, "Expiration", ""), &expires) != 0)
         fail(f, ERR_IO, "STS's answer has no complete <Credentials>");
-    else
-        got_keys(f, &keys, expires);
+    else /* its time is STS's, which our clock may be wrong about */
+        got_keys(f, &keys, expires - (aws_wall_ms(f->sts) - loop_wall_ms(f->o.loop)));
 }
 
 /* Sends AssumeRole for the next role, or AssumeRoleWithWebIdentity if there is a token. */
@@ -227,72 +220,35 @@ static void got_json(struct aws_fetch *f, const struct json *j, const char *toke
         got_keys(f, &keys, expires);
 }
 
-static void got_metadata(struct aws_fetch *f, const char *body, size_t len)
+static void got_metadata(void *arg, const char *body, size_t len, const struct err *e)
 {
-    struct err e = ERR_INIT;
-    struct json *j = json_parse(body, len, MAX_METADATA_BYTES, &e);
+    struct aws_fetch *f = arg;
+    struct err why = ERR_INIT;
+    struct json *j;
 
-    if (!j) {
-        err_wrap(&e, "its answer is not JSON");
-        done(f, NULL, 0, &e);
+    f->metadata = NULL;
+    if (e) {
+        done(f, NULL, 0, e);
         return;
     }
     f->last_resort = false; /* there is a role; what goes wrong now is its own */
+    j = json_parse(body, len, MAX_JSON_BYTES, &why);
+    if (!j) {
+        err_wrap(&why, "its answer is not JSON");
+        done(f, NULL, 0, &why);
+        return;
+    }
     got_json(f, j, "Token", true);
     json_free(j);
 }
 
-static void metadata_send(struct aws_fetch *f);
-
-static void on_metadata(void *arg, const struct http_answer *a, const struct err *e)
-{
-    struct aws_fetch *f = arg;
-    bool again = a->status == 0 || a->status == 429 || a->status >= 500;
-
-    f->http = NULL;
-    if (a->status == 200 && a->body_len > 0)
-        f->on_text(f, a->body, a->body_len);
-    else if (again && f->tries < METADATA_ATTEMPTS)
-        later(f, 100 * f->tries, metadata_send);
-    else if (a->status == 0)
-        done(f, NULL, 0, e);
-    else
-        fail(f, ERR_AUTH, "%s %s answers HTTP %d%s", f->method, f->url, a->status,
-             strcmp(f->method, "PUT") == 0
-                 ? ": IMDSv2 must be on, with a hop limit of 2 if this runs in a container"
-                 : "");
-}
-
-static void metadata_send(struct aws_fetch *f)
-{
-    struct http_header h[2] = {{"Accept", "application/json"}, {f->header, f->value}};
-    struct http_request r = {.method = f->method,
-                             .url = f->url,
-                             .headers = h,
-                             .nheaders = f->header ? 2 : 1,
-                             .connect_ms = f->total_ms,
-                             .total_ms = f->total_ms,
-                             .max_body = MAX_METADATA_BYTES};
-    f->tries++;
-    f->http = http_send(f->o.http, &r, on_metadata, f);
-}
-
 /* Takes over url. */
-static void metadata(struct aws_fetch *f, const char *method, char *url, const char *header,
-                     const char *value, void (*on_text)(struct aws_fetch *, const char *, size_t))
+static void ask(struct aws_fetch *f, const char *method, char *url, const char *header,
+                const char *value, int64_t total_ms, aws_metadata_fn *fn)
 {
-    char *h = mem_strdup(header), *v = mem_strdup(value);
-
-    mem_free(f->url);
-    mem_free(f->header);
-    mem_free(f->value);
-    f->method = method;
-    f->url = url;
-    f->header = h;
-    f->value = v;
-    f->on_text = on_text;
-    f->tries = 0;
-    metadata_send(f);
+    struct aws_question q = {method, url, header, value, total_ms};
+    f->metadata = aws_metadata_ask(f->o.loop, f->o.http, &q, fn, f);
+    mem_free(url);
 }
 
 static void from_container(struct aws_fetch *f)
@@ -323,8 +279,7 @@ static void from_container(struct aws_fetch *f)
         return;
     }
     log_hide(token);
-    f->total_ms = CONTAINER_MS;
-    metadata(f, "GET", url, token ? "Authorization" : NULL, token, got_metadata);
+    ask(f, "GET", url, token ? "Authorization" : NULL, token, CONTAINER_MS, got_metadata);
     mem_free(token);
 }
 
@@ -342,11 +297,17 @@ static char *instance_url(const char *path)
 
 #define INSTANCE_ROLES "/latest/meta-data/iam/security-credentials/"
 
-static void got_instance_role(struct aws_fetch *f, const char *body, size_t len)
+static void got_instance_role(void *arg, const char *body, size_t len, const struct err *e)
 {
+    struct aws_fetch *f = arg;
     size_t n = 0;
     char *path;
 
+    f->metadata = NULL;
+    if (e) {
+        done(f, NULL, 0, e);
+        return;
+    }
     while (n < len && body[n] > ' ' && body[n] < 0x7f && !strchr("/?#%", body[n]))
         n++;
     if (n == 0 || (n < len && body[n] != '\n' && body[n] != '\r')) {
@@ -355,20 +316,31 @@ static void got_instance_role(struct aws_fetch *f, const char *body, size_t len)
     }
     set_source(f, "the instance's role %.*s", (int)n, body);
     path = mem_printf(INSTANCE_ROLES "%.*s", (int)n, body);
-    metadata(f, "GET", instance_url(path), "X-aws-ec2-metadata-token", f->instance_token,
-             got_metadata);
+    ask(f, "GET", instance_url(path), "X-aws-ec2-metadata-token", f->instance_token, INSTANCE_MS,
+        got_metadata);
     mem_free(path);
 }
 
-static void got_instance_token(struct aws_fetch *f, const char *body, size_t len)
+static void got_instance_token(void *arg, const char *body, size_t len, const struct err *e)
 {
+    struct aws_fetch *f = arg;
+    struct err why = ERR_INIT;
+
+    f->metadata = NULL;
+    if (e) {
+        why = *e;
+        if (e->code == ERR_AUTH)
+            err_wrap(&why, "IMDSv2 must be on, with a hop limit of 2 if this runs in a container");
+        done(f, NULL, 0, &why);
+        return;
+    }
     f->instance_token = mem_strndup(body, len);
     if (strpbrk(f->instance_token, "\r\n")) {
         fail(f, ERR_IO, "instance metadata's session token has a line break");
         return;
     }
-    metadata(f, "GET", instance_url(INSTANCE_ROLES), "X-aws-ec2-metadata-token", f->instance_token,
-             got_instance_role);
+    ask(f, "GET", instance_url(INSTANCE_ROLES), "X-aws-ec2-metadata-token", f->instance_token,
+        INSTANCE_MS, got_instance_role);
 }
 
 static void from_instance(struct aws_fetch *f)
@@ -380,9 +352,8 @@ static void from_instance(struct aws_fetch *f)
         fail(f, ERR_AUTH, "AWS_EC2_METADATA_DISABLED is set");
         return;
     }
-    f->total_ms = INSTANCE_MS;
-    metadata(f, "PUT", instance_url("/latest/api/token"), "X-aws-ec2-metadata-token-ttl-seconds",
-             "21600", got_instance_token);
+    ask(f, "PUT", instance_url("/latest/api/token"), "X-aws-ec2-metadata-token-ttl-seconds",
+        "21600", INSTANCE_MS, got_instance_token);
 }
 
 /* ---- a child process ---- */
@@ -399,12 +370,11 @@ static void on_process(void *arg, const struct job_result *r, const struct err *
         return;
     }
     if (r->exit_code != 0) {
-        fail(f, ERR_AUTH, "it ended with %s %d: %.200s",
-             r->exit_code < 0 ? "signal" : "exit code", r->exit_code < 0 ? r->signal : r->exit_code,
-             r->err ? r->err : "");
+        fail(f, ERR_AUTH, "it ended with %s %d: %.200s", r->exit_code < 0 ? "signal" : "exit code",
+             r->exit_code < 0 ? r->signal : r->exit_code, r->err ? r->err : "");
         return;
     }
-    j = json_parse(r->out, r->out_len, MAX_METADATA_BYTES, &why);
+    j = json_parse(r->out, r->out_len, MAX_JSON_BYTES, &why);
     if (!j) {
         err_wrap(&why, "its output is not JSON");
         done(f, NULL, 0, &why);
@@ -424,13 +394,15 @@ static void from_process(struct aws_fetch *f)
     char *program = argv && argv[0] ? aws_find_program(argv[0]) : NULL;
     struct job_options o = {.argv = (const char *const *)argv,
                             .env = (const char *const *)env,
-                            .max_output = MAX_METADATA_BYTES,
+                            .max_output = MAX_JSON_BYTES,
                             .deadline_ms = PROCESS_MS};
 
     if (!program) {
-        err_set(&e, ERR_INPUT,
-                "its credential_process \"%.200s\" is no command: expected a program on PATH and its "
-                "arguments", f->plan.process);
+        err_set(
+            &e, ERR_INPUT,
+            "its credential_process \"%.200s\" is no command: expected a program on PATH and its "
+            "arguments",
+            f->plan.process);
     } else {
         mem_free(argv[0]);
         argv[0] = program;
@@ -446,7 +418,8 @@ static void from_process(struct aws_fetch *f)
 
 static void from_environment(struct aws_fetch *f)
 {
-    const char *token = getenv("AWS_SESSION_TOKEN"), *expiration = getenv("AWS_CREDENTIAL_EXPIRATION");
+    const char *token = getenv("AWS_SESSION_TOKEN"),
+               *expiration = getenv("AWS_CREDENTIAL_EXPIRATION");
     struct aws_keys keys = {getenv("AWS_ACCESS_KEY_ID"), getenv("AWS_SECRET_ACCESS_KEY"), NULL};
     int64_t expires = 0;
 
@@ -496,8 +469,9 @@ static int choose(struct aws_fetch *f, struct err *e)
         set_source(f, "profile \"%s\"", name);
         rc = aws_profile_plan(p, name, &f->plan, e);
         if (rc == 0 && f->plan.base == AWS_BASE_NONE && f->o.profile)
-            rc = err_set(e, ERR_AUTH, "it says nothing of credentials: give it keys, a role_arn or a "
-                                      "credential_process");
+            rc = err_set(e, ERR_AUTH,
+                         "it says nothing of credentials: give it keys, a role_arn or a "
+                         "credential_process");
     }
     aws_profiles_free(p);
     if (rc != 0 || f->plan.base != AWS_BASE_NONE)
@@ -575,8 +549,7 @@ void aws_fetch_cancel(struct aws_fetch *f)
 {
     if (!f)
         return;
-    if (f->http)
-        http_cancel(f->http);
+    aws_metadata_cancel(f->metadata);
     if (f->job)
         job_cancel(f->job);
     if (f->call)

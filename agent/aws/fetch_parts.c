@@ -42,7 +42,9 @@ char *aws_token_read(const char *path, struct err *e)
     memmove(text, text + start, len - start + 1);
     if (n < 0 || len == MAX_TOKEN_BYTES || !*text) {
         err_set(e, ERR_IO, "the token file %s %s", path,
-                n < 0 ? strerror(errno) : *text ? "is larger than 64 KiB" : "is empty");
+                n < 0   ? strerror(errno)
+                : *text ? "is larger than 64 KiB"
+                        : "is empty");
         mem_free(text);
         text = NULL;
     }
@@ -95,7 +97,8 @@ char *aws_container_url(const char *relative, const char *full, struct err *e)
     if (!ok)
         err_set(e, ERR_DENIED,
                 "AWS_CONTAINER_CREDENTIALS_FULL_URI is \"%.100s\": without https only loopback, "
-                "169.254.170.2 and 169.254.170.23 may be asked for keys", full);
+                "169.254.170.2 and 169.254.170.23 may be asked for keys",
+                full);
     mem_free(host);
     return ok ? mem_strdup(full) : NULL;
 }
@@ -122,8 +125,8 @@ char *aws_find_program(const char *name)
 
 char **aws_process_env(void)
 {
-    static const char *const keep[] = {"PATH=", "HOME=", "USER=", "LOGNAME=", "LANG=", "TMPDIR=",
-                                       "AWS_"};
+    static const char *const keep[] = {
+        "PATH=", "HOME=", "USER=", "LOGNAME=", "LANG=", "TMPDIR=", "AWS_"};
     size_t n = 0, count = 0;
     char **env;
 

@@ -15,8 +15,8 @@ char *aws_container_url(const char *relative, const char *full, struct err *e);
 /* The program's absolute path, by PATH if it has no slash; NULL if there is none. */
 char *aws_find_program(const char *name);
 
-/* What a credential_process is given: PATH, HOME, USER, LOGNAME, LANG, TMPDIR and AWS_*. NULL-terminated,
- * to be freed with aws_words_free. */
+/* What a credential_process is given: PATH, HOME, USER, LOGNAME, LANG, TMPDIR and AWS_*.
+ * NULL-terminated, to be freed with aws_words_free. */
 char **aws_process_env(void);
 
 #endif

@@ -1,5 +1,5 @@
-/* What a profile stands for: where its keys begin and which roles are assumed on the way. The order of
- * the sources within a profile is that of AWS's SDKs (botocore's resolver). */
+/* What a profile stands for: where its keys begin and which roles are assumed on the way. The order
+ * of the sources within a profile is that of AWS's SDKs (botocore's resolver). */
 #include <stdlib.h>
 #include <string.h>
 #include "aws/profile.h"
@@ -66,7 +66,8 @@ static int keys_of(struct walk *w, const char *profile, bool credentials, struct
     if (!*id || !secret || !*secret)
         return err_set(e, ERR_INPUT,
                        "profile \"%s\": expected aws_access_key_id and aws_secret_access_key "
-                       "together, one is missing or empty", profile);
+                       "together, one is missing or empty",
+                       profile);
     w->plan->base = AWS_BASE_KEYS;
     w->plan->access_key = mem_strdup(id);
     w->plan->secret_key = mem_strdup(secret);
@@ -101,9 +102,11 @@ static int base_of(struct walk *w, const char *profile, struct err *e)
     if ((rc = keys_of(w, profile, false, e)) != 0)
         return rc < 0 ? rc : 0;
     if (get(w, profile, "sso_start_url") || get(w, profile, "sso_session"))
-        return err_set(e, ERR_INPUT,
-                       "profile \"%s\" signs in with SSO, which needs a person: give a daemon a role "
-                       "or a credential_process", profile);
+        return err_set(
+            e, ERR_INPUT,
+            "profile \"%s\" signs in with SSO, which needs a person: give a daemon a role "
+            "or a credential_process",
+            profile);
     return 0;
 }
 
@@ -118,7 +121,8 @@ static int source_of(struct walk *w, const char *profile, const char *source, st
     else
         return err_set(e, ERR_INPUT,
                        "profile \"%s\": credential_source is \"%.60s\", expected Environment, "
-                       "EcsContainer or Ec2InstanceMetadata", profile, source);
+                       "EcsContainer or Ec2InstanceMetadata",
+                       profile, source);
     return 0;
 }
 
@@ -132,8 +136,9 @@ static int check_source_profile(const struct walk *w, const char *profile, const
         /* A profile may name itself: its own keys, then its role. */
         if (strcmp(w->visited[i], source) == 0 &&
             (strcmp(source, profile) != 0 || !has_keys(w, source)))
-            return err_set(e, ERR_INPUT, "profile \"%s\": its source_profile \"%s\" leads in a circle",
-                           profile, source);
+            return err_set(e, ERR_INPUT,
+                           "profile \"%s\": its source_profile \"%s\" leads in a circle", profile,
+                           source);
     }
     return 0;
 }
@@ -147,11 +152,14 @@ static int assume(struct walk *w, const char *profile, struct err *e)
     if (get(w, profile, "mfa_serial"))
         return err_set(e, ERR_INPUT,
                        "profile \"%s\" has mfa_serial, which needs a person: give a daemon a role "
-                       "without it", profile);
+                       "without it",
+                       profile);
     if (!source == !credential_source)
-        return err_set(e, ERR_INPUT,
-                       "profile \"%s\" has role_arn with %s: expected exactly one of source_profile "
-                       "and credential_source", profile, source ? "both" : "neither");
+        return err_set(
+            e, ERR_INPUT,
+            "profile \"%s\" has role_arn with %s: expected exactly one of source_profile "
+            "and credential_source",
+            profile, source ? "both" : "neither");
     if (credential_source) {
         rc = source_of(w, profile, credential_source, e);
     } else if ((rc = check_source_profile(w, profile, source, e)) == 0) {
@@ -165,8 +173,8 @@ static int assume(struct walk *w, const char *profile, struct err *e)
             rc = base_of(w, source, e);
             if (rc == 0 && w->plan->base == AWS_BASE_NONE)
                 rc = err_set(e, ERR_INPUT,
-                             "profile \"%s\": its source_profile \"%s\" has no credentials", profile,
-                             source);
+                             "profile \"%s\": its source_profile \"%s\" has no credentials",
+                             profile, source);
         }
     }
     return rc == 0 ? add_role(w, profile, e) : rc;
@@ -181,7 +189,8 @@ int aws_profile_plan(const struct aws_profiles *p, const char *profile, struct a
     memset(plan, 0, sizeof *plan);
     if (!aws_profiles_has(p, profile))
         return err_set(e, ERR_NOT_FOUND,
-                       "profile \"%s\" is in neither AWS's config nor its credentials file", profile);
+                       "profile \"%s\" is in neither AWS's config nor its credentials file",
+                       profile);
     rc = has_role(&w, profile) ? assume(&w, profile, e) : base_of(&w, profile, e);
     if (rc != 0)
         aws_plan_clear(plan);

@@ -1,5 +1,6 @@
 /* The syntax of AWS's config and credentials files. Behaviour of the SDKs: section and key names,
- * continuation lines and nested settings as Python's configparser reads them, which the AWS CLI uses. */
+ * continuation lines and nested settings as Python's configparser reads them, which the AWS CLI
+ * uses. */
 #include "aws/profile.h"
 
 #include <ctype.h>
@@ -52,7 +53,8 @@ char **aws_words(const char *line)
 
     buf_init(&w, MAX_FILE_BYTES);
     for (const char *s = line; *s; s++) {
-        bool escapes = *s == '\\' && (quote == 0 || (quote == '"' && (s[1] == '"' || s[1] == '\\')));
+        bool escapes =
+            *s == '\\' && (quote == 0 || (quote == '"' && (s[1] == '"' || s[1] == '\\')));
         if (escapes && s[1]) {
             buf_addc(&w, *++s);
             open = true;
@@ -116,12 +118,11 @@ static void add(struct parser *ps, char *key, char *value)
         p->cap = p->cap ? 2 * p->cap : 32;
         p->e = mem_realloc(p->e, p->cap * sizeof *p->e);
     }
-    p->e[p->n++] =
-        (struct entry){ps->credentials, mem_strdup(ps->profile), key, value, ps->line};
+    p->e[p->n++] = (struct entry){ps->credentials, mem_strdup(ps->profile), key, value, ps->line};
 }
 
-/* The profile that a header opens, or NULL where it is none: "default" and "profile NAME" in the config
- * file, any name in the credentials file. */
+/* The profile that a header opens, or NULL where it is none: "default" and "profile NAME" in the
+ * config file, any name in the credentials file. */
 static char *profile_of(const struct parser *ps, const char *header)
 {
     char **w, *name = NULL;
@@ -345,8 +346,7 @@ static int read_text(const char *path, bool secret, char **text, struct err *e)
         warned = true;
     }
     *text = mem_alloc((size_t)st.st_size + 1);
-    while (len < (size_t)st.st_size &&
-           (n = read(fd, *text + len, (size_t)st.st_size - len)) > 0)
+    while (len < (size_t)st.st_size && (n = read(fd, *text + len, (size_t)st.st_size - len)) > 0)
         len += (size_t)n;
     if (n < 0) {
         rc = err_set(e, ERR_IO, "cannot read %s: %s", path, strerror(errno));

@@ -8,8 +8,8 @@
 
 struct aws_profiles; /* both files, merged: a profile's keys in the credentials file win */
 
-/* Parses the texts (NULL: that file does not exist); the names are for errors. NULL with ERR_INPUT for
- * a syntax error, a section or key given twice, with file and line. */
+/* Parses the texts (NULL: that file does not exist); the names are for errors. NULL with ERR_INPUT
+ * for a syntax error, a section or key given twice, with file and line. */
 struct aws_profiles *aws_profiles_parse(const char *config, const char *config_name,
                                         const char *credentials, const char *credentials_name,
                                         struct err *e);
@@ -19,9 +19,9 @@ const char *aws_profiles_get_from(const struct aws_profiles *p, const char *prof
                                   const char *key, bool credentials);
 bool aws_profiles_has(const struct aws_profiles *p, const char *profile);
 
-/* Reads AWS_CONFIG_FILE (~/.aws/config) and AWS_SHARED_CREDENTIALS_FILE (~/.aws/credentials); a file
- * that does not exist is empty, one that cannot be read is ERR_IO. Warns once of a credentials file
- * that everybody may read. */
+/* Reads AWS_CONFIG_FILE (~/.aws/config) and AWS_SHARED_CREDENTIALS_FILE (~/.aws/credentials); a
+ * file that does not exist is empty, one that cannot be read is ERR_IO. Warns once of a credentials
+ * file that everybody may read. */
 struct aws_profiles *aws_profiles_load(struct err *e);
 
 /* The region of the profile (NULL: AWS_PROFILE, "default"), or NULL; the caller frees. */
@@ -34,7 +34,7 @@ struct aws_role {
 };
 
 enum aws_base {
-    AWS_BASE_NONE,         /* the profile says nothing of credentials */
+    AWS_BASE_NONE, /* the profile says nothing of credentials */
     AWS_BASE_KEYS,
     AWS_BASE_PROCESS,
     AWS_BASE_WEB_IDENTITY, /* roles[0] is the one for the token */
@@ -59,8 +59,8 @@ int aws_profile_plan(const struct aws_profiles *p, const char *profile, struct a
                      struct err *e);
 void aws_plan_clear(struct aws_plan *plan);
 
-/* A command line into arguments: blanks, '...', "..." with \" and \\, and \x. NULL-terminated, to be
- * freed with aws_words_free; NULL for a quote that does not end. */
+/* A command line into arguments: blanks, '...', "..." with \" and \\, and \x. NULL-terminated, to
+ * be freed with aws_words_free; NULL for a quote that does not end. */
 char **aws_words(const char *line);
 void aws_words_free(char **words);
 

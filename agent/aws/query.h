@@ -1,4 +1,5 @@
-/* Parameters of a query-protocol call: an ordered list of names and values, and its form encoding. */
+/* Parameters of a query-protocol call: an ordered list of names and values, and its form encoding.
+ */
 #ifndef RB_AWS_QUERY_H
 #define RB_AWS_QUERY_H
 
@@ -12,18 +13,19 @@ struct aws_params; /* grows to 100,000 parameters; more is refused when the call
 struct aws_params *aws_params_new(void);
 void aws_params_free(struct aws_params *p); /* NULL is fine */
 
-/* Names are the wire's: "AutoScalingGroupName", "Filter.1.Value.2", "MetricDataQueries.member.3.Id".
- * A value of NULL adds nothing. All is copied. */
+/* Names are the wire's: "AutoScalingGroupName", "Filter.1.Value.2",
+ * "MetricDataQueries.member.3.Id". A value of NULL adds nothing. All is copied. */
 void aws_param(struct aws_params *p, const char *name, const char *value);
 void aws_paramf(struct aws_params *p, const char *value, const char *name_fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void aws_param_int(struct aws_params *p, const char *name, int64_t value);
 void aws_param_num(struct aws_params *p, const char *name, double value); /* shortest exact form */
 void aws_param_bool(struct aws_params *p, const char *name, bool value);
-void aws_param_time(struct aws_params *p, const char *name, int64_t wall_ms); /* whole seconds, UTC */
+void aws_param_time(struct aws_params *p, const char *name,
+                    int64_t wall_ms); /* whole seconds, UTC */
 
-/* list "X.member" gives X.member.1, X.member.2, ...; "InstanceId" gives InstanceId.1 (EC2). n = 0 adds
- * nothing: the services read an absent list and an empty one alike. */
+/* list "X.member" gives X.member.1, X.member.2, ...; "InstanceId" gives InstanceId.1 (EC2). n = 0
+ * adds nothing: the services read an absent list and an empty one alike. */
 void aws_param_list(struct aws_params *p, const char *list, const char *const *values, size_t n);
 
 size_t aws_params_count(const struct aws_params *p);

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Beyond this a request's time is refused: AWS allows 5 minutes; a Date has whole seconds and is old
- * by the answer's way. */
+/* Beyond this a request's time is refused: AWS allows 5 minutes; a Date has whole seconds and is
+ * old by the answer's way. */
 #define FAR_MS (4 * 60 * 1000)
 
 enum {

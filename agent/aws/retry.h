@@ -1,4 +1,5 @@
-/* What follows from one attempt of a call: the outcome it proves, whether to try again, and when. */
+/* What follows from one attempt of a call: the outcome it proves, whether to try again, and when.
+ */
 #ifndef RB_AWS_RETRY_H
 #define RB_AWS_RETRY_H
 
@@ -19,14 +20,14 @@ const char *aws_outcome_name(enum aws_outcome o); /* "ok", "refused", "not sent"
 struct aws_attempt {
     enum aws_service service;
     bool mutating;
-    int number, max;         /* 1 of 3 */
-    bool request_left;       /* as http_answer says; true when there is an answer */
+    int number, max;   /* 1 of 3 */
+    bool request_left; /* as http_answer says; true when there is an answer */
     bool timed_out;
-    int status;              /* 0: no answer */
-    bool parsed;             /* of a 2xx: the body was what it has to be */
-    struct aws_fault fault;  /* of a status from 300 up */
-    bool has_date;           /* the answer had a Date */
-    int64_t ahead_ms;        /* by how much that Date was ahead of the time that we signed */
+    int status;                   /* 0: no answer */
+    bool parsed;                  /* of a 2xx: the body was what it has to be */
+    struct aws_fault fault;       /* of a status from 300 up */
+    bool has_date;                /* the answer had a Date */
+    int64_t ahead_ms;             /* by how much that Date was ahead of the time that we signed */
     bool clock_tried, keys_tried; /* what this call did already; each is done once a call */
 };
 
@@ -43,8 +44,9 @@ struct aws_verdict {
     int cost; /* of AWS_NEXT_RETRY, in tokens */
 };
 
-/* Rules (the design's AWS page, "Retries" and "Signing"): a mutating call goes on only after AWS_REFUSED
- * or AWS_NOT_SENT. Throttles, whatever their status, and transient faults are tried again. */
+/* Rules (the design's AWS page, "Retries" and "Signing"): a mutating call goes on only after
+ * AWS_REFUSED or AWS_NOT_SENT. Throttles, whatever their status, and transient faults are tried
+ * again. */
 struct aws_verdict aws_judge(const struct aws_attempt *a);
 bool aws_is_throttle(enum aws_service service, int status, const char *code);
 
@@ -56,7 +58,8 @@ struct aws_bucket {
     int tokens;
 };
 bool aws_bucket_take(struct aws_bucket *b, int cost);
-void aws_bucket_give(struct aws_bucket *b, int tokens); /* after a success: what its last retry cost, or 1 */
+void aws_bucket_give(struct aws_bucket *b,
+                     int tokens); /* after a success: what its last retry cost, or 1 */
 
 /* Before attempt retry + 1 (retry from 1): r of 2^32 times min(2^(retry - 1) s, 20 s). */
 int64_t aws_backoff_ms(int retry, uint32_t r);

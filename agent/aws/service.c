@@ -33,14 +33,13 @@ static const struct aws_service_row rows[AWS_SERVICES] = {
     [AWS_SQS] = {"SQS", "sqs", "SQS", AWS_QUERY, "2012-11-05", NULL, NULL},
 };
 
-/* Partitions whose host names do not end in amazonaws.com, by the start of the region's name; GovCloud
- * (us-gov-) shares the common suffix. Source: the endpoint data of AWS's SDKs. */
+/* Partitions whose host names do not end in amazonaws.com, by the start of the region's name;
+ * GovCloud (us-gov-) shares the common suffix. Source: the endpoint data of AWS's SDKs. */
 static const struct {
     const char *prefix, *suffix;
 } partitions[] = {
-    {"cn-", "amazonaws.com.cn"},      {"us-iso-", "c2s.ic.gov"},
-    {"us-isob-", "sc2s.sgov.gov"},    {"eu-isoe-", "cloud.adc-e.uk"},
-    {"us-isof-", "csp.hci.ic.gov"},   {"eusc-", "amazonaws.eu"},
+    {"cn-", "amazonaws.com.cn"},    {"us-iso-", "c2s.ic.gov"},      {"us-isob-", "sc2s.sgov.gov"},
+    {"eu-isoe-", "cloud.adc-e.uk"}, {"us-isof-", "csp.hci.ic.gov"}, {"eusc-", "amazonaws.eu"},
 };
 
 const struct aws_service_row *aws_service_row(enum aws_service s)

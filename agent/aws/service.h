@@ -22,9 +22,9 @@ enum aws_service {
 enum aws_protocol { AWS_QUERY, AWS_EC2_QUERY, AWS_JSON };
 
 struct aws_service_row {
-    const char *name;      /* for people: "Auto Scaling" */
-    const char *host;      /* host prefix and signing name */
-    const char *env;       /* AWS_ENDPOINT_URL_<env> */
+    const char *name; /* for people: "Auto Scaling" */
+    const char *host; /* host prefix and signing name */
+    const char *env;  /* AWS_ENDPOINT_URL_<env> */
     enum aws_protocol protocol;
     const char *version;   /* API version; of JSON services only for the record */
     const char *target;    /* prefix of X-Amz-Target; NULL for query */
@@ -34,8 +34,9 @@ struct aws_service_row {
 const struct aws_service_row *aws_service_row(enum aws_service s);
 
 /* The service's URL, without a path or a trailing slash: endpoint if given, else
- * AWS_ENDPOINT_URL_<SERVICE>, AWS_ENDPOINT_URL, else https://HOST.REGION.SUFFIX with the suffix of the
- * region's partition. The caller frees; NULL with ERR_INPUT for a region or URL that cannot be one. */
+ * AWS_ENDPOINT_URL_<SERVICE>, AWS_ENDPOINT_URL, else https://HOST.REGION.SUFFIX with the suffix of
+ * the region's partition. The caller frees; NULL with ERR_INPUT for a region or URL that cannot be
+ * one. */
 char *aws_service_url(enum aws_service s, const char *region, const char *endpoint, struct err *e);
 
 /* "host" or "host:port" of an http(s) URL, as a Host header carries it (the scheme's own port left

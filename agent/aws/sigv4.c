@@ -64,7 +64,7 @@ static void add_path(struct buf *out, const char *path)
     struct segment {
         const char *s;
         size_t len;
-    } *seg;
+    } * seg;
     size_t n = 0, len = path ? strlen(path) : 0;
 
     if (len == 0) {
@@ -123,7 +123,8 @@ static char *normal_component(const char *s, size_t len)
     return buf_take(&b);
 }
 
-/* Sorted by encoded name, then encoded value; compared apart, because '=' sorts above '%' and '-'. */
+/* Sorted by encoded name, then encoded value; compared apart, because '=' sorts above '%' and '-'.
+ */
 static void add_query(struct buf *out, const char *query)
 {
     struct pair *p;
@@ -194,9 +195,9 @@ static void headers_make(struct headers *h, const struct sigv4_request *r, const
                          const char *token)
 {
     /* What a proxy may change on the way, and what is set here. */
-    static const char *const skip[] = {"expect",          "user-agent", "x-amzn-trace-id",
-                                       "authorization",   "host",       "x-amz-date",
-                                       "x-amz-security-token"};
+    static const char *const skip[] = {
+        "expect", "user-agent", "x-amzn-trace-id",     "authorization",
+        "host",   "x-amz-date", "x-amz-security-token"};
     char *host = mem_strdup(r->host);
 
     h->n = 0;
@@ -278,7 +279,8 @@ static int signature(const struct sigv4_request *r, const char *query, const str
     if (b.overflow) {
         rc = err_set(e, ERR_LIMIT,
                      "the request to %s has more than %d bytes of path, query and headers: it is "
-                     "not signed", r->host, MAX_BYTES);
+                     "not signed",
+                     r->host, MAX_BYTES);
         goto out;
     }
     sha256_hex(b.data, b.len, hash);
@@ -313,8 +315,9 @@ int sigv4_sign(const struct sigv4_request *r, const struct aws_keys *k, int64_t 
     headers_make(&h, r, date, k->token);
     rc = signature(r, r->query, &h, k, date, sig, e);
     if (rc == 0) {
-        buf_addf(authorization, ALGORITHM " Credential=%s/%.8s/%s/%s/aws4_request, SignedHeaders=",
-                 k->access_key, date, r->region, r->service);
+        buf_addf(authorization,
+                 ALGORITHM " Credential=%s/%.8s/%s/%s/aws4_request, SignedHeaders=", k->access_key,
+                 date, r->region, r->service);
         headers_add_names(&h, authorization);
         buf_addf(authorization, ", Signature=%s", sig);
     }

@@ -48,8 +48,9 @@ int sigv4_sign(const struct sigv4_request *r, const struct aws_keys *k, int64_t 
 int sigv4_presign(const struct sigv4_request *r, const struct aws_keys *k, int64_t wall_ms,
                   int expires_s, struct buf *url, struct err *e);
 
-/* The password of an RDS or RDS Proxy login with IAM: valid for 15 minutes, to be made anew for each
- * connection. The caller frees; NULL on error. Source: the RDS guide, "Connecting using IAM". */
+/* The password of an RDS or RDS Proxy login with IAM: valid for 15 minutes, to be made anew for
+ * each connection. The caller frees; NULL on error. Source: the RDS guide, "Connecting using IAM".
+ */
 char *aws_rds_token(const char *host, int port, const char *user, const char *region,
                     const struct aws_keys *k, int64_t wall_ms, struct err *e);
 

@@ -175,15 +175,14 @@ static void do_service(const struct json *c, struct json *out)
     json_set_str(out, "target", row->target);
     json_set_str(out, "type", row->json_type);
     json_set_str(out, "env", row->env);
-    json_set_str(out, "protocol",
-                 (const char *[]){"query", "ec2", "json"}[row->protocol]);
+    json_set_str(out, "protocol", (const char *[]){"query", "ec2", "json"}[row->protocol]);
     mem_free(url);
 }
 
 static void do_profile(const struct json *c, struct json *out)
 {
-    static const char *const bases[] = {"none", "keys", "process", "web", "env", "container",
-                                        "instance"};
+    static const char *const bases[] = {"none", "keys",      "process", "web",
+                                        "env",  "container", "instance"};
     struct err e = ERR_INIT;
     struct aws_plan plan;
     struct json *roles = json_new_list();

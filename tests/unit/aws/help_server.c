@@ -29,8 +29,8 @@ static char *read_request(struct server *s, int fd)
         len += (size_t)n;
         if (!want && (end = strstr(text, "\r\n\r\n"))) {
             char *length = strcasestr(text, "\r\nContent-Length:");
-            want = (size_t)(end - text) + 4 + (length && length < end ? strtoul(length + 17, NULL, 10)
-                                                                       : 0);
+            want = (size_t)(end - text) + 4 +
+                   (length && length < end ? strtoul(length + 17, NULL, 10) : 0);
         }
         if (want && len >= want)
             return text;
@@ -60,7 +60,8 @@ static void play(struct server *s, int fd, const struct line *l)
         }
         break;
     case SAY:
-        len = asprintf(&answer, "HTTP/1.1 %d X\r\nConnection: close\r\nContent-Length: %zu\r\n%s\r\n%s",
+        len = asprintf(&answer,
+                       "HTTP/1.1 %d X\r\nConnection: close\r\nContent-Length: %zu\r\n%s\r\n%s",
                        l->status, strlen(body), l->headers ? l->headers : "", body);
         for (ssize_t at = 0, n = 0; at < len; at += n)
             if ((n = send(fd, answer + at, (size_t)(len - at), MSG_NOSIGNAL)) <= 0)

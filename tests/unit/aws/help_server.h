@@ -20,8 +20,8 @@ enum act { SAY, RESET, SILENT }; /* answer; close with RST after the request; ne
 struct line {
     enum act act;
     int status;
-    const char *headers; /* each with CRLF, or NULL */
-    const char *body;    /* NULL: empty */
+    const char *headers;       /* each with CRLF, or NULL */
+    const char *body;          /* NULL: empty */
     void (*before)(void *arg); /* run by the server's thread before it answers */
     void *arg;
 };

@@ -11,18 +11,24 @@
 #include "base/mem.h"
 #include "base/units.h"
 
-#define OK_BODY "<SetDesiredCapacityResponse><ResponseMetadata><RequestId>r-1</RequestId>" \
-                "</ResponseMetadata></SetDesiredCapacityResponse>"
-#define ERROR(code) "<ErrorResponse><Error><Type>Sender</Type><Code>" code "</Code><Message>why" \
-                    "</Message></Error><RequestId>r-2</RequestId></ErrorResponse>"
+#define OK_BODY                                                                                    \
+    "<SetDesiredCapacityResponse><ResponseMetadata><RequestId>r-1</RequestId>"                     \
+    "</ResponseMetadata></SetDesiredCapacityResponse>"
+#define ERROR(code)                                                                                \
+    "<ErrorResponse><Error><Type>Sender</Type><Code>" code "</Code><Message>why"                   \
+    "</Message></Error><RequestId>r-2</RequestId></ErrorResponse>"
 #define HTML "<html><body><h1>502 Bad Gateway</h1></body></html>"
-#define SAID(status, body) {SAY, status, NULL, body, NULL, NULL}
+#define SAID(status, body)                                                                         \
+    {                                                                                              \
+        SAY, status, NULL, body, NULL, NULL                                                        \
+    }
 
 static const struct line ok[] = {SAID(200, OK_BODY)};
 static const struct line throttled[] = {SAID(400, ERROR("Throttling")), SAID(200, OK_BODY)};
 static const struct line busy[] = {SAID(500, ERROR("ResourceContention")), SAID(200, OK_BODY)};
 static const struct line html[] = {SAID(502, HTML), SAID(200, OK_BODY)};
-static const struct line unavailable[] = {SAID(503, ERROR("ServiceUnavailable")), SAID(200, OK_BODY)};
+static const struct line unavailable[] = {SAID(503, ERROR("ServiceUnavailable")),
+                                          SAID(200, OK_BODY)};
 static const struct line truncated[] = {SAID(200, "<SetDesiredCapacityResponse><Resp"),
                                         SAID(200, OK_BODY)};
 static const struct line other[] = {SAID(200, "<OtherResponse/>"), SAID(200, OK_BODY)};
@@ -92,25 +98,32 @@ static void on_done(void *arg, const struct aws_answer *a, const struct err *e)
 static struct aws *client(struct world *w, const char *url)
 {
     struct err e = ERR_INIT;
-    struct aws *a = aws_new(&(struct aws_options){.loop = w->loop, .http = w->http, .name = "prod",
-                                                  .region = "us-east-1", .endpoint = url}, &e);
+    struct aws *a = aws_new(&(struct aws_options){.loop = w->loop,
+                                                  .http = w->http,
+                                                  .name = "prod",
+                                                  .region = "us-east-1",
+                                                  .endpoint = url},
+                            &e);
     if (!a)
         fail_msg("%s", e.text);
     return a;
 }
 
-static struct aws_call *set_desired(struct aws *a, bool mutating, int64_t attempt_ms, struct result *r)
+static struct aws_call *set_desired(struct aws *a, bool mutating, int64_t attempt_ms,
+                                    struct result *r)
 {
     struct aws_params *p = aws_params_new();
     struct aws_call *c;
 
     aws_param(p, "AutoScalingGroupName", "web & co");
     aws_param_int(p, "DesiredCapacity", 10);
-    c = aws_send(a, &(struct aws_request){.service = AWS_AUTOSCALING,
-                                          .action = "SetDesiredCapacity",
-                                          .params = p,
-                                          .mutating = mutating,
-                                          .attempt_ms = attempt_ms}, on_done, r);
+    c = aws_send(a,
+                 &(struct aws_request){.service = AWS_AUTOSCALING,
+                                       .action = "SetDesiredCapacity",
+                                       .params = p,
+                                       .mutating = mutating,
+                                       .attempt_ms = attempt_ms},
+                 on_done, r);
     aws_params_free(p);
     return c;
 }
@@ -174,9 +187,11 @@ static void what_goes_over_the_wire(void **state)
     assert_true(server_saw(&s, 0, "\r\nX-Amz-Security-Token: the-token\r\n"));
     assert_true(server_saw(&s, 0, "Credential=AKTEST/"));
     assert_true(server_saw(&s, 0, "/us-east-1/autoscaling/aws4_request"));
-    assert_true(server_saw(&s, 0, "SignedHeaders=content-type;host;x-amz-date;x-amz-security-token"));
-    assert_true(server_saw(&s, 0, "\r\n\r\nAction=SetDesiredCapacity&Version=2011-01-01"
-                                  "&AutoScalingGroupName=web%20%26%20co&DesiredCapacity=10"));
+    assert_true(
+        server_saw(&s, 0, "SignedHeaders=content-type;host;x-amz-date;x-amz-security-token"));
+    assert_true(server_saw(&s, 0,
+                           "\r\n\r\nAction=SetDesiredCapacity&Version=2011-01-01"
+                           "&AutoScalingGroupName=web%20%26%20co&DesiredCapacity=10"));
     aws_free(a);
     server_stop(&s);
     world_close(&w);
@@ -249,8 +264,8 @@ static void too_large_is_not_sent(void **state)
     r.count = &count;
     memset(big, 'x', 5 * 1024 * 1024);
     aws_param(p, "Big", big);
-    aws_send(a, &(struct aws_request){.service = AWS_AUTOSCALING, .action = "X", .params = p}, on_done,
-             &r);
+    aws_send(a, &(struct aws_request){.service = AWS_AUTOSCALING, .action = "X", .params = p},
+             on_done, &r);
     aws_params_free(p);
     mem_free(big);
     world_run(&w, &count, 1, 5000);
@@ -260,7 +275,8 @@ static void too_large_is_not_sent(void **state)
     world_close(&w);
 }
 
-/* The server's clock is 10 minutes ahead: the second attempt, and every later call, is signed by it. */
+/* The server's clock is 10 minutes ahead: the second attempt, and every later call, is signed by
+ * it. */
 static void a_wrong_clock_is_corrected(void **state)
 {
     static char headers[128], stamp[32];
@@ -355,8 +371,12 @@ static void deadline_and_cancel(void **state)
     a = client(&w, s.url);
     for (int i = 0; i < 3; i++)
         r[i].count = &count;
-    aws_send(a, &(struct aws_request){.service = AWS_AUTOSCALING, .action = "SetDesiredCapacity",
-                                      .mutating = true, .deadline_ms = 200}, on_done, &r[0]);
+    aws_send(a,
+             &(struct aws_request){.service = AWS_AUTOSCALING,
+                                   .action = "SetDesiredCapacity",
+                                   .mutating = true,
+                                   .deadline_ms = 200},
+             on_done, &r[0]);
     world_run(&w, &count, 1, 3000);
     assert_int_equal(r[0].outcome, AWS_IN_DOUBT);
     assert_int_equal(r[0].err.code, ERR_TIMEOUT);

@@ -10,7 +10,10 @@
 #include "base/mem.h"
 #include "base/units.h"
 
-#define SAID(status, body) {SAY, status, NULL, body, NULL, NULL}
+#define SAID(status, body)                                                                         \
+    {                                                                                              \
+        SAY, status, NULL, body, NULL, NULL                                                        \
+    }
 #define KEYS(id, end)                                                                              \
     "{\"Code\":\"Success\",\"AccessKeyId\":\"" id "\",\"SecretAccessKey\":\"secret-" id            \
     "\",\"Token\":\"token-" id "\",\"Expiration\":\"" end "\"}"
@@ -18,8 +21,8 @@
 #define ASSUMED(action, id)                                                                        \
     "<" action "Response><" action "Result><Credentials><AccessKeyId>" id                          \
     "</AccessKeyId><SecretAccessKey>s</SecretAccessKey><SessionToken>t-" id                        \
-    "</SessionToken><Expiration>" FUTURE "</Expiration></Credentials></" action                    \
-    "Result></" action "Response>"
+    "</SessionToken><Expiration>" FUTURE "</Expiration></Credentials></" action "Result></" action \
+    "Response>"
 #define SCRIPT(s) s, sizeof s / sizeof *s
 
 struct got {
@@ -47,10 +50,14 @@ static void on_keys(void *arg, const struct aws_keys *k, const struct err *e)
 static struct aws_provider *provider(struct world *w, const char *profile, const char *role)
 {
     struct err e = ERR_INIT;
-    struct aws_provider *p = aws_provider_new(
-        &(struct aws_provider_options){.loop = w->loop, .http = w->http, .profile = profile,
-                                       .role = role, .external_id = role ? "ext" : NULL,
-                                       .region = "us-east-1"}, &e);
+    struct aws_provider *p =
+        aws_provider_new(&(struct aws_provider_options){.loop = w->loop,
+                                                        .http = w->http,
+                                                        .profile = profile,
+                                                        .role = role,
+                                                        .external_id = role ? "ext" : NULL,
+                                                        .region = "us-east-1"},
+                         &e);
     if (!p)
         fail_msg("%s", e.text);
     return p;
@@ -147,9 +154,13 @@ static void instance_metadata_fails(void **state)
         {{SAID(200, "tok"), SAID(200, "r"), SAID(200, "{")}, 3, 3, "not JSON"},
         {{SAID(200, "tok"), SAID(200, "r"),
           SAID(200, "{\"Code\":\"AssumeRoleUnauthorizedAccess\",\"Message\":\"no trust\"}")},
-         3, 3, "no trust"},
+         3,
+         3,
+         "no trust"},
         {{SAID(200, "tok"), SAID(200, "r"), SAID(200, KEYS("AKOLD", "2001-01-01T00:00:00Z"))},
-         3, 3, "ended at 2001-01-01"},
+         3,
+         3,
+         "ended at 2001-01-01"},
         {{SAID(200, "tok"), SAID(200, "r"), SAID(200, KEYS("AKBAD", "soon"))}, 3, 3, "soon"},
     };
     struct world w;
@@ -245,7 +256,8 @@ static void roles(void **state)
     assert_string_equal(g.id, "AKTOP");
     assert_string_equal(g.token, "t-AKTOP");
     assert_true(server_saw(&s, 0, "Credential=AKBASE/"));
-    assert_true(server_saw(&s, 0, "RoleArn=arn%3Aaws%3Aiam%3A%3A1%3Arole%2Fmid&RoleSessionName=runbookd"));
+    assert_true(
+        server_saw(&s, 0, "RoleArn=arn%3Aaws%3Aiam%3A%3A1%3Arole%2Fmid&RoleSessionName=runbookd"));
     assert_true(server_saw(&s, 1, "Credential=AKMID/"));
     assert_true(server_saw(&s, 1, "RoleSessionName=me&ExternalId=x%20y&DurationSeconds=900"));
     assert_true(server_saw(&s, 2, "Credential=AKDEEP/"));
@@ -260,9 +272,9 @@ static void roles(void **state)
 
 static void a_role_that_is_refused(void **state)
 {
-    static const struct line script[] = {
-        SAID(403, "<ErrorResponse><Error><Code>AccessDenied</Code><Message>not authorized to perform: "
-                  "sts:AssumeRole</Message></Error></ErrorResponse>")};
+    static const struct line script[] = {SAID(
+        403, "<ErrorResponse><Error><Code>AccessDenied</Code><Message>not authorized to perform: "
+             "sts:AssumeRole</Message></Error></ErrorResponse>")};
     struct server s;
     struct world w;
     struct aws_provider *p;
@@ -380,7 +392,8 @@ static void process(void **state)
     snprintf(config, sizeof config,
              "[profile p]\ncredential_process = cat \"%s\"\n[profile fails]\n"
              "credential_process = sh -c 'echo the vault is sealed >&2; exit 3'\n"
-             "[profile none]\ncredential_process = /nonexistent/program\n", f.token);
+             "[profile none]\ncredential_process = /nonexistent/program\n",
+             f.token);
     write_file(f.config, config);
     write_file(f.token, "{\"Version\":1,\"AccessKeyId\":\"AKP\",\"SecretAccessKey\":\"S K\"}");
     p = provider(&w, "p", NULL);
@@ -407,9 +420,11 @@ static void make_short_lived(struct world *w, int64_t ms)
 {
     char end[32];
     time_format_iso_ms(end, sizeof end, loop_wall_ms(w->loop) + ms);
-    snprintf(short_lived, sizeof short_lived,
-             "{\"AccessKeyId\":\"AKSHORT\",\"SecretAccessKey\":\"s\",\"Token\":\"t\",\"Expiration\":"
-             "\"%s\"}", end);
+    snprintf(
+        short_lived, sizeof short_lived,
+        "{\"AccessKeyId\":\"AKSHORT\",\"SecretAccessKey\":\"s\",\"Token\":\"t\",\"Expiration\":"
+        "\"%s\"}",
+        end);
 }
 
 /* Keys of 2.4 s are fetched again 0.6 s before their end, with nobody asking. */

@@ -33,11 +33,11 @@ static void query_error(void **state)
 
 static void ec2_error(void **state)
 {
-    struct aws_fault f = read_fault(
-        AWS_EC2_QUERY, NULL,
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Response><Errors><Error>"
-        "<Code>InvalidInstanceID.NotFound</Code><Message>gone</Message></Error></Errors>"
-        "<RequestID>id-2</RequestID></Response>");
+    struct aws_fault f =
+        read_fault(AWS_EC2_QUERY, NULL,
+                   "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Response><Errors><Error>"
+                   "<Code>InvalidInstanceID.NotFound</Code><Message>gone</Message></Error></Errors>"
+                   "<RequestID>id-2</RequestID></Response>");
     (void)state;
     assert_string_equal(f.code, "InvalidInstanceID.NotFound");
     assert_string_equal(f.request_id, "id-2");
@@ -45,9 +45,9 @@ static void ec2_error(void **state)
 
 static void json_errors(void **state)
 {
-    struct aws_fault f =
-        read_fault(AWS_JSON, NULL, "{\"__type\":\"com.amazonaws.acm#ThrottlingException\","
-                                   "\"message\":\"slow\"}");
+    struct aws_fault f = read_fault(AWS_JSON, NULL,
+                                    "{\"__type\":\"com.amazonaws.acm#ThrottlingException\","
+                                    "\"message\":\"slow\"}");
     (void)state;
     assert_string_equal(f.code, "ThrottlingException");
     assert_string_equal(f.message, "slow");
@@ -109,8 +109,8 @@ static void long_ones_are_cut(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(query_error),    cmocka_unit_test(ec2_error),
-        cmocka_unit_test(json_errors),    cmocka_unit_test(strange_bodies),
+        cmocka_unit_test(query_error),       cmocka_unit_test(ec2_error),
+        cmocka_unit_test(json_errors),       cmocka_unit_test(strange_bodies),
         cmocka_unit_test(long_ones_are_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

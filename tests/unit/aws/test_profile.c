@@ -33,9 +33,10 @@ static void refused(const char *config, const char *word)
 
 static void syntax(void **state)
 {
-    struct aws_profiles *p = parse("\xef\xbb\xbf# comment\n; another\n\n[default]\r\nREGION = eu-west-1\r\n"
-                                   "s3 =\n  max = 1\nk: a = b\nempty =\nno_newline_at_end\t=  x # y",
-                                   "[two words]\naws_access_key_id=A=B:C\n");
+    struct aws_profiles *p =
+        parse("\xef\xbb\xbf# comment\n; another\n\n[default]\r\nREGION = eu-west-1\r\n"
+              "s3 =\n  max = 1\nk: a = b\nempty =\nno_newline_at_end\t=  x # y",
+              "[two words]\naws_access_key_id=A=B:C\n");
     (void)state;
     assert_string_equal(aws_profiles_get(p, "default", "region"), "eu-west-1");
     assert_string_equal(aws_profiles_get(p, "default", "k"), "a = b");
@@ -83,13 +84,19 @@ static void names_of_sections(void **state)
 static void plans(void **state)
 {
     struct aws_profiles *p =
-        parse("[profile deep]\n" ROLE("d") "source_profile = mid\nexternal_id = x\n"
-              "role_session_name = me\nduration_seconds = 900\n"
-              "[profile mid]\n" ROLE("m") "source_profile = base\n"
-              "[profile self]\n" ROLE("s") "source_profile = self\n"
-              "[profile inst]\n" ROLE("i") "credential_source = Ec2InstanceMetadata\n"
-              "[profile web]\n" ROLE("w") "web_identity_token_file = /t\nexternal_id = no\n"
-              "[profile region]\nregion = eu-west-1\n",
+        parse("[profile deep]\n" ROLE(
+                  "d") "source_profile = mid\nexternal_id = x\n"
+                       "role_session_name = me\nduration_seconds = 900\n"
+                       "[profile mid]\n" ROLE(
+                           "m") "source_profile = base\n"
+                                "[profile self]\n" ROLE(
+                                    "s") "source_profile = self\n"
+                                         "[profile inst]\n" ROLE(
+                                             "i") "credential_source = Ec2InstanceMetadata\n"
+                                                  "[profile web]\n" ROLE(
+                                                      "w") "web_identity_token_file = "
+                                                           "/t\nexternal_id = no\n"
+                                                           "[profile region]\nregion = eu-west-1\n",
               "[base]\naws_access_key_id = AK\naws_secret_access_key = SK\n"
               "[self]\naws_access_key_id = AK2\naws_secret_access_key = SK2\n");
     struct aws_plan plan;
@@ -125,8 +132,9 @@ static void plans(void **state)
 
 static void no_plan(const char *profile_a, const char *word)
 {
-    char *config = mem_printf("[profile a]\n%s\n[profile empty]\nregion = x\n[profile b]\n" ROLE("b")
-                              "source_profile = a\n", profile_a);
+    char *config = mem_printf("[profile a]\n%s\n[profile empty]\nregion = x\n[profile b]\n" ROLE(
+                                  "b") "source_profile = a\n",
+                              profile_a);
     struct aws_profiles *p = parse(config, NULL);
     struct aws_plan plan;
     struct err e = ERR_INIT;
@@ -239,8 +247,9 @@ static void files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(syntax), cmocka_unit_test(names_of_sections), cmocka_unit_test(plans),
-        cmocka_unit_test(mistakes), cmocka_unit_test(words), cmocka_unit_test(container_urls),
+        cmocka_unit_test(syntax), cmocka_unit_test(names_of_sections),
+        cmocka_unit_test(plans),  cmocka_unit_test(mistakes),
+        cmocka_unit_test(words),  cmocka_unit_test(container_urls),
         cmocka_unit_test(files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -130,8 +130,10 @@ static void every_service_has_a_row(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(encoding),  cmocka_unit_test(too_many_are_marked),
-        cmocka_unit_test(endpoints), cmocka_unit_test(hosts),
+        cmocka_unit_test(encoding),
+        cmocka_unit_test(too_many_are_marked),
+        cmocka_unit_test(endpoints),
+        cmocka_unit_test(hosts),
         cmocka_unit_test(every_service_has_a_row),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
-/* What each end of an attempt proves and whether the call goes on, and the tokens of all retries. */
+/* What each end of an attempt proves and whether the call goes on, and the tokens of all retries.
+ */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -41,8 +42,13 @@ static const struct row rows[] = {
 
 static struct aws_attempt attempt_of(const struct row *r, bool mutating)
 {
-    struct aws_attempt a = {.service = r->service, .mutating = mutating, .number = 1, .max = 3,
-                            .request_left = true, .status = r->status, .parsed = true};
+    struct aws_attempt a = {.service = r->service,
+                            .mutating = mutating,
+                            .number = 1,
+                            .max = 3,
+                            .request_left = true,
+                            .status = r->status,
+                            .parsed = true};
     if (r->code) {
         a.fault.known = true;
         strcpy(a.fault.code, r->code);
