@@ -37,6 +37,8 @@ static const struct row rows[] = {
     {"HTML 403 of a proxy", AWS_ELBV2, 403, NULL, AWS_IN_DOUBT, false, false},
     {"redirect", AWS_ELBV2, 301, NULL, AWS_IN_DOUBT, false, false},
     {"501", AWS_ELBV2, 501, NULL, AWS_IN_DOUBT, false, false},
+    {"501 in its words", AWS_ELBV2, 501, "NotImplemented", AWS_IN_DOUBT, false, false},
+    {"403 words in a 500", AWS_STS, 500, "ExpiredToken", AWS_IN_DOUBT, false, false},
     {"request time-out", AWS_EC2, 400, "RequestTimeout", AWS_IN_DOUBT, true, false},
 };
 
