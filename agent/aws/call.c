@@ -221,7 +221,9 @@ static void send_signed(struct aws_call *c, const struct aws_keys *keys)
                                .body = c->body.data,
                                .body_len = c->body.len,
                                .mutating = c->mutating,
-                               .total_ms = left < c->attempt_ms ? left : c->attempt_ms,
+                               .total_ms = left < 1               ? 1
+                                           : left < c->attempt_ms ? left
+                                                                  : c->attempt_ms,
                                .max_body = MAX_ANSWER_BYTES};
     int rc = 0;
 

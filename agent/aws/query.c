@@ -10,6 +10,7 @@
 #include "base/units.h"
 
 #define MAX_PARAMS 100000
+#define MAX_NAME_BYTES 4096
 
 struct param {
     char *name, *value;
@@ -58,15 +59,16 @@ void aws_param(struct aws_params *p, const char *name, const char *value)
 
 void aws_paramf(struct aws_params *p, const char *value, const char *name_fmt, ...)
 {
-    char name[256];
+    struct buf name;
     va_list ap;
 
     if (!value)
         return;
+    buf_init(&name, MAX_NAME_BYTES);
     va_start(ap, name_fmt);
-    vsnprintf(name, sizeof name, name_fmt, ap);
+    buf_addv(&name, name_fmt, ap);
     va_end(ap);
-    add(p, mem_strdup(name), value);
+    add(p, buf_take(&name), value);
 }
 
 void aws_param_int(struct aws_params *p, const char *name, int64_t value)
