@@ -135,7 +135,7 @@ class Control:
         """Changes a group from outside: sizes, as another controller would, or its constants."""
         group = self._group(body.pop("group", None))
         for key, value in body.items():
-            if key == "desired":
+            if key in ("desired", "who"):
                 continue
             if key in ("min", "max", "launches", "policies", "refreshes"):
                 if key == "launches" and value not in ("ok", "fail", "hang"):

@@ -132,6 +132,15 @@ class Journal(testing.SimTest):
         self.assertNotIn(victim, [i["id"] for i in self.sim.state()["instances"]])
         self.assertTrue(self.sim.until(lambda: self.sim.state()["serving"] == 3))
 
+    def test_another_controller_scales(self):
+        self.sim.control("POST", "group", {"group": "web", "desired": 4, "who": "a schedule"})
+        newest = self.sim.client("autoscaling").describe_scaling_activities()["Activities"][0]
+        self.assertIn("a schedule explicitly set group desired capacity changing the desired "
+                      "capacity from 3 to 4", newest["Cause"])
+        self.assertEqual(self.sim.control("GET", "counts")["effects"], {})
+        self.sim.control("POST", "group", {"group": "web", "desired": 3})
+        self.assertTrue(self.sim.until(lambda: self.sim.state()["serving"] == 3))
+
     def test_mistakes_are_told(self):
         for method, path, body, status in (
             ("GET", "nothing", None, 404), ("POST", "traffic", {}, 400),
