@@ -116,6 +116,21 @@ static int open_work(struct sqlite3 *db, void *arg, struct err *e)
     return r;
 }
 
+/* What a thread that hangs in the disk may still read is never freed; it stays in this list, so that it can be told from a leak. */
+struct left_behind {
+    struct left_behind *next;
+    void *what;
+};
+static struct left_behind *left_behind;
+
+static void leave_behind(void *what)
+{
+    struct left_behind *l = mem_alloc(sizeof *l);
+    l->what = what;
+    l->next = left_behind;
+    left_behind = l;
+}
+
 /* Transactions. */
 
 struct submitted {
@@ -137,12 +152,13 @@ static void submit_done(void *arg, const struct err *e)
 {
     static const struct err ok = ERR_INIT;
     struct submitted *s = arg;
-    bool left_behind = e && e->code == ERR_TIMEOUT; /* the thread may still be reading it */
     if (!e)
         s->j->head = s->head;
     s->fn(s->arg, e && e->code == ERR_DENIED ? s->denied : NULL, e ? e : &ok);
-    if (left_behind)
+    if (e && e->code == ERR_TIMEOUT) {
+        leave_behind(s);
         return;
+    }
     jtx_free(s->tx);
     mem_free(s->denied);
     mem_free(s);
@@ -194,7 +210,6 @@ static void query_done(void *arg, const struct err *failed)
     struct reading *r = arg;
     struct err e = ERR_INIT;
     struct json *list = NULL;
-    bool left_behind = failed && failed->code == ERR_TIMEOUT;
     if (failed) {
         e = *failed;
     } else {
@@ -207,8 +222,10 @@ static void query_done(void *arg, const struct err *failed)
         }
     }
     r->fn(r->arg, list, &e);
-    if (left_behind)
+    if (failed && failed->code == ERR_TIMEOUT) {
+        leave_behind(r);
         return;
+    }
     journal_rows_free(&r->rows);
     mem_free(r->a);
     mem_free(r->b);
@@ -344,8 +361,10 @@ static void close_journal(struct journal *j)
     struct sqlite_journal *s = self(j);
     bool hung = store_close(s->store) != 0;
     /* A thread left behind still reads our lease, and still may write: the lock stays with it until the process ends. */
-    if (hung)
+    if (hung) {
+        leave_behind(s);
         return;
+    }
     if (s->lock_fd >= 0)
         close(s->lock_fd);
     mem_free(s);

@@ -252,7 +252,7 @@ static void test_flipped_bits(void **state)
     (void)state;
     char *before = dump(folder.path), *data = mem_alloc(original_size);
     uint64_t r = 12345;
-    int detected = 0, harmless = 0, points = 250;
+    int detected = 0, harmless = 0, points = 100;
     memcpy(data, original, original_size);
     for (int i = 0; i < points; i++) {
         struct findings f;

@@ -1,5 +1,5 @@
 /* The journal on a disk that loses power, fails and hangs: nothing that was acknowledged is lost, nothing is half there, and the process goes on.
- * Argument: how many power cuts (default 150). */
+ * Argument: how many power cuts (default 100). */
 #include <setjmp.h>
 #include <sqlite3.h>
 #include <stdarg.h>
@@ -20,7 +20,7 @@
 #define TRANSACTIONS 24
 #define CHECKPOINT_PAGES 12 /* small, so that power fails during checkpoints too */
 
-static long wanted_points = 150;
+static long wanted_points = 100;
 
 struct run {
     struct loop *loop;
@@ -281,7 +281,7 @@ static void test_failing_disk(void **state)
         uint64_t n = 1;
         /* Every n of the thorough run; in the quick one the first ones, then steps. */
         while (fail_at(r, &failures[i], n))
-            n += wanted_points >= 5000 || n < 8 ? 1 : 17;
+            n += wanted_points >= 5000 || n < 5 ? 1 : 23;
         assert_true(n > 1 || failures[i].ops == FAULTVFS_TRUNCATE);
     }
 }
@@ -293,7 +293,7 @@ static void test_failing_opening(void **state)
     for (size_t i = 0; i < sizeof failures / sizeof *failures; i++) {
         const struct failure *f = &failures[i];
         bool reached = true;
-        for (uint64_t n = 1; reached; n += wanted_points >= 5000 || n < 6 ? 1 : 4) {
+        for (uint64_t n = 1; reached; n += wanted_points >= 5000 || n < 4 ? 1 : 7) {
             char when[80];
             struct err e;
             snprintf(when, sizeof when, "opening, %s at operation %llu", f->name,
@@ -318,7 +318,7 @@ static void test_failing_opening(void **state)
 static void test_hanging_fsync(void **state)
 {
     struct run *r = *state;
-    uint64_t most = wanted_points >= 5000 ? 40 : 8, slow = 0;
+    uint64_t most = wanted_points >= 5000 ? 40 : 6, slow = 0;
     for (uint64_t n = 1; n <= most; n++) {
         char when[80];
         struct err e;
