@@ -191,6 +191,18 @@ static int each_open(struct journal *j, const char *kind,
     return 0;
 }
 
+void memory_disk_each(const struct memory_disk *d, const char *kind,
+                      void (*fn)(void *arg, const char *key, const struct json *doc), void *arg)
+{
+    for (size_t i = 0; i < d->nentries; i++) {
+        if (strcmp(d->entries[i].kind, kind) != 0)
+            continue;
+        struct json *doc = doc_of(&d->entries[i]);
+        fn(arg, d->entries[i].key, doc);
+        json_free(doc);
+    }
+}
+
 struct found {
     const struct scope *scope;
     const struct token *token;

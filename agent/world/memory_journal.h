@@ -16,6 +16,9 @@ void memory_disk_free(struct memory_disk *d);
  * was lost (as when fsync fails after the write, and the machine then stops). Several may be set. */
 enum memory_fault { MEMORY_LOST, MEMORY_DURABLE };
 void memory_disk_fail(struct memory_disk *d, uint64_t nth, enum memory_fault how);
+/* What is on it, of one kind: for tests that look over the agent's shoulder. */
+void memory_disk_each(const struct memory_disk *d, const char *kind,
+                      void (*fn)(void *arg, const char *key, const struct json *doc), void *arg);
 uint64_t memory_disk_commits(const struct memory_disk *d); /* attempts so far, failed ones included */
 
 /* Opens what is there and takes the lease: a journal opened before on the same disk gets ERR_STATE from then on. */

@@ -146,9 +146,12 @@ static enum applied apply(void *arg, const struct world_step *s, struct json **o
 {
     struct rig *r = arg;
     struct model_target *m = model_of(r, s->target);
-    int how = r->next_how;
+    int how;
 
     (void)out;
+    if (r->on_apply)
+        r->on_apply(r, s);
+    how = r->next_how;
     r->next_how = -1;
     if (how == APPLIED_REFUSED || how == APPLIED_NOT_SENT) {
         err_set(e, ERR_DENIED, "refused by the model");
@@ -322,7 +325,15 @@ void rig_init(struct rig *r, int targets)
                                     MODE_ENFORCE, "estate.lua", k + 1, NULL),
                          0);
     }
+    r->options = o;
     r->v = virtual_new(&o);
+}
+
+void rig_budget(struct rig *r, struct rate budget)
+{
+    virtual_free(r->v);
+    r->options.engine.budget = budget;
+    r->v = virtual_new(&r->options);
 }
 
 void rig_start(struct rig *r)

@@ -18,6 +18,7 @@ struct model_target {
 
 struct rig {
     struct virtual *v;
+    struct virtual_options options;
     struct policy_set *set;
     struct estate *estate;
     struct model_target t[MAX_TARGETS];
@@ -33,6 +34,8 @@ struct rig {
     char *reports;  /* "trigger KEY summary\n" */
     int emergencies, humans, triggers, resolves;
     char last_human[512];
+    void (*on_apply)(struct rig *r, const struct world_step *s); /* before the effect */
+    void *arg;
     void (*script)(struct rig *r,
                    int64_t at_ms); /* changes the model before the samples of this time */
 };
@@ -41,6 +44,7 @@ struct policy *
 rig_policy(struct rig *r,
            const char *name); /* ladder: scale by 2, max 20, when load above 60 for 5m */
 void rig_init(struct rig *r, int targets);
+void rig_budget(struct rig *r, struct rate budget); /* before rig_start */
 void rig_start(struct rig *r);
 void rig_restart(struct rig *r);
 void rig_free(struct rig *r);
