@@ -9,8 +9,10 @@
 struct ssl_ctx_st;
 struct ssl_ctx_st *tls_client(const char *ca_file, const char *cert, const char *key, struct err *e); /* TLS 1.2 and up, verifies; NULL on error */
 struct ssl_ctx_st *tls_server(const char *cert, const char *key, const char *client_ca, struct err *e);
+void tls_free(struct ssl_ctx_st *ctx); /* NULL is fine; connections made with it keep what they need */
 
-/* Connects, verifies the chain and the host name, reports when the leaf ends; for certificate signals. One callback. */
+/* Connects, verifies the chain and the host name, reports when the leaf ends; for certificate signals. One callback, never from
+ * inside. With an error not_after_wall_ms is still told where a leaf was seen (expired, not trusted: ERR_AUTH), else 0. */
 typedef void tls_probe_fn(void *arg, int64_t not_after_wall_ms, const struct err *e);
 struct tls_probe;
 struct tls_probe *tls_probe(struct loop *l, struct resolver *r, const char *host, int port, const char *ca_file, int64_t deadline_ms,
