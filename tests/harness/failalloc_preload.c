@@ -154,15 +154,13 @@ __attribute__((visibility("default"))) char *strdup(const char *s)
 
 static uint64_t number(const char *name, uint64_t otherwise)
 {
-    const char *text =
-        getenv(name); // NOLINT(concurrency-mt-unsafe): the constructor, before any thread
+    const char *text = getenv(name);
     return text && *text ? strtoull(text, NULL, 10) : otherwise;
 }
 
 static void copy(const char *name, char *to, size_t size)
 {
-    const char *text =
-        getenv(name); // NOLINT(concurrency-mt-unsafe): the constructor, before any thread
+    const char *text = getenv(name);
     if (text)
         snprintf(to, size, "%s", text);
 }

@@ -19,7 +19,7 @@ static void *many(void *arg)
         failed += p == NULL && errno == ENOMEM;
         free(p);
     }
-    return (void *)(intptr_t)failed; // NOLINT(performance-no-int-to-ptr)
+    return (void *)(intptr_t)failed;
 }
 
 int main(int argc, char **argv)

@@ -86,7 +86,7 @@ __attribute__((format(printf, 2, 3), noreturn)) static void die(int code, const 
     vfprintf(stderr, fmt, args);
     fputc('\n', stderr);
     va_end(args);
-    exit(code); // NOLINT(concurrency-mt-unsafe): one thread
+    exit(code);
 }
 
 static struct task *find_task(pid_t tid)
@@ -136,8 +136,7 @@ static void drop_task(pid_t tid)
 static void resume(struct task *task, int sig)
 {
     /* ESRCH: killed meanwhile; its end is reported next */
-    ptrace(task->inside ? PTRACE_SYSCALL : PTRACE_CONT, task->tid, NULL,
-           (void *)(intptr_t)sig); // NOLINT(performance-no-int-to-ptr)
+    ptrace(task->inside ? PTRACE_SYSCALL : PTRACE_CONT, task->tid, NULL, (void *)(intptr_t)sig);
 }
 
 static void log_call(const struct task *task, const char *fmt, ...)
@@ -212,8 +211,7 @@ static void next_call(void)
 static void at_call(struct task *task)
 {
     struct __ptrace_syscall_info info = {0};
-    if (ptrace(PTRACE_GET_SYSCALL_INFO, task->tid, (void *)sizeof info, &info) <=
-        0) { // NOLINT(performance-no-int-to-ptr)
+    if (ptrace(PTRACE_GET_SYSCALL_INFO, task->tid, (void *)sizeof info, &info) <= 0) {
         resume(task, 0);
         return;
     }
@@ -235,8 +233,7 @@ static void at_call(struct task *task)
 static void at_exit_of_call(struct task *task)
 {
     struct __ptrace_syscall_info info = {0};
-    ptrace(PTRACE_GET_SYSCALL_INFO, task->tid, (void *)sizeof info,
-           &info); // NOLINT(performance-no-int-to-ptr)
+    ptrace(PTRACE_GET_SYSCALL_INFO, task->tid, (void *)sizeof info, &info);
     if (task->inside)
         leave_call(task, (long)info.exit.rval);
 }
@@ -330,7 +327,7 @@ static void trace(int signals)
             if (p.revents && read(signals, &info, sizeof info) == sizeof info &&
                 info.ssi_signo != SIGCHLD) {
                 kill_all();
-                exit(128 + (int)info.ssi_signo); // NOLINT(concurrency-mt-unsafe): one thread
+                exit(128 + (int)info.ssi_signo);
             }
         }
         long now = now_ms();
@@ -342,7 +339,7 @@ static void trace(int signals)
         if (now > deadline) {
             fprintf(k.log, "# timed out after %ld ms at %lu effects\n", k.timeout_ms, k.count);
             kill_all();
-            exit(EXIT_TIMEOUT); // NOLINT(concurrency-mt-unsafe): one thread
+            exit(EXIT_TIMEOUT);
         }
     }
 }
@@ -371,8 +368,7 @@ static void start(char **argv)
             _exit(EXIT_CANNOT_TRACE);
         int rc = calls_install_filter();
         if (rc != 0) {
-            fprintf(stderr, "killer: the seccomp filter is refused here: %s\n",
-                    strerror(-rc)); // NOLINT(concurrency-mt-unsafe)
+            fprintf(stderr, "killer: the seccomp filter is refused here: %s\n", strerror(-rc));
             _exit(EXIT_CANNOT_TRACE);
         }
         execvp(argv[0], argv);
@@ -382,8 +378,7 @@ static void start(char **argv)
     long options = PTRACE_O_TRACESECCOMP | PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK |
                    PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC |
                    PTRACE_O_EXITKILL;
-    if (ptrace(PTRACE_SEIZE, k.root, NULL, (void *)options) !=
-        0) // NOLINT(performance-no-int-to-ptr)
+    if (ptrace(PTRACE_SEIZE, k.root, NULL, (void *)options) != 0)
         die(EXIT_CANNOT_TRACE, "ptrace is refused here: %m");
     find_task(k.root);
     if (write(ready[1], "g", 1) != 1)
@@ -404,6 +399,7 @@ static const char usage[] =
     "is refused\n"
     "what counts (one at least):\n"
     "  --under DIR           changes to files below DIR (repeatable)\n"
+    "  --except ENDING       but not where the path ends so, e.g. -shm (repeatable)\n"
     "  --sockets             what is sent on sockets, and connects\n"
     "  --port N              of the sockets only those whose peer has this port (repeatable; "
     "implies --sockets)\n"
@@ -429,18 +425,26 @@ static unsigned long number(const char *option, const char *text, unsigned long 
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"count", no_argument, NULL, 'c'},     {"kill", required_argument, NULL, 'k'},
-        {"at", required_argument, NULL, 'n'},  {"under", required_argument, NULL, 'u'},
-        {"sockets", no_argument, NULL, 's'},   {"port", required_argument, NULL, 'p'},
-        {"pipes", no_argument, NULL, 'i'},     {"children", no_argument, NULL, 'f'},
-        {"only-sync", no_argument, NULL, 'y'}, {"armed", required_argument, NULL, 'a'},
-        {"log", required_argument, NULL, 'l'}, {"timeout", required_argument, NULL, 't'},
-        {"help", no_argument, NULL, 'h'},      {NULL, 0, NULL, 0},
+        {"count", no_argument, NULL, 'c'},
+        {"kill", required_argument, NULL, 'k'},
+        {"at", required_argument, NULL, 'n'},
+        {"under", required_argument, NULL, 'u'},
+        {"except", required_argument, NULL, 'x'},
+        {"sockets", no_argument, NULL, 's'},
+        {"port", required_argument, NULL, 'p'},
+        {"pipes", no_argument, NULL, 'i'},
+        {"children", no_argument, NULL, 'f'},
+        {"only-sync", no_argument, NULL, 'y'},
+        {"armed", required_argument, NULL, 'a'},
+        {"log", required_argument, NULL, 'l'},
+        {"timeout", required_argument, NULL, 't'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
     };
     k.log = stderr;
     k.queue_tail = &k.queue;
     int option;
-    // NOLINTNEXTLINE(concurrency-mt-unsafe): one thread
+
     while ((option = getopt_long(argc, argv, "+", options, NULL)) != -1) {
         switch (option) {
         case 'c':
@@ -461,6 +465,11 @@ int main(int argc, char **argv)
             k.filter.under[k.filter.nunder++] = path; /* kept to the end */
             break;
         }
+        case 'x':
+            if (k.filter.nexcept == 16)
+                die(EXIT_USAGE, "--except: at most 16");
+            k.filter.except[k.filter.nexcept++] = optarg;
+            break;
         case 'p':
             if (k.filter.nports == 16)
                 die(EXIT_USAGE, "--port: at most 16");

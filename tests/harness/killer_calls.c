@@ -131,8 +131,7 @@ int calls_install_filter(void)
 
 static bool read_memory(pid_t tid, uint64_t at, void *to, size_t size)
 {
-    struct iovec local = {to, size},
-                 remote = {(void *)(uintptr_t)at, size}; // NOLINT(performance-no-int-to-ptr)
+    struct iovec local = {to, size}, remote = {(void *)(uintptr_t)at, size};
     return process_vm_readv(tid, &local, 1, &remote, 1, 0) == (ssize_t)size;
 }
 
@@ -155,6 +154,12 @@ static void read_string(pid_t tid, uint64_t at, char *to, size_t size)
 
 static bool is_below(const struct call_filter *filter, const char *path)
 {
+    size_t size = strlen(path);
+    for (size_t i = 0; i < filter->nexcept; i++) {
+        size_t length = strlen(filter->except[i]);
+        if (size >= length && strcmp(path + size - length, filter->except[i]) == 0)
+            return false;
+    }
     for (size_t i = 0; i < filter->nunder; i++) {
         size_t length = strlen(filter->under[i]);
         if (strncmp(path, filter->under[i], length) == 0 &&

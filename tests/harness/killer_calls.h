@@ -35,6 +35,8 @@ struct call {
 struct call_filter {
     const char *under[16]; /* absolute folders: files below one of these count */
     size_t nunder;
+    const char *except[16]; /* but not those whose path ends so */
+    size_t nexcept;
     uint16_t ports[16]; /* only sockets whose peer has one of these ports; none given: every peer */
     size_t nports;
     bool sockets;   /* inet sockets, and unix sockets with a name */

@@ -241,7 +241,7 @@ static void *write_alongside(void *arg)
     sqlite3_busy_timeout(db, 20000);
     const char *result = db && insert(db, 1001, 100) == 1100 ? "done" : NULL;
     sqlite3_close(db);
-    return (void *)(uintptr_t)result; // NOLINT(performance-no-int-to-ptr)
+    return (void *)(uintptr_t)result;
 }
 
 static void several_connections_share(void **state)
