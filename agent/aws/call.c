@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
+#include "aws/env.h"
 #include "aws/profile.h"
 #include "base/hash.h"
 #include "base/log.h"
@@ -71,11 +72,11 @@ static char *choose_region(const struct aws_options *o, struct err *e)
     const char *r = o->region;
     char *from_profile;
 
-    if (!r || !*r)
-        r = getenv("AWS_REGION");
-    if (!r || !*r)
-        r = getenv("AWS_DEFAULT_REGION");
-    if (r && *r)
+    if (!r)
+        r = aws_env("AWS_REGION");
+    if (!r)
+        r = aws_env("AWS_DEFAULT_REGION");
+    if (r)
         return mem_strdup(r);
     from_profile = aws_profile_region(o->profile);
     if (!from_profile)
@@ -451,7 +452,8 @@ static void on_answer(void *arg, const struct http_answer *a, const struct err *
         t.ahead_ms = date_wall_ms - c->signed_wall_ms;
     }
     if (a->status == 0) {
-        c->err = *e;
+        if (e)
+            c->err = *e;
     } else if (a->status >= 200 && a->status < 300) {
         read_success(c, a, &xml, &json);
         t.parsed = xml || json;

@@ -67,7 +67,7 @@ struct aws_provider *aws_provider_new(const struct aws_provider_options *o, stru
 
 static void free_const(const char *s)
 {
-    mem_free((char *)(uintptr_t)s);
+    mem_free((char *)s);
 }
 
 void aws_provider_free(struct aws_provider *p)

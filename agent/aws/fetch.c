@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 #include "aws/call.h"
+#include "aws/env.h"
 #include "aws/fetch_parts.h"
 #include "aws/metadata.h"
 #include "aws/profile.h"
@@ -254,22 +255,22 @@ static void ask(struct aws_fetch *f, const char *method, char *url, const char *
 static void from_container(struct aws_fetch *f)
 {
     struct err e = ERR_INIT;
-    const char *file = getenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
+    const char *file = aws_env("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
     char *token = NULL, *url;
 
     set_source(f, "the container's endpoint");
-    url = aws_container_url(getenv("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"),
-                            getenv("AWS_CONTAINER_CREDENTIALS_FULL_URI"), &e);
+    url = aws_container_url(aws_env("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"),
+                            aws_env("AWS_CONTAINER_CREDENTIALS_FULL_URI"), &e);
     if (!url) {
         if (e.code == 0)
             err_set(&e, ERR_AUTH, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI is not set");
         done(f, NULL, 0, &e);
         return;
     }
-    if (file && *file)
+    if (file)
         token = aws_token_read(file, &e);
-    else if (getenv("AWS_CONTAINER_AUTHORIZATION_TOKEN"))
-        token = mem_strdup(getenv("AWS_CONTAINER_AUTHORIZATION_TOKEN"));
+    else if (aws_env("AWS_CONTAINER_AUTHORIZATION_TOKEN"))
+        token = mem_strdup(aws_env("AWS_CONTAINER_AUTHORIZATION_TOKEN"));
     if (e.code == 0 && token && strpbrk(token, "\r\n"))
         err_set(&e, ERR_INPUT, "the container's authorization token has a line break");
     if (e.code != 0) {
@@ -285,10 +286,10 @@ static void from_container(struct aws_fetch *f)
 
 static char *instance_url(const char *path)
 {
-    const char *base = getenv("AWS_EC2_METADATA_SERVICE_ENDPOINT");
+    const char *base = aws_env("AWS_EC2_METADATA_SERVICE_ENDPOINT");
     size_t len;
 
-    if (!base || !*base)
+    if (!base)
         base = "http://169.254.169.254";
     for (len = strlen(base); len && base[len - 1] == '/';)
         len--;
@@ -345,7 +346,7 @@ static void got_instance_token(void *arg, const char *body, size_t len, const st
 
 static void from_instance(struct aws_fetch *f)
 {
-    const char *off = getenv("AWS_EC2_METADATA_DISABLED");
+    const char *off = aws_env("AWS_EC2_METADATA_DISABLED");
 
     set_source(f, "instance metadata");
     if (off && strcasecmp(off, "true") == 0) {
@@ -418,18 +419,16 @@ static void from_process(struct aws_fetch *f)
 
 static void from_environment(struct aws_fetch *f)
 {
-    const char *token = getenv("AWS_SESSION_TOKEN"),
-               *expiration = getenv("AWS_CREDENTIAL_EXPIRATION");
-    struct aws_keys keys = {getenv("AWS_ACCESS_KEY_ID"), getenv("AWS_SECRET_ACCESS_KEY"), NULL};
+    const char *token = aws_env("AWS_SESSION_TOKEN"),
+               *expiration = aws_env("AWS_CREDENTIAL_EXPIRATION");
+    struct aws_keys keys = {aws_env("AWS_ACCESS_KEY_ID"), aws_env("AWS_SECRET_ACCESS_KEY"), NULL};
     int64_t expires = 0;
 
     set_source(f, "the environment");
-    if (!token || !*token)
-        token = getenv("AWS_SECURITY_TOKEN");
-    keys.token = token && *token ? token : NULL;
-    if (!keys.access_key || !*keys.access_key || !keys.secret_key || !*keys.secret_key)
+    keys.token = token ? token : aws_env("AWS_SECURITY_TOKEN");
+    if (!keys.access_key || !keys.secret_key)
         fail(f, ERR_AUTH, "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are needed together");
-    else if (expiration && *expiration && time_parse_iso(expiration, &expires) != 0)
+    else if (expiration && time_parse_iso(expiration, &expires) != 0)
         fail(f, ERR_INPUT, "AWS_CREDENTIAL_EXPIRATION is \"%.40s\", which is no time", expiration);
     else
         got_keys(f, &keys, expires);
@@ -451,62 +450,16 @@ static int add_own_role(struct aws_fetch *f, struct err *e)
     return 0;
 }
 
-/* Fills the plan: 0, or an error that ends the search. */
-static int choose(struct aws_fetch *f, struct err *e)
-{
-    const char *named = f->o.profile ? f->o.profile : getenv("AWS_PROFILE"), *name, *file, *arn;
-    struct aws_profiles *p;
-    int rc = 0;
-
-    if (!f->o.profile && getenv("AWS_ACCESS_KEY_ID") && *getenv("AWS_ACCESS_KEY_ID")) {
-        f->plan.base = AWS_BASE_ENVIRONMENT;
-        return 0;
-    }
-    name = named && *named ? named : "default";
-    if (!(p = aws_profiles_load(e)))
-        return e->code;
-    if (aws_profiles_has(p, name) || (named && *named)) {
-        set_source(f, "profile \"%s\"", name);
-        rc = aws_profile_plan(p, name, &f->plan, e);
-        if (rc == 0 && f->plan.base == AWS_BASE_NONE && f->o.profile)
-            rc = err_set(e, ERR_AUTH,
-                         "it says nothing of credentials: give it keys, a role_arn or a "
-                         "credential_process");
-    }
-    aws_profiles_free(p);
-    if (rc != 0 || f->plan.base != AWS_BASE_NONE)
-        return rc;
-
-    file = getenv("AWS_WEB_IDENTITY_TOKEN_FILE");
-    arn = getenv("AWS_ROLE_ARN");
-    if (file && *file) {
-        set_source(f, "web identity");
-        if (!arn || !*arn)
-            return err_set(e, ERR_INPUT, "AWS_WEB_IDENTITY_TOKEN_FILE needs AWS_ROLE_ARN");
-        f->plan.base = AWS_BASE_WEB_IDENTITY;
-        f->plan.token_file = mem_strdup(file);
-        f->plan.roles[0].arn = mem_strdup(arn);
-        f->plan.roles[0].session_name = mem_strdup(getenv("AWS_ROLE_SESSION_NAME"));
-        f->plan.nroles = 1;
-    } else if (getenv("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") ||
-               getenv("AWS_CONTAINER_CREDENTIALS_FULL_URI")) {
-        f->plan.base = AWS_BASE_CONTAINER;
-    } else {
-        f->plan.base = AWS_BASE_INSTANCE;
-        f->last_resort = true;
-    }
-    return 0;
-}
-
 static void begin(struct aws_fetch *f)
 {
     struct err e = ERR_INIT;
     struct aws_keys keys;
 
-    if (choose(f, &e) != 0 || add_own_role(f, &e) != 0) {
+    if (aws_plan_find(f->o.profile, &f->plan, &f->source, &e) != 0 || add_own_role(f, &e) != 0) {
         done(f, NULL, 0, &e);
         return;
     }
+    f->last_resort = f->plan.base == AWS_BASE_INSTANCE && !f->source;
     switch (f->plan.base) {
     case AWS_BASE_NONE:
         fail(f, ERR_BUG, "no source was chosen");

@@ -3,7 +3,6 @@
 
 #include <arpa/inet.h>
 #include <ctype.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 #include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "aws/env.h"
 #include "aws/service.h"
 #include "base/mem.h"
 
@@ -25,7 +25,7 @@ char *aws_token_read(const char *path, struct err *e)
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
     if (fd < 0 || fstat(fd, &st) != 0) {
-        err_set(e, ERR_IO, "cannot read the token file %s: %s", path, strerror(errno));
+        err_set(e, ERR_IO, "cannot read the token file %s: %m", path);
         goto out;
     }
     if (!S_ISREG(st.st_mode)) {
@@ -41,10 +41,10 @@ char *aws_token_read(const char *path, struct err *e)
         start++;
     memmove(text, text + start, len - start + 1);
     if (n < 0 || len == MAX_TOKEN_BYTES || !*text) {
-        err_set(e, ERR_IO, "the token file %s %s", path,
-                n < 0   ? strerror(errno)
-                : *text ? "is larger than 64 KiB"
-                        : "is empty");
+        if (n < 0)
+            err_set(e, ERR_IO, "cannot read the token file %s: %m", path);
+        else
+            err_set(e, ERR_IO, "the token file %s is %s", path, *text ? "too large" : "empty");
         mem_free(text);
         text = NULL;
     }
@@ -105,12 +105,12 @@ char *aws_container_url(const char *relative, const char *full, struct err *e)
 
 char *aws_find_program(const char *name)
 {
-    const char *path = getenv("PATH");
+    const char *path = aws_env("PATH");
     struct stat st;
 
     if (strchr(name, '/'))
         return *name == '/' ? mem_strdup(name) : NULL;
-    if (!path || !*path)
+    if (!path)
         path = "/usr/local/bin:/usr/bin:/bin";
     while (*path) {
         size_t len = strcspn(path, ":");

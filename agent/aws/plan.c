@@ -2,6 +2,7 @@
  * of the sources within a profile is that of AWS's SDKs (botocore's resolver). */
 #include <stdlib.h>
 #include <string.h>
+#include "aws/env.h"
 #include "aws/profile.h"
 #include "base/mem.h"
 
@@ -195,6 +196,57 @@ int aws_profile_plan(const struct aws_profiles *p, const char *profile, struct a
     if (rc != 0)
         aws_plan_clear(plan);
     return rc;
+}
+
+int aws_plan_find(const char *profile, struct aws_plan *plan, char **source, struct err *e)
+{
+    const char *named = profile ? profile : aws_env("AWS_PROFILE"), *file, *arn;
+    const char *name = named ? named : "default";
+    struct aws_profiles *p;
+    int rc = 0;
+
+    memset(plan, 0, sizeof *plan);
+    *source = NULL;
+    if (!profile && aws_env("AWS_ACCESS_KEY_ID")) {
+        *source = mem_strdup("the environment");
+        plan->base = AWS_BASE_ENVIRONMENT;
+        return 0;
+    }
+    if (!(p = aws_profiles_load(e)))
+        return ERR_INPUT;
+    if (named || aws_profiles_has(p, name)) {
+        *source = mem_printf("profile \"%s\"", name);
+        rc = aws_profile_plan(p, name, plan, e);
+        if (rc == 0 && plan->base == AWS_BASE_NONE && profile)
+            rc = err_set(e, ERR_AUTH,
+                         "it says nothing of credentials: give it keys, a role_arn or a "
+                         "credential_process");
+    }
+    aws_profiles_free(p);
+    if (rc != 0 || plan->base != AWS_BASE_NONE)
+        return rc;
+
+    mem_free(*source);
+    *source = NULL;
+    file = aws_env("AWS_WEB_IDENTITY_TOKEN_FILE");
+    if (file) {
+        arn = aws_env("AWS_ROLE_ARN");
+        *source = mem_strdup("web identity");
+        if (!arn)
+            return err_set(e, ERR_INPUT, "AWS_WEB_IDENTITY_TOKEN_FILE needs AWS_ROLE_ARN");
+        plan->base = AWS_BASE_WEB_IDENTITY;
+        plan->token_file = mem_strdup(file);
+        plan->roles[0].arn = mem_strdup(arn);
+        plan->roles[0].session_name = mem_strdup(aws_env("AWS_ROLE_SESSION_NAME"));
+        plan->nroles = 1;
+    } else if (aws_env("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") ||
+               aws_env("AWS_CONTAINER_CREDENTIALS_FULL_URI")) {
+        *source = mem_strdup("the container's endpoint");
+        plan->base = AWS_BASE_CONTAINER;
+    } else {
+        plan->base = AWS_BASE_INSTANCE;
+    }
+    return 0;
 }
 
 void aws_plan_clear(struct aws_plan *plan)

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "aws/env.h"
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -306,14 +307,13 @@ bool aws_profiles_has(const struct aws_profiles *p, const char *profile)
 /* The path in the variable, or ~/.aws/NAME; NULL where there is no home either. */
 static char *path_of(const char *variable, const char *name)
 {
-    const char *path = getenv(variable), *home = getenv("HOME");
+    const char *path = aws_env(variable), *home = aws_env("HOME");
 
-    if (path && *path && strncmp(path, "~/", 2) != 0)
+    if (path && strncmp(path, "~/", 2) != 0)
         return mem_strdup(path);
-    if (!home || !*home)
+    if (!home)
         return NULL;
-    return path && *path ? mem_printf("%s/%s", home, path + 2)
-                         : mem_printf("%s/.aws/%s", home, name);
+    return path ? mem_printf("%s/%s", home, path + 2) : mem_printf("%s/.aws/%s", home, name);
 }
 
 /* The text of a file, NULL where it does not exist. */
@@ -329,7 +329,7 @@ static int read_text(const char *path, bool secret, char **text, struct err *e)
     if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
         return 0;
     if (fd < 0 || fstat(fd, &st) != 0) {
-        rc = err_set(e, ERR_IO, "cannot read %s: %s", path, strerror(errno));
+        rc = err_set(e, ERR_IO, "cannot read %s: %m", path);
         goto out;
     }
     if (!S_ISREG(st.st_mode)) {
@@ -349,7 +349,7 @@ static int read_text(const char *path, bool secret, char **text, struct err *e)
     while (len < (size_t)st.st_size && (n = read(fd, *text + len, (size_t)st.st_size - len)) > 0)
         len += (size_t)n;
     if (n < 0) {
-        rc = err_set(e, ERR_IO, "cannot read %s: %s", path, strerror(errno));
+        rc = err_set(e, ERR_IO, "cannot read %s: %m", path);
         mem_free(*text);
         *text = NULL;
     }
@@ -381,11 +381,11 @@ struct aws_profiles *aws_profiles_load(struct err *e)
 char *aws_profile_region(const char *profile)
 {
     struct aws_profiles *p = aws_profiles_load(NULL);
-    const char *name = profile ? profile : getenv("AWS_PROFILE");
+    const char *name = profile ? profile : aws_env("AWS_PROFILE");
     char *region = NULL;
 
     if (p) {
-        region = mem_strdup(aws_profiles_get(p, name && *name ? name : "default", "region"));
+        region = mem_strdup(aws_profiles_get(p, name ? name : "default", "region"));
         aws_profiles_free(p);
     }
     return region;

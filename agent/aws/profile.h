@@ -57,6 +57,11 @@ struct aws_plan {
  * ERR_NOT_FOUND (no such profile). */
 int aws_profile_plan(const struct aws_profiles *p, const char *profile, struct aws_plan *plan,
                      struct err *e);
+/* The usual order: environment (unless a profile is given), profile (that one, AWS_PROFILE,
+ * "default"), web identity, container, instance. *source (the caller frees; NULL for the instance,
+ * the last resort) says where. 0, or an error that ends the search: a profile that is named must be
+ * good. */
+int aws_plan_find(const char *profile, struct aws_plan *plan, char **source, struct err *e);
 void aws_plan_clear(struct aws_plan *plan);
 
 /* A command line into arguments: blanks, '...', "..." with \" and \\, and \x. NULL-terminated, to

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include "aws/env.h"
 #include "base/mem.h"
 
 #define JSON_1_1 "application/x-amz-json-1.1"
@@ -100,7 +101,7 @@ char *aws_url_host(const char *url, struct err *e)
         err_set(e, ERR_INPUT, "the URL \"%.200s\" is none: expected http(s)://HOST[:PORT]", url);
         return NULL;
     }
-    if (port && atoi(port) == (tls ? 443 : 80))
+    if (port && strtol(port, NULL, 10) == (tls ? 443 : 80))
         port = NULL;
     out = mem_printf("%.*s%s%.*s", (int)host_len, host, port ? ":" : "", port ? (int)port_len : 0,
                      port ? port : "");
@@ -141,9 +142,9 @@ char *aws_service_url(enum aws_service s, const char *region, const char *endpoi
     if (endpoint)
         return given_url(endpoint, "the endpoint", e);
     strncat(env, rows[s].env, sizeof env - strlen(env) - 1);
-    if ((url = getenv(env)) && *url)
+    if ((url = aws_env(env)))
         return given_url(url, env, e);
-    if ((url = getenv("AWS_ENDPOINT_URL")) && *url)
+    if ((url = aws_env("AWS_ENDPOINT_URL")))
         return given_url(url, "AWS_ENDPOINT_URL", e);
     for (size_t i = 0; i < sizeof partitions / sizeof *partitions; i++)
         if (strncmp(region, partitions[i].prefix, strlen(partitions[i].prefix)) == 0)

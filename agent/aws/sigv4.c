@@ -23,8 +23,8 @@ void aws_keys_copy(struct aws_keys *to, const struct aws_keys *from)
 static void wipe(const char *s)
 {
     if (s)
-        explicit_bzero((char *)(uintptr_t)s, strlen(s));
-    mem_free((char *)(uintptr_t)s);
+        explicit_bzero((char *)s, strlen(s));
+    mem_free((char *)s);
 }
 
 void aws_keys_clear(struct aws_keys *k)
