@@ -126,7 +126,8 @@ static int db_fail(struct sqlite3 *db, int rc, struct err *e)
     default:
         break;
     }
-    if (os && (rc & 0xff) != SQLITE_CORRUPT && (rc & 0xff) != SQLITE_NOTADB)
+    /* The system's error is kept from the last of these two only. */
+    if (os && ((rc & 0xff) == SQLITE_IOERR || (rc & 0xff) == SQLITE_CANTOPEN))
         return err_set(e, code, "%s: %s (%s)%s", path && *path ? path : "database", text,
                        strerror(os), hint);
     return err_set(e, code, "%s: %s%s", path && *path ? path : "database", text, hint);
