@@ -94,6 +94,29 @@ struct refs_check {
     struct place at;
 };
 
+/* Narrows the place to the string that holds the reference, when it is written out after it. */
+static void ref_place(const struct checker *c, const char *ref, struct place *at)
+{
+    for (int n = 0; n < c->ld->h->nsources; n++) {
+        const struct scan *s = c->ld->h->sources[n];
+        if (!c->ld->names[n] || strcmp(c->ld->names[n], at->file) != 0) {
+            continue;
+        }
+        for (size_t i = 0; i < s->ntokens; i++) {
+            const struct token *t = &s->tokens[i];
+            const char *hit = t->kind == TOKEN_STRING && t->line >= at->line
+                                  ? memmem(s->text + t->body, t->body_len, ref, strlen(ref))
+                                  : NULL;
+            if (hit && hit > s->text && hit[-1] == '$') {
+                at->line = t->line;
+                at->column = t->column;
+                at->width = (int)t->len;
+                return;
+            }
+        }
+    }
+}
+
 static bool check_ref(void *arg, const char *ref)
 {
     struct refs_check *r = arg;
@@ -127,6 +150,7 @@ static bool check_ref(void *arg, const char *ref)
         return true; /* a $ of another meaning */
     }
     if (!good) {
+        ref_place(c, ref, &r->at);
         diag_add(c->ld->d, "E102", &r->at,
                  "unknown name $%s: there are $target.FIELD, $target.tag.KEY, $param.NAME, $run.id "
                  "and $step.ACTION.OUTPUT",

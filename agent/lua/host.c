@@ -37,6 +37,17 @@ static void hook(lua_State *L, lua_Debug *ar)
     }
 }
 
+/* Notes where the text was when it could get no memory: such an error carries no place. Reading the
+ * call chain allocates nothing. */
+static void *refused(struct host *h)
+{
+    h->no_memory = true;
+    if (h->running) {
+        host_where(h->running, &h->refused_source, &h->refused_line);
+    }
+    return NULL;
+}
+
 static void *allocate(void *arg, void *old, size_t old_size, size_t size)
 {
     struct host *h = arg;
@@ -48,9 +59,9 @@ static void *allocate(void *arg, void *old, size_t old_size, size_t size)
     }
     if (size > before) {
         bool string = !old && old_size == LUA_TSTRING;
-        if (h->used - before + size > h->memory || (string && size > h->string_max)) {
-            h->no_memory = true;
-            return NULL;
+        if (h->used - before + size > h->memory || (string && size > h->string_max) ||
+            size > h->block_max) {
+            return refused(h);
         }
     }
     void *p = mem_lib_realloc(old, size);
@@ -58,8 +69,7 @@ static void *allocate(void *arg, void *old, size_t old_size, size_t size)
         p = old; /* Lua counts on it that shrinking cannot fail, and the old block is large enough
                   */
     } else if (!p) {
-        h->no_memory = true;
-        return NULL;
+        return refused(h);
     }
     h->used = h->used - before + size;
     if (size > before) {
@@ -91,6 +101,7 @@ struct host *host_new(struct err *e)
     h->memory = HOST_MEMORY;
     h->string_max = HOST_LOAD_STRING;
     h->budget = INT64_MAX;
+    h->block_max = HOST_BLOCK;
     h->L = lua_newstate(allocate, h);
     if (!h->L) {
         mem_free(h);
@@ -137,6 +148,8 @@ void host_budget(struct host *h, int64_t instructions, size_t string_max)
     h->budget = instructions;
     h->string_max = string_max;
     h->no_memory = false;
+    h->refused_source = -1;
+    h->refused_line = 0;
 }
 
 void host_charge(lua_State *L, int64_t instructions)
@@ -195,12 +208,19 @@ void host_fault(struct host *h, lua_State *L, int status, struct fault *f)
     } else if (status == LUA_ERRMEM || status == LUA_ERRERR ||
                strcmp(text, "not enough memory") == 0 || strstr(text, "stack overflow")) {
         snprintf(f->code, sizeof f->code, "E116");
+        if (f->source < 0 && h->no_memory) {
+            f->source = h->refused_source;
+            f->line = h->refused_line;
+        }
         snprintf(f->text, sizeof f->text, "%s",
                  !strstr(text, "stack overflow")
-                     ? "out of memory: a table, a string or a list grows without end"
+                     ? "out of memory: something grows without end, or calls itself without end"
                      : "the calls are nested too deep: a recursion without end");
     } else {
-        snprintf(f->code, sizeof f->code, "E118");
+        /* a code of its own: raised by the door's own functions */
+        bool coded = text[0] == 'E' && text[1] == '1' && strlen(text) > 5 && text[4] == ' ';
+        snprintf(f->code, sizeof f->code, "%.4s", coded ? text : "E118");
+        text += coded ? 5 : 0;
         snprintf(f->text, sizeof f->text, "%.*s", (int)strcspn(text, "\n"), text);
     }
     lua_pop(L, 1);
@@ -271,6 +291,8 @@ bool host_compile(lua_State *L, struct host *h, int n, int env, struct fault *f)
     struct text plain = {s->text, s->len};
     /* First as it is, so that messages speak of the text that was written; then with the marks,
      * which change no line. */
+    size_t string_max = h->string_max;
+    h->string_max = h->block_max = HOST_MEMORY; /* long texts and long code are legitimate here */
     int status = lua_load(L, reader, &plain, chunk, "t");
     if (status == LUA_OK && s->whole) {
         lua_pop(L, 1);
@@ -280,6 +302,8 @@ bool host_compile(lua_State *L, struct host *h, int n, int env, struct fault *f)
         status = lua_load(L, reader, &t, chunk, "t");
         mem_free(marked);
     }
+    h->string_max = string_max;
+    h->block_max = HOST_BLOCK;
     if (status == LUA_ERRMEM) {
         lua_error(L);
     }

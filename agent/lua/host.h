@@ -10,24 +10,30 @@
 #include "lua/diag.h"
 #include "lua/scan.h"
 
-#define HOST_MEMORY (16u << 20)  /* bytes a state may hold (E116) */
-#define HOST_LOAD_BUDGET 2000000 /* instructions of one file, its libs included (E115) */
-#define HOST_RUN_BUDGET 100000   /* instructions between two steps of a run */
-#define HOST_LOAD_STRING                                                                           \
-    (256u << 10) /* longest string while a file is loaded: long texts are legitimate there */
-#define HOST_RUN_STRING                                                                            \
-    (4u << 10) /* longest string made in a run: comparing two costs one instruction */
-#define HOST_MAX_SOURCE (1u << 20) /* bytes of one file */
-#define HOST_MAX_FILES 64          /* of one state */
-#define HOST_MARK_SHIFT 20         /* a mark is (file << shift) + number of the table */
+#define HOST_MEMORY (16u << 20) /* bytes a state may hold (E116) */
+#define HOST_LOAD_BUDGET 200000 /* instructions of one file, its libs included (E115) */
+#define HOST_RUN_BUDGET 50000   /* instructions between two steps of a run */
+/* Longest string that a text makes: comparing or reading one is a single instruction, so this
+ * bounds what an instruction costs. */
+#define HOST_LOAD_STRING (16u << 10)
+#define HOST_RUN_STRING (2u << 10)
+#define HOST_LITERAL                                                                               \
+    4096 /* longest string that is written out; tests have long timelines and are not bound by it  \
+          */
+/* Largest block while text runs: bounds the stack, and so what one call can copy. */
+#define HOST_BLOCK (128u << 10)
+#define HOST_MAX_SOURCE (256u << 10) /* bytes of one file */
+#define HOST_MAX_FILES 64            /* of one state */
+#define HOST_MARK_SHIFT 20           /* a mark is (file << shift) + number of the table */
 
 struct host {
     lua_State *L;
     lua_State *running; /* the coroutine that the hook must reach */
-    size_t used, memory, string_max;
+    size_t used, memory, string_max, block_max;
     int64_t spent, budget;
-    bool cut;       /* the budget is spent: nothing runs in this state any more */
-    bool no_memory; /* an allocation was refused */
+    bool cut;                         /* the budget is spent: nothing runs in this state any more */
+    int refused_source, refused_line; /* where */
+    bool no_memory;                   /* an allocation was refused */
     struct scan *sources[HOST_MAX_FILES];
     int nsources;
     void *user;   /* the loader or script that it serves */
@@ -80,6 +86,7 @@ bool sandbox_table(lua_State *L, int index);
 /* Pushes a list of the table's keys in order: numbers, strings, booleans; without the mark. False
  * (nothing pushed): it has others. */
 bool sandbox_keys(lua_State *L, int index);
+int sandbox_format(lua_State *L); /* string.format */
 /* Text of a value without addresses; pushes it. */
 const char *sandbox_text(lua_State *L, int index);
 

@@ -28,6 +28,7 @@ struct set_data {
     struct json *params; /* of the environment, overrides included; NULL: none */
     struct variant *variants;
     size_t nvariants, variants_cap;
+    const struct estate *estate; /* while the set is being loaded */
 };
 
 void value_push(lua_State *L, const struct json *j);

@@ -14,6 +14,7 @@ struct variant {
     char *target;             /* id */
     struct policy **policies; /* NULL: no override changes this file for it */
     size_t npolicies;
+    bool failed; /* acts on nothing: the base may be wider */
 };
 
 /* ---- finding files ---- */
@@ -155,6 +156,9 @@ static void destroy(struct policy_set *set)
 static const struct policy *variant(struct policy_set *set, const struct policy *p,
                                     const struct target *t);
 
+static void try_overrides(struct policy_set *set, const struct policy_load_options *o,
+                          struct diags *d);
+
 static struct policy_set *new_set(void)
 {
     struct policy_set *set = mem_alloc(sizeof *set);
@@ -195,6 +199,7 @@ static void load_file(struct policy_set *set, const char *path, const char *libs
     ld.lib = disk_lib;
     ld.arg = &folder;
     ld.params = s->params;
+    ld.estate = s->estate;
     loader_run(&ld, path, text, len, policy_finish);
     struct source *source = source_new(path, text, len, ld.libs, ld.used);
     keep_source(s, source);
@@ -215,6 +220,7 @@ struct policy_set *policies_load(const struct policy_load_options *o, struct dia
     struct names names = {0};
     size_t before = diags_errors(d);
     set->variant = variant;
+    s->estate = o->estate;
     if (o->params) {
         s->params = params_load(o->params, d);
     }
@@ -232,6 +238,10 @@ struct policy_set *policies_load(const struct policy_load_options *o, struct dia
     }
     mem_free(names.items);
     check_set(set, o, folders, d);
+    if (diags_errors(d) == before) {
+        try_overrides(set, o, d);
+    }
+    s->estate = NULL; /* the caller's; the target's own fields are not needed again */
     if (diags_errors(d) != before) {
         destroy(set);
         return NULL;
@@ -280,6 +290,76 @@ static bool overridden(const struct json *params, const struct source *base, con
     return false;
 }
 
+/* Loads the file of `base` with the overrides of one target; the policies are the caller's array.
+ */
+static struct policy **load_variant(struct policy_set *set, const struct source *base,
+                                    const char *target_name, const char *target_id, size_t *n,
+                                    struct diags *d)
+{
+    struct set_data *s = set->loader;
+    struct policy **policies = NULL;
+    struct loader ld;
+    *n = 0;
+    loader_init(&ld, set->arena, &s->keep, d, FILE_POLICY);
+    source_serve(&ld, base);
+    ld.estate = s->estate;
+    ld.params = s->params;
+    ld.target_name = target_name;
+    ld.target_id = target_id;
+    ld.quiet = true;
+    loader_run(&ld, base->name, base->text, base->len, policy_finish);
+    if (diags_errors(d) == 0) {
+        struct source *source = source_new(base->name, base->text, base->len, ld.libs, ld.used);
+        keep_source(s, source);
+        adopt(set, ld.policies, ld.npolicies, source);
+        policies = ld.policies;
+        *n = ld.npolicies;
+        ld.policies = NULL;
+    }
+    loader_end(&ld);
+    return policies;
+}
+
+/* Every override that the environment has is tried once, so that a wrong one is an error now and
+ * not when its target is met. */
+static void try_overrides(struct policy_set *set, const struct policy_load_options *o,
+                          struct diags *d)
+{
+    struct set_data *s = set->loader;
+    size_t nsources = s->nsources;
+    for (const struct json *v = json_first(s->params); v; v = json_next(v)) {
+        const char *key = json_key(v), *target = strchr(key, '@');
+        char *name = target ? mem_strndup(key, (size_t)(target - key)) : NULL;
+        for (size_t i = 0; target && i < nsources; i++) {
+            const struct source *base = s->sources[i];
+            struct diags *mine = diags_new();
+            size_t n = 0;
+            struct policy **policies = NULL;
+            if (json_get(base->params, name)) {
+                policies = load_variant(set, base, target + 1, target + 1, &n, mine);
+            }
+            for (size_t k = 0; k < n; k++) {
+                check_limits(policies[k], o, base->text, base->len, mine);
+            }
+            for (size_t k = 0; k < diags_len(mine); k++) {
+                const struct diag *x = diags_at(mine, k);
+                struct place at = {.file = x->file,
+                                   .line = x->line,
+                                   .column = x->column,
+                                   .width = x->width,
+                                   .text = strcmp(x->file, base->name) == 0 ? base->text : NULL,
+                                   .text_len = base->len};
+                if (x->code[0] == 'E') {
+                    diag_add(d, x->code, &at, "%s (with the parameter \"%s\")", x->text, key);
+                }
+            }
+            mem_free(policies);
+            diags_free(mine);
+        }
+        mem_free(name);
+    }
+}
+
 static const struct policy *variant(struct policy_set *set, const struct policy *p,
                                     const struct target *t)
 {
@@ -300,25 +380,10 @@ static const struct policy *variant(struct policy_set *set, const struct policy 
         v = &s->variants[s->nvariants++];
         *v = (struct variant){.base = base, .target = mem_strdup(t->id)};
         if (s->params && overridden(s->params, base, t)) {
-            struct loader ld;
             struct diags *d = diags_new();
-            loader_init(&ld, set->arena, &s->keep, d, FILE_POLICY);
-            source_serve(&ld, base);
-            ld.params = s->params;
-            ld.target_name = t->name;
-            ld.target_id = t->id;
-            ld.quiet = true;
-            loader_run(&ld, base->name, base->text, base->len, policy_finish);
-            if (diags_errors(d) == 0) { /* check_set() has shown it to load */
-                struct source *source =
-                    source_new(base->name, base->text, base->len, ld.libs, ld.used);
-                keep_source(s, source);
-                adopt(set, ld.policies, ld.npolicies, source);
-                v->policies = ld.policies;
-                v->npolicies = ld.npolicies;
-                ld.policies = NULL;
-            }
-            loader_end(&ld);
+            v->policies = load_variant(set, base, t->name, t->id, &v->npolicies, d);
+            v->failed = diags_errors(d) !=
+                        0; /* only for lack of memory: it was tried when the set was loaded */
             diags_free(d);
         }
     }
@@ -327,5 +392,5 @@ static const struct policy *variant(struct policy_set *set, const struct policy 
             return v->policies[i];
         }
     }
-    return p;
+    return v->failed ? NULL : p;
 }

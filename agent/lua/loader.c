@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "base/utf8.h"
 #include "lua/loader.h"
 
 #define MAX_GLOBALS 128
@@ -297,11 +298,30 @@ static int add_source(struct loader *ld, const char *name, const char *text, siz
     return n;
 }
 
+/* Sources are stored as JSON and shown in pages: UTF-8 or nothing. */
+static bool is_text(struct loader *ld, const char *name, const char *text, size_t len)
+{
+    uint32_t c;
+    struct place at = {.file = name, .line = 1, .text = text, .text_len = len};
+    for (size_t i = 0, n; i < len; i += n) {
+        n = utf8_next(text + i, len - i, &c);
+        if (n == 0 || c == 0) {
+            diag_add(ld->d, "E101", &at, "is not UTF-8 text: byte %zu in line %d", i + 1, at.line);
+            return false;
+        }
+        at.line += c == '\n';
+    }
+    return true;
+}
+
 bool loader_run(struct loader *ld, const char *name, const char *text, size_t len,
                 lua_CFunction finish)
 {
     struct err e = ERR_INIT;
     struct fault f;
+    if (!is_text(ld, name, text, len)) {
+        return false;
+    }
     ld->h = host_new(&e);
     if (!ld->h) {
         struct place at = {.file = name};
@@ -349,6 +369,10 @@ int loader_use(lua_State *L)
     const char *path = NULL, *text = NULL;
     if (name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_")] == '\0' && *name && ld->lib) {
         text = ld->lib(ld->arg, name, &len, &path);
+    }
+    if (text && !is_text(ld, path, text, len)) {
+        poison_push(L);
+        return 1;
     }
     int n = text ? add_source(ld, path, text, len) : -1;
     if (n < 0) {

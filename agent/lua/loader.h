@@ -36,6 +36,7 @@ struct loader {
     struct json *libs; /* name -> text of the libs that it used */
     bool quiet;        /* a variant or a run: what was said once is not said again */
     bool poisoned; /* something was reported and replaced: what follows from it is not reported */
+    int nodes;     /* made so far */
     int depth;     /* of use in use */
     struct policy **policies;
     size_t npolicies, policies_cap;
@@ -120,6 +121,12 @@ void config_register(lua_State *L);
 int loader_use(lua_State *L);                    /* use "x" */
 int policy_finish(lua_State *L);                 /* builds the policies once the file has run */
 int signal_push(lua_State *L, const char *name); /* sig.NAME's function; 0: no such signal */
+
+/* The names of all signals, actions, kinds of targets, for "did you mean"; how many. */
+#define NAMES_MAX 256
+size_t names_signals(const char **names);
+size_t names_actions(const char **names);
+size_t names_kinds(const char **names);
 
 /* Checks of names that stand in the text (E102, E103, W201) before it runs. */
 void loader_names(struct loader *ld, const struct scan *s, int source, const char *const *globals,

@@ -12,7 +12,7 @@
 
 struct policy_load_options {
     const char *const *paths; /* folders (every *.lua in them and in their procedures/, but
-                                 *_test.lua) and single files */
+                               *_test.lua) and single files */
     size_t npaths;
     const char *params; /* file of the environment's parameters, or NULL */
     const char *libs;   /* folder of use "x", or NULL: lib/ beside the file that uses it, or beside

@@ -5,7 +5,7 @@
 #include "base/units.h"
 #include "lua/loader.h"
 
-#define MAX_NAMES 256
+#define MAX_NAMES NAMES_MAX
 
 /* The table that a constructor was given, unwrapped onto the stack; false after E106. */
 static bool argument(lua_State *L, int index, const char *what, struct tab *t)
@@ -330,40 +330,13 @@ int signal_push(lua_State *L, const char *name)
     return 1;
 }
 
-static size_t all_signals(const char **names)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < collector_types_len; i++) {
-        for (size_t k = 0; k < collector_types[i]->nsignals && n < MAX_NAMES; k++) {
-            names[n++] = collector_types[i]->signals[k].name;
-        }
-    }
-    return n;
-}
-static size_t all_actions(const char **names)
-{
-    size_t n = 0;
-    for (; n < action_types_len && n < MAX_NAMES; n++) {
-        names[n] = action_types[n]->name;
-    }
-    return n;
-}
-static size_t all_kinds(const char **names)
-{
-    size_t n = 0;
-    for (; n < target_kinds_len && n < MAX_NAMES; n++) {
-        names[n] = target_kinds[n].name;
-    }
-    return n;
-}
-
 static int sig_index(lua_State *L)
 {
     const char *names[MAX_NAMES];
     if (lua_type(L, 2) == LUA_TSTRING && signal_push(L, lua_tostring(L, 2))) {
         return 1;
     }
-    return unknown(L, "signal", field_name(L), names, all_signals(names));
+    return unknown(L, "signal", field_name(L), names, names_signals(names));
 }
 static int act_index(lua_State *L)
 {
@@ -371,7 +344,7 @@ static int act_index(lua_State *L)
     const struct action_type *a =
         lua_type(L, 2) == LUA_TSTRING ? action_find(lua_tostring(L, 2)) : NULL;
     if (!a) {
-        return unknown(L, "action", field_name(L), names, all_actions(names));
+        return unknown(L, "action", field_name(L), names, names_actions(names));
     }
     union {
         const struct action_type *in;
@@ -387,7 +360,7 @@ static int find_index(lua_State *L)
     const struct target_kind *k =
         lua_type(L, 2) == LUA_TSTRING ? target_kind_find(lua_tostring(L, 2)) : NULL;
     if (!k) {
-        return unknown(L, "kind of target", field_name(L), names, all_kinds(names));
+        return unknown(L, "kind of target", field_name(L), names, names_kinds(names));
     }
     union {
         const struct target_kind *in;
@@ -427,109 +400,5 @@ void nodes_register(lua_State *L)
         lua_pushinteger(L, groups[i].kind);
         lua_pushcclosure(L, make_group, 1);
         lua_setfield(L, -2, groups[i].name);
-    }
-}
-
-/* ---- E102, E103, W201: names that stand in the text ---- */
-
-static void check_field(struct loader *ld, const struct scan *s, const struct place *at,
-                        const char *root, const char *field)
-{
-    const char *names[MAX_NAMES];
-    size_t n = 0;
-    const char *what = NULL;
-    static const char *const maths[] = {"floor", "ceil", "min", "max", "abs"};
-    (void)s;
-    if (strcmp(root, "sig") == 0 && !signal_find(field, NULL)) {
-        what = "signal";
-        n = all_signals(names);
-    } else if (strcmp(root, "act") == 0 && !action_find(field)) {
-        what = "action";
-        n = all_actions(names);
-    } else if (strcmp(root, "find") == 0 && !target_kind_find(field)) {
-        what = "kind of target";
-        n = all_kinds(names);
-    } else if (strcmp(root, "math") == 0) {
-        bool known = false;
-        for (n = 0; n < sizeof maths / sizeof *maths; n++) {
-            names[n] = maths[n];
-            known = known || strcmp(maths[n], field) == 0;
-        }
-        what = known ? NULL : "function in math";
-    } else if (strcmp(root, "string") == 0 && strcmp(field, "format") != 0) {
-        what = "function in string";
-        names[n++] = "format";
-    }
-    if (what) {
-        char hint[160];
-        did_you_mean(hint, sizeof hint, field, names, n);
-        diag_add(ld->d, "E102", at, "there is no %s \"%s\"%s", what, field, hint);
-    }
-}
-
-void loader_names(struct loader *ld, const struct scan *s, int source, const char *const *globals,
-                  size_t n)
-{
-    char word[128], field[128];
-    for (size_t i = 0; i < s->nuses; i++) {
-        const struct scan_use *u = &s->uses[i];
-        const struct token *t = &s->tokens[u->name];
-        snprintf(word, sizeof word, "%.*s", (int)t->len, s->text + t->at);
-        struct place at = {.file = ld->names[source],
-                           .line = t->line,
-                           .column = t->column,
-                           .width = (int)t->len,
-                           .text = s->text,
-                           .text_len = s->len};
-        bool known = false;
-        for (size_t k = 0; k < n; k++) {
-            known = known || strcmp(globals[k], word) == 0;
-        }
-        if (u->kind == SCAN_ASSIGN) {
-            diag_add(ld->d, "E103", &at, "assignment to the global \"%s\": write local %s", word,
-                     word);
-        } else if (!known) {
-            bool assigned = false; /* said there already */
-            for (size_t k = 0; k < s->nuses; k++) {
-                const struct token *o = &s->tokens[s->uses[k].name];
-                assigned = assigned || (s->uses[k].kind == SCAN_ASSIGN && o->len == t->len &&
-                                        memcmp(s->text + o->at, s->text + t->at, t->len) == 0);
-            }
-            char hint[160];
-            did_you_mean(hint, sizeof hint, word, globals, n);
-            if (!assigned) {
-                diag_add(ld->d, "E102", &at, "unknown name \"%s\"%s", word, hint);
-            }
-        } else if (u->field) {
-            const struct token *f = &s->tokens[u->field];
-            snprintf(field, sizeof field, "%.*s", (int)f->len, s->text + f->at);
-            at.line = f->line;
-            at.column = f->column;
-            at.width = (int)f->len;
-            check_field(ld, s, &at, word, field);
-        }
-    }
-    for (size_t i = 0; i < s->nbitwise; i++) {
-        const struct token *t = &s->tokens[s->bitwise[i]];
-        struct place at = {.file = ld->names[source],
-                           .line = t->line,
-                           .column = t->column,
-                           .width = (int)t->len,
-                           .text = s->text,
-                           .text_len = s->len};
-        diag_add(ld->d, "W201", &at,
-                 "a bitwise operator on a constant: Lua 5.4.4 folds some of them wrongly");
-    }
-    for (size_t i = 0; i < s->ntokens; i++) {
-        const struct token *t = &s->tokens[i];
-        if (lex_has_nul(s->text, t)) {
-            struct place at = {.file = ld->names[source],
-                               .line = t->line,
-                               .column = t->column,
-                               .width = (int)t->len,
-                               .text = s->text,
-                               .text_len = s->len};
-            diag_add(ld->d, "E101", &at, "a NUL in a text");
-        }
     }
 }

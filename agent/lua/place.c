@@ -64,6 +64,9 @@ struct place place_here(lua_State *L, const char *word)
 {
     int source, line;
     host_where(L, &source, &line);
+    if (source >= 0) { /* the search is work, and a loop over a mistake must end too */
+        host_charge(L, (int64_t)host_of(L)->sources[source]->ntokens / 16 + 100);
+    }
     return place_line(loader_of(L), source, line, word);
 }
 

@@ -84,28 +84,31 @@ void sandbox_freeze(lua_State *L, bool deep)
 
 /* ---- pairs, ipairs ---- */
 
-struct key {
-    int type; /* 0 number, 1 string, 2 boolean */
-    double number;
-    const char *text;
-    size_t len;
-    int slot; /* in the unsorted list */
+enum key_type { KEY_NUMBER, KEY_STRING, KEY_BOOLEAN };
+struct key { /* small, because all of a table's must fit into one block */
+    union {
+        double number;
+        const char *text;
+    };
+    unsigned len;
+    int slot : 28; /* in the unsorted list */
+    unsigned type : 4;
 };
 
 static int key_order(const void *a, const void *b)
 {
     const struct key *x = a, *y = b;
     if (x->type != y->type) {
-        return x->type - y->type;
+        return x->type < y->type ? -1 : 1;
     }
-    if (x->type == 1) {
+    if (x->type == KEY_STRING) {
         int c = memcmp(x->text, y->text, x->len < y->len ? x->len : y->len);
         return c ? c : (x->len > y->len) - (x->len < y->len);
     }
     if (x->number != y->number) {
         return x->number < y->number ? -1 : 1;
     }
-    return x->slot - y->slot;
+    return x->slot < y->slot ? -1 : 1;
 }
 
 bool sandbox_keys(lua_State *L, int index)
@@ -134,14 +137,17 @@ bool sandbox_keys(lua_State *L, int index)
     for (int i = 0; i < n; i++) {
         struct key *k = &keys[i];
         lua_rawgeti(L, base + 1, i + 1);
-        *k = (struct key){.slot = i + 1};
+        *k = (struct key){.slot = (i + 1) & 0x7ffffff};
         if (lua_type(L, -1) == LUA_TSTRING) {
-            k->type = 1;
-            k->text = lua_tolstring(L, -1, &k->len);
+            size_t len;
+            k->type = KEY_STRING;
+            k->text = lua_tolstring(L, -1, &len);
+            k->len = (unsigned)len;
         } else if (lua_type(L, -1) == LUA_TNUMBER) {
+            k->type = KEY_NUMBER;
             k->number = lua_tonumber(L, -1);
         } else {
-            k->type = 2;
+            k->type = KEY_BOOLEAN;
             k->number = lua_toboolean(L, -1);
         }
         lua_pop(L, 1);
@@ -375,134 +381,6 @@ static int f_max(lua_State *L)
     return extreme(L, "math.max", true);
 }
 
-/* ---- string.format ---- */
-
-struct out {
-    char data[8192];
-    size_t len;
-};
-
-static void put(lua_State *L, struct out *o, const char *s, size_t len)
-{
-    if (len > sizeof o->data - o->len) {
-        luaL_error(L, "string.format makes at most %d bytes", (int)sizeof o->data);
-    }
-    memcpy(o->data + o->len, s, len);
-    o->len += len;
-}
-
-static void put_quoted(lua_State *L, struct out *o, const char *s)
-{
-    put(L, o, "\"", 1);
-    for (; *s; s++) {
-        if (*s == '"' || *s == '\\' || *s == '\n') {
-            put(L, o, "\\", 1);
-        }
-        put(L, o, s, 1);
-    }
-    put(L, o, "\"", 1);
-}
-
-/* The format comes from the text, but only as flags, two digits and two digits, read below; the
- * conversion's letter is ours. */
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-static void put_number(lua_State *L, struct out *o, char *spec, size_t n, char kind, int arg)
-{
-    char text[512]; /* %99.99f of 1e308 is 409 characters */
-    int size;
-    if (lua_type(L, arg) != LUA_TNUMBER) {
-        luaL_error(L, "string.format: %%%c needs a number, got %s", kind, luaL_typename(L, arg));
-    }
-    if (strchr("dixX", kind)) {
-        int exact;
-        lua_Integer v = lua_tointegerx(L, arg, &exact);
-        if (!exact) {
-            luaL_error(L, "string.format: %%%c needs a whole number", kind);
-        }
-        snprintf(spec + n, 4, "ll%c", kind);
-        size = snprintf(text, sizeof text, spec, (long long)v);
-    } else {
-        snprintf(spec + n, 2, "%c", kind);
-        size = snprintf(text, sizeof text, spec, lua_tonumber(L, arg));
-    }
-    put(L, o, text, (size_t)size < sizeof text ? (size_t)size : sizeof text - 1);
-}
-
-static void put_text(lua_State *L, struct out *o, char *spec, size_t n, int arg)
-{
-    char text[512];
-    const char *s = sandbox_text(L, arg);
-    if (n == 1) {
-        put(L, o, s, strlen(s));
-    } else {
-        snprintf(spec + n, 2, "s");
-        int size = snprintf(text, sizeof text, spec, s);
-        put(L, o, text, (size_t)size < sizeof text ? (size_t)size : sizeof text - 1);
-    }
-    lua_pop(L, 1);
-}
-#pragma GCC diagnostic pop
-
-static size_t digits(lua_State *L, const char **s, char *spec, size_t n)
-{
-    for (int i = 0; **s >= '0' && **s <= '9'; i++) {
-        if (i == 2) {
-            luaL_error(L, "string.format takes a width and a precision of at most 99");
-        }
-        spec[n++] = *(*s)++;
-    }
-    return n;
-}
-
-static int f_format(lua_State *L)
-{
-    struct out o;
-    o.len = 0;
-    int arg = 1, args = lua_gettop(L);
-    if (lua_type(L, 1) != LUA_TSTRING) {
-        return luaL_error(L, "string.format needs a text, got %s", luaL_typename(L, 1));
-    }
-    luaL_checkstack(L, 8, NULL);
-    for (const char *s = lua_tostring(L, 1); *s; s++) {
-        if (*s != '%' || *++s == '%') {
-            put(L, &o, s, 1);
-            continue;
-        }
-        char spec[16] = "%";
-        size_t n = 1;
-        for (int i = 0; *s && strchr("-+ #0", *s); i++, s++) {
-            if (i == 5) {
-                return luaL_error(L, "string.format: too many flags");
-            }
-            spec[n++] = *s;
-        }
-        n = digits(L, &s, spec, n);
-        if (*s == '.') {
-            spec[n++] = *s++;
-            n = digits(L, &s, spec, n);
-        }
-        if (!*s || !strchr("disfgexXq", *s)) {
-            return luaL_error(L, "string.format knows %%d %%s %%f %%g %%e %%x %%q and %%%%");
-        }
-        if (++arg > args) {
-            return luaL_error(L, "string.format needs a value for conversion %d", arg - 1);
-        }
-        if (*s == 's') {
-            put_text(L, &o, spec, n, arg);
-        } else if (*s == 'q') {
-            const char *text = sandbox_text(L, arg);
-            put_quoted(L, &o, text);
-            lua_pop(L, 1);
-        } else {
-            put_number(L, &o, spec, n, *s, arg);
-        }
-    }
-    host_charge(L, (int64_t)(o.len / 16));
-    lua_pushlstring(L, o.data, o.len);
-    return 1;
-}
-
 void sandbox_push(lua_State *L)
 {
     static const luaL_Reg names[] = {{"assert", f_assert},     {"error", f_error},
@@ -511,7 +389,7 @@ void sandbox_push(lua_State *L)
                                      {"type", f_type},         {NULL, NULL}};
     static const luaL_Reg math[] = {{"floor", f_floor}, {"ceil", f_ceil}, {"min", f_min},
                                     {"max", f_max},     {"abs", f_abs},   {NULL, NULL}};
-    static const luaL_Reg strings[] = {{"format", f_format}, {NULL, NULL}};
+    static const luaL_Reg strings[] = {{"format", sandbox_format}, {NULL, NULL}};
     lua_newtable(L);
     luaL_setfuncs(L, names, 0);
     luaL_newlib(L, math);

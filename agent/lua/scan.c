@@ -67,6 +67,11 @@ static void expect(struct parser *p, const char *word)
 
 static void declare(struct parser *p, size_t token)
 {
+    if (token_is(p->s->text, &p->s->tokens[token],
+                 "_ENV")) { /* would hide which names are global */
+        struct scan_use u = {.kind = SCAN_READ, .name = token};
+        PUSH(p->s->uses, p->s->nuses, p->s->uses_cap, u);
+    }
     if (p->nlocals < MAX_LOCALS) {
         p->locals[p->nlocals++] = token;
     } else {
@@ -194,14 +199,10 @@ static bool suffixed(struct parser *p, size_t *global)
             continue;
         } else if (accept(p, "(")) {
             if (!is(p, ")")) {
-                if (is(p, "{")) { /* f({ ... }): the table is the call's */
-                    size_t brace = p->at;
+                if (is(p, "{")) {                 /* f({ ... }): the table is the call's */
+                    size_t table = p->s->ntables; /* the number that it will have */
                     expression(p);
-                    for (size_t i = 0; i < p->s->ntables; i++) {
-                        if (p->s->tables[i].open == brace) {
-                            p->s->tables[i].call = first;
-                        }
-                    }
+                    p->s->tables[table].call = first;
                     if (accept(p, ",")) {
                         expressions(p);
                     }

@@ -297,17 +297,10 @@ static int go_on(lua_State *L)
 
 static void faulted(struct script *s, const struct fault *f)
 {
-    char code[8];
-    const char *text = f->text;
-    snprintf(code, sizeof code, "%s", f->code);
-    if (strcmp(code, "E118") == 0 && text[0] == 'E' && strlen(text) > 5 && text[4] == ' ') {
-        snprintf(code, sizeof code, "%.4s", text); /* raised by a method of r with its own code */
-        text += 5;
-    }
     clear_ask(s);
     const char *file = host_file(s->ld.h, f->source);
-    s->text = f->line > 0 ? mem_printf("%s %s:%d: %s", code, file, f->line, text)
-                          : mem_printf("%s %s", code, text);
+    s->text = f->line > 0 ? mem_printf("%s %s:%d: %s", f->code, file, f->line, f->text)
+                          : mem_printf("%s %s", f->code, f->text);
     s->ask = (struct ask){.kind = ASK_FAULT, .text = s->text, .line = f->line};
 }
 

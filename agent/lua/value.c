@@ -6,6 +6,7 @@
 
 #define MAX_DEPTH 16
 #define MAX_NAMES 128
+#define MAX_NODES 20000
 
 struct json *keep_json(struct keep *k, struct json *j)
 {
@@ -87,6 +88,12 @@ static void metatable(lua_State *L, enum node_kind kind)
 
 struct node *node_push(lua_State *L, enum node_kind kind)
 {
+    struct loader *ld = loader_of(L);
+    if (++ld->nodes >
+        MAX_NODES) { /* their data is outside Lua's memory, so it has a bound of its own */
+        luaL_error(L, "E116 more than %d conditions, actions and selectors in one file", MAX_NODES);
+    }
+    host_charge(L, 100);
     struct node *n = lua_newuserdatauv(L, sizeof *n, 0);
     memset(n, 0, sizeof *n);
     n->kind = kind;

@@ -1,0 +1,145 @@
+/* Names that stand in a text, checked before it runs, in functions that are not called too: E102,
+ * E103, W201, and what a text may not hold. */
+#include <stdio.h>
+#include <string.h>
+#include "lua/loader.h"
+
+#define MAX_NAMES NAMES_MAX
+
+size_t names_signals(const char **names)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < collector_types_len; i++) {
+        for (size_t k = 0; k < collector_types[i]->nsignals && n < MAX_NAMES; k++) {
+            names[n++] = collector_types[i]->signals[k].name;
+        }
+    }
+    return n;
+}
+size_t names_actions(const char **names)
+{
+    size_t n = 0;
+    for (; n < action_types_len && n < MAX_NAMES; n++) {
+        names[n] = action_types[n]->name;
+    }
+    return n;
+}
+size_t names_kinds(const char **names)
+{
+    size_t n = 0;
+    for (; n < target_kinds_len && n < MAX_NAMES; n++) {
+        names[n] = target_kinds[n].name;
+    }
+    return n;
+}
+
+static void check_field(struct loader *ld, const struct scan *s, const struct place *at,
+                        const char *root, const char *field)
+{
+    const char *names[MAX_NAMES];
+    size_t n = 0;
+    const char *what = NULL;
+    static const char *const maths[] = {"floor", "ceil", "min", "max", "abs"};
+    (void)s;
+    if (strcmp(root, "sig") == 0 && !signal_find(field, NULL)) {
+        what = "signal";
+        n = names_signals(names);
+    } else if (strcmp(root, "act") == 0 && !action_find(field)) {
+        what = "action";
+        n = names_actions(names);
+    } else if (strcmp(root, "find") == 0 && !target_kind_find(field)) {
+        what = "kind of target";
+        n = names_kinds(names);
+    } else if (strcmp(root, "math") == 0) {
+        bool known = false;
+        for (n = 0; n < sizeof maths / sizeof *maths; n++) {
+            names[n] = maths[n];
+            known = known || strcmp(maths[n], field) == 0;
+        }
+        what = known ? NULL : "function in math";
+    } else if (strcmp(root, "string") == 0 && strcmp(field, "format") != 0) {
+        what = "function in string";
+        names[n++] = "format";
+    }
+    if (what) {
+        char hint[160];
+        did_you_mean(hint, sizeof hint, field, names, n);
+        diag_add(ld->d, "E102", at, "there is no %s \"%s\"%s", what, field, hint);
+    }
+}
+
+void loader_names(struct loader *ld, const struct scan *s, int source, const char *const *globals,
+                  size_t n)
+{
+    char word[128], field[128];
+    for (size_t i = 0; i < s->nuses; i++) {
+        const struct scan_use *u = &s->uses[i];
+        const struct token *t = &s->tokens[u->name];
+        snprintf(word, sizeof word, "%.*s", (int)t->len, s->text + t->at);
+        struct place at = {.file = ld->names[source],
+                           .line = t->line,
+                           .column = t->column,
+                           .width = (int)t->len,
+                           .text = s->text,
+                           .text_len = s->len};
+        bool known = false;
+        for (size_t k = 0; k < n; k++) {
+            known = known || strcmp(globals[k], word) == 0;
+        }
+        if (u->kind == SCAN_ASSIGN) {
+            diag_add(ld->d, "E103", &at, "assignment to the global \"%s\": write local %s", word,
+                     word);
+        } else if (!known) {
+            bool assigned = false; /* said there already */
+            for (size_t k = 0; k < s->nuses; k++) {
+                const struct token *o = &s->tokens[s->uses[k].name];
+                assigned = assigned || (s->uses[k].kind == SCAN_ASSIGN && o->len == t->len &&
+                                        memcmp(s->text + o->at, s->text + t->at, t->len) == 0);
+            }
+            char hint[160];
+            did_you_mean(hint, sizeof hint, word, globals, n);
+            if (!assigned) {
+                diag_add(ld->d, "E102", &at, "unknown name \"%s\"%s", word, hint);
+            }
+        } else if (u->field) {
+            const struct token *f = &s->tokens[u->field];
+            snprintf(field, sizeof field, "%.*s", (int)f->len, s->text + f->at);
+            at.line = f->line;
+            at.column = f->column;
+            at.width = (int)f->len;
+            check_field(ld, s, &at, word, field);
+        }
+    }
+    for (size_t i = 0; i < s->nbitwise; i++) {
+        const struct token *t = &s->tokens[s->bitwise[i]];
+        struct place at = {.file = ld->names[source],
+                           .line = t->line,
+                           .column = t->column,
+                           .width = (int)t->len,
+                           .text = s->text,
+                           .text_len = s->len};
+        diag_add(ld->d, "W201", &at,
+                 "a bitwise operator on a constant: Lua 5.4.4 folds some of them wrongly");
+    }
+    for (size_t i = 0; i < s->ntokens; i++) {
+        const struct token *t = &s->tokens[i];
+        if (lex_has_nul(s->text, t)) {
+            struct place at = {.file = ld->names[source],
+                               .line = t->line,
+                               .column = t->column,
+                               .width = (int)t->len,
+                               .text = s->text,
+                               .text_len = s->len};
+            diag_add(ld->d, "E101", &at, "a NUL in a text");
+        }
+        if (t->kind == TOKEN_STRING && t->body_len > HOST_LITERAL && ld->kind != FILE_TEST) {
+            struct place at = {.file = ld->names[source],
+                               .line = t->line,
+                               .column = t->column,
+                               .text = s->text,
+                               .text_len = s->len};
+            diag_add(ld->d, "E108", &at, "a text is at most %d bytes long, got %zu", HOST_LITERAL,
+                     t->body_len);
+        }
+    }
+}

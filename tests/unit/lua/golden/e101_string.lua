@@ -1,0 +1,2 @@
+policy "a" { owner = "team-a
+}

@@ -1,0 +1,2 @@
+local slo = use "slow"
+local hot = sig.asg_cpu { above = slo.hot.limit }

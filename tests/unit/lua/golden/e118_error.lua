@@ -1,0 +1,4 @@
+local function need(v)
+  assert(v, "a limit is needed")
+end
+need(nil)

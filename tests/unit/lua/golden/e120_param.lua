@@ -1,0 +1,2 @@
+local hot = sig.asg_cpu { above = param("web_cpu_limit") }
+local cold = sig.asg_cpu { below = param "other" }

@@ -1,0 +1,327 @@
+/* The agent's configuration, the estate, secrets, and parameters per target. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include "base/mem.h"
+#include "help_lua.h"
+
+static char *told(struct diags *d)
+{
+    struct buf b;
+
+    buf_init(&b, 1 << 16);
+    diags_print(d, &b, false);
+    return buf_take(&b);
+}
+
+static void reads_the_configuration(void **state)
+{
+    const char *key = help_file("key", "R0UT1NGKEY\n");
+    struct diags *d = diags_new();
+    struct err e = ERR_INIT;
+    char want[300], *secret;
+
+    (void)state;
+    chmod(key, 0400);
+    struct config *c = config_load(
+        help_file("conf/runbookd.lua",
+                  "runbookd {\n  state_dir = \"state\", mode = \"approve\", estate = "
+                  "\"estate.lua\", policies = { \"policies\", \"/etc/p\" },\n"
+                  "  environment = \"prod\", budget = \"7 per 2h\", storm = { episodes = 3 },\n"
+                  "  pagerduty = { routing_key = secret.file \"../key\" }, shadow_sink = { file = "
+                  "\"shadow.log\" },\n"
+                  "  operators = \"ann\", max_limit = \"2 per 1d\", log_level = \"debug\",\n}\n"),
+        d);
+    if (!c)
+        fail_msg("%s", told(d));
+    snprintf(want, sizeof want, "%s/conf/state", help_dir());
+    assert_string_equal(c->state_dir, want);
+    snprintf(want, sizeof want, "%s/conf/params/prod.lua", help_dir());
+    assert_string_equal(c->params, want);
+    assert_int_equal(c->npolicies, 2);
+    assert_string_equal(c->policies[1], "/etc/p");
+    assert_string_equal(c->control, "/run/runbookd/control.sock");
+    assert_int_equal(c->mode, MODE_APPROVE);
+    assert_int_equal(c->budget.n, 7);
+    assert_int_equal(c->budget.per_ms, 2 * 3600000);
+    assert_int_equal(c->budget_destructive.n, 5);
+    assert_int_equal(c->storm_episodes, 3);
+    assert_int_equal(c->storm_window_ms, 300000);
+    assert_int_equal(c->max_limit.n, 2);
+    assert_int_equal(c->noperators, 1);
+    assert_string_equal(json_get_str(c->pagerduty, "url", ""),
+                        "https://events.pagerduty.com/v2/enqueue");
+    assert_int_equal(secret_read(json_get(c->pagerduty, "routing_key"), &secret, &e), 0);
+    assert_string_equal(secret, "R0UT1NGKEY");
+    mem_free(secret);
+    config_free(c);
+    diags_free(d);
+}
+
+static void an_empty_configuration_has_defaults(void **state)
+{
+    struct diags *d = diags_new();
+    struct config *c = config_load(help_file("empty.lua", "runbookd {}"), d);
+
+    (void)state;
+    assert_non_null(c);
+    assert_int_equal(c->mode, MODE_SHADOW);
+    assert_null(c->params);
+    assert_null(c->pagerduty);
+    assert_int_equal(c->budget.n, 20);
+    assert_int_equal(c->max_limit.n, 0);
+    config_free(c);
+    diags_free(d);
+}
+
+/* Each mistake has a class of its own, for the exit code. */
+static void tells_mistakes_apart(void **state)
+{
+    const struct {
+        const char *text, *code;
+        enum diag_class class;
+    } all[] = {
+        {NULL, "E100", DIAG_FILE},
+        {"runbookd {", "E101", DIAG_SYNTAX},
+        {"runbookd { colour = 1 }", "E104", DIAG_UNKNOWN},
+        {"runbokd {}", "E102", DIAG_UNKNOWN},
+        {"runbookd { budget = 20 }", "E107", DIAG_VALUE},
+        {"runbookd { storm = { window = \"10x\" } }", "E107", DIAG_VALUE},
+        {"local x = {} runbookd { mode = x.y.z }", "E118", DIAG_RULE},
+        {"runbookd { pagerduty = { routing_key = secret.file \"open\" } }", "E121", DIAG_SECRET}};
+
+    (void)state;
+    chmod(help_file("open", "secret"), 0644);
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        struct diags *d = diags_new();
+        struct config *c = config_load(
+            all[i].text ? help_file("bad.lua", all[i].text) : "/nonexistent/runbookd.lua", d);
+        char *text = told(d);
+        assert_null(c);
+        if (!diags_has(d, all[i].code) || diags_class(d) != all[i].class)
+            fail_msg("wanted %s of class %d, got class %d: %s", all[i].code, all[i].class,
+                     diags_class(d), text);
+        struct json *list = diags_json(d);
+        assert_string_equal(json_get_str(json_at(list, 0), "code", ""), all[i].code);
+        json_free(list);
+        mem_free(text);
+        diags_free(d);
+    }
+}
+
+static int read_secret(const char *field, const char *value, char **out)
+{
+    struct json *held = json_new_map();
+    struct err e = ERR_INIT;
+
+    json_set_str(held, field, value);
+    int rc = secret_read(held, out, &e);
+    if (rc)
+        assert_true(strlen(e.text) > 10);
+    json_free(held);
+    return rc;
+}
+
+static void guards_secrets(void **state)
+{
+    char *out;
+    const char *path = help_file("s", "hunter22\n");
+
+    (void)state;
+    chmod(path, 0640);
+    assert_int_equal(read_secret("file", path, &out), ERR_AUTH);
+    assert_null(out);
+    chmod(path, 0604);
+    assert_int_equal(read_secret("file", path, &out), ERR_AUTH);
+    chmod(path, 0400);
+    assert_int_equal(read_secret("file", path, &out), 0);
+    assert_string_equal(out, "hunter22");
+    mem_free(out);
+    assert_int_equal(read_secret("file", "/nonexistent/x", &out), ERR_NOT_FOUND);
+    assert_int_equal(read_secret("file", help_dir(), &out), ERR_IO);
+    path = help_file("empty", "\n");
+    chmod(path, 0600);
+    assert_int_equal(read_secret("file", path, &out), ERR_INPUT);
+    assert_int_equal(read_secret("env", "RB_NO_SUCH_SECRET", &out), ERR_NOT_FOUND);
+    setenv("RB_TEST_SECRET", "from-env", 1);
+    assert_int_equal(read_secret("env", "RB_TEST_SECRET", &out), 0);
+    assert_string_equal(out, "from-env");
+    mem_free(out);
+    assert_int_equal(read_secret("x", "y", &out), ERR_INPUT);
+}
+
+static void reads_the_estate(void **state)
+{
+    struct diags *d = diags_new();
+    struct json *discover = NULL;
+    struct estate *e = estate_load(
+        help_file("estate.lua",
+                  "aws \"prod\" { region = \"us-east-1\", role = "
+                  "\"arn:aws:iam::123456789012:role/runbookd\" }\n"
+                  "discover.asg { aws = \"prod\", tag = { team = \"web\" } }\n"
+                  "for _, name in ipairs { \"web-1\", \"web-2\" } do\n  asg(name) { aws = "
+                  "\"prod\", tag = { tier = \"web\" }, mode = \"shadow\" }\nend\n"
+                  "postgres \"db\" { host = \"h\", database = \"d\", user = \"u\", password = "
+                  "secret.env \"PW\", aws = \"prod\", tag = { app = \"orders\" } }\n"
+                  "service \"portal\" { url = \"https://x\", asg = \"web-1\", postgres = \"db\", "
+                  "pool_size = 50 }\n"),
+        &discover, d);
+
+    (void)state;
+    if (!e)
+        fail_msg("%s", told(d));
+    assert_int_equal(estate_len(e), 5);
+    const struct target *t = estate_by_id(e, "asg/web-2");
+    assert_non_null(t);
+    assert_int_equal(t->mode, MODE_SHADOW);
+    assert_int_equal(t->line, 4);
+    assert_string_equal(json_get_str(t->tag, "tier", ""), "web");
+    assert_string_equal(json_get_str(t->fields, "aws", ""), "prod");
+    t = estate_find(e, "postgres", "db");
+    assert_int_equal(t->mode, MODE_ENFORCE);
+    assert_string_equal(json_get_str(json_get(t->fields, "password"), "env", ""), "PW");
+    assert_int_equal(json_get_int(t->fields, "port", 0), 5432);
+    assert_int_equal(json_len(discover), 1);
+    assert_string_equal(json_get_str(json_get(json_at(discover, 0), "tag"), "team", ""), "web");
+    json_free(discover);
+    estate_unref(e);
+    diags_free(d);
+}
+
+static void overrides_reach_their_target(void **state)
+{
+    const char *path = help_file("pol/p.lua", example);
+    const struct policy_load_options o = {
+        .paths = &path,
+        .npaths = 1,
+        .mode = MODE_ENFORCE,
+        .params = help_file("pol/params.lua",
+                            "return { web_cpu_limit = \"55%\", [\"web_cpu_limit@web-1\"] = "
+                            "\"70%\", [\"web_cpu_limit@asg/web-2\"] = \"80%\" }")};
+    struct diags *d = diags_new();
+    struct policy_set *set = policies_load(&o, d);
+    struct estate *e = estate_load(
+        help_file("estate2.lua", "aws \"p\" { region = \"r\" }\nfor _, n in ipairs { \"web-1\", "
+                                 "\"web-2\", \"web-3\" } do asg(n) { aws = \"p\" } end"),
+        NULL, d);
+    struct err err = ERR_INIT;
+
+    (void)state;
+    if (!set || !e)
+        fail_msg("%s", told(d));
+    const struct policy *base = policy_find(set, "asg-cpu-high");
+    const struct policy *one = policy_for(set, "asg-cpu-high", estate_by_id(e, "asg/web-1"));
+    const struct policy *two = policy_for(set, "asg-cpu-high", estate_by_id(e, "asg/web-2"));
+    assert_true(base->when->threshold == 55);
+    assert_true(one->when->threshold == 70);
+    assert_true(two->when->threshold == 80);
+    assert_ptr_equal(policy_for(set, "asg-cpu-high", estate_by_id(e, "asg/web-3")), base);
+    assert_ptr_equal(policy_for(set, "asg-cpu-high", estate_by_id(e, "asg/web-1")), one);
+    assert_string_not_equal(one->source_hash, base->source_hash);
+
+    /* stored, and loaded again: the same policy, under the same hash, whatever the files say now */
+    const struct policy_loader *l = lua_policy_loader();
+    struct json *source = l->source(l->arg, one);
+    char *text = json_print(source);
+    struct json *again = json_parse(text, strlen(text), 1 << 20, &err);
+    struct policy_set *old = l->load(l->arg, again, &err);
+    if (!old)
+        fail_msg("%s", err.text);
+    assert_string_equal(policy_find(old, "asg-cpu-high")->source_hash, one->source_hash);
+    assert_true(policy_find(old, "asg-cpu-high")->when->threshold == 70);
+    json_set_int(again, "language", 99);
+    assert_null(l->load(l->arg, again, &err));
+    assert_int_equal(err.code, ERR_STATE);
+    mem_free(text);
+    json_free(source);
+    json_free(again);
+    policy_set_unref(old);
+    policy_set_unref(set);
+    estate_unref(e);
+    diags_free(d);
+}
+
+/* The same answers give the same questions, from a stored source as from the file: what replay
+ * stands on. */
+static void replays_equal(void **state)
+{
+    const char *lib = "return { limit = \"60%\", names = { b = 1, a = 2, c = 3 } }";
+    const char *text = "local slo = use \"slo\"\n"
+                       "policy \"p\" { owner = \"o\", severity = \"sev3\", doc = "
+                       "\"https://x.example\", target = find.asg {},\n"
+                       "  when = sig.asg_cpu { above = slo.limit }, checks = { ok = sig.asg_cpu { "
+                       "below = \"40%\" } },\n"
+                       "  actions = { grow = act.asg_scale { by = param(\"by\", 2), max = 5 } },\n"
+                       "  run = function(r)\n    for name, n in pairs(slo.names) do r:log(name .. "
+                       "n .. r.target.name) end\n"
+                       "    local cpu = r:read(sig.asg_cpu {}) or 0\n"
+                       "    if r:act \"grow\" and not r:verify(\"ok\", \"30m\") then "
+                       "r:log(string.format(\"%.1f\", cpu)) r:undo \"grow\" end\n"
+                       "    while not r:holds \"ok\" do r:sleep \"5m\" end\n    r:page(\"done \" "
+                       ".. tostring(r:wait(\"ok\", \"1h\")))\n  end }\n";
+    char *logs[2] = {NULL, NULL};
+
+    (void)state;
+    help_file("lib/slo.lua", lib);
+    struct policy_set *set = help_policies(text, NULL), *old = NULL;
+    const struct policy_loader *l = lua_policy_loader();
+    for (int round = 0; round < 2; round++) {
+        struct err e = ERR_INIT;
+        struct buf log;
+        if (round == 1) {
+            struct json *source = l->source(l->arg, policy_find(set, "p"));
+            remove(help_file("lib/slo.lua", "return {}"));
+            old = l->load(l->arg, source, &e);
+            json_free(source);
+            if (!old)
+                fail_msg("%s", e.text);
+        }
+        const struct policy *p = policy_find(round ? old : set, "p");
+        struct json *target = json_new_map(), *answer = NULL;
+        json_set_str(target, "name", "web-1");
+        struct script *s = p->script->start(p->script_data, target, p->params, &e);
+        buf_init(&log, 1 << 16);
+        unsigned seed = 7;
+        for (struct ask a = {.kind = ASK_LOG}; a.kind != ASK_END && a.kind != ASK_FAULT;) {
+            p->script->resume(s, answer, &a);
+            (void)buf_addf(&log, "%d %s %s %s %lld\n", a.line, ask_name(a.kind),
+                           a.name ? a.name : "", a.text ? a.text : "", (long long)a.within_ms);
+            json_free(answer);
+            seed = seed * 1103515245u + 12345u;
+            answer = a.kind == ASK_READ   ? json_new_num(85.25)
+                     : a.kind == ASK_WAIT ? json_new_str("ok")
+                                          : json_new_bool(seed >> 16 & 1);
+        }
+        json_free(answer);
+        json_free(target);
+        p->script->free(s);
+        logs[round] = buf_take(&log);
+    }
+    assert_string_equal(logs[0], logs[1]);
+    assert_non_null(strstr(logs[0], "log  a2web-1"));
+    assert_non_null(strstr(logs[0], "page  done ok"));
+    mem_free(logs[0]);
+    mem_free(logs[1]);
+    policy_set_unref(set);
+    policy_set_unref(old);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reads_the_configuration),
+        cmocka_unit_test(an_empty_configuration_has_defaults),
+        cmocka_unit_test(tells_mistakes_apart),
+        cmocka_unit_test(guards_secrets),
+        cmocka_unit_test(reads_the_estate),
+        cmocka_unit_test(overrides_reach_their_target),
+        cmocka_unit_test(replays_equal),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
