@@ -38,8 +38,8 @@ struct node {
     struct node **kids;
 };
 
+/* One block: the bound, its leaves, its nodes, their lists of kids. */
 struct bound {
-    struct arena *arena;
     struct node *root;
     struct leaf *leaves;
     size_t nleaves;

@@ -24,15 +24,23 @@ const char *cmp_word(enum cmp c)
 
 /* ---- binding ---- */
 
-static size_t count_leaves(const struct cond *c)
-{
-    size_t n = 0;
+/* What a tree takes, and while it is built, what is left of it. */
+struct room {
+    size_t nleaves, nnodes, nkids;
+    struct node *nodes;
+    struct node **kids;
+};
 
-    if (c->kind == COND_LEAF)
-        return 1;
+static void measure(const struct cond *c, struct room *room)
+{
+    room->nnodes++;
+    if (c->kind == COND_LEAF) {
+        room->nleaves++;
+        return;
+    }
+    room->nkids += c->nkids;
     for (size_t i = 0; i < c->nkids; i++)
-        n += count_leaves(c->kids[i]);
-    return n;
+        measure(c->kids[i], room);
 }
 
 static int at_site(const struct cond *c, const char *code, struct err *e)
@@ -93,8 +101,8 @@ static int bind_leaf(struct bound *b, struct leaf *l, const struct cond *c,
     json_free(opts);
     if (l->series == NULL)
         return at_site(c, "", e);
-    /* All that a clock looks at when it is rebuilt: as many steps as the duration has intervals, each
-     * as long as a bridged gap, and one before them. */
+    /* All that a clock looks at when it is rebuilt: as many steps as the duration has intervals,
+     * each as long as a bridged gap, and one before them. */
     step_ms = l->series->interval_ms + series_late_ms(l->series);
     need_ms = (c->lasting_ms / l->series->interval_ms + 2) * step_ms;
     if (l->series->keep_ms < need_ms)
@@ -104,19 +112,20 @@ static int bind_leaf(struct bound *b, struct leaf *l, const struct cond *c,
     return 0;
 }
 
-static struct node *bind_node(struct bound *b, const struct cond *c, const struct bind_context *ctx,
-                              struct err *e)
+static struct node *bind_node(struct bound *b, struct room *room, const struct cond *c,
+                              const struct bind_context *ctx, struct err *e)
 {
-    struct node *n = arena_alloc(b->arena, sizeof(*n));
+    struct node *n = room->nodes++;
 
     n->cond = c;
     if (c->kind == COND_LEAF) {
         n->leaf = b->nleaves++;
         return bind_leaf(b, &b->leaves[n->leaf], c, ctx, e) == 0 ? n : NULL;
     }
-    n->kids = arena_alloc(b->arena, (c->nkids + 1) * sizeof(struct node *));
+    n->kids = room->kids;
+    room->kids += c->nkids;
     for (size_t i = 0; i < c->nkids; i++) {
-        n->kids[i] = bind_node(b, c->kids[i], ctx, e);
+        n->kids[i] = bind_node(b, room, c->kids[i], ctx, e);
         if (n->kids[i] == NULL)
             return NULL;
     }
@@ -125,13 +134,19 @@ static struct node *bind_node(struct bound *b, const struct cond *c, const struc
 
 struct bound *bound_new(const struct cond *c, const struct bind_context *ctx, struct err *e)
 {
-    struct bound *b = mem_alloc(sizeof(*b));
+    struct room room = {0};
+    struct bound *b;
 
-    b->arena = arena_new();
-    b->leaves = arena_alloc(b->arena, (count_leaves(c) + 1) * sizeof(*b->leaves));
+    measure(c, &room);
+    /* Beside each other in memory: thousands of these are looked at in a turn. */
+    b = mem_alloc(sizeof(*b) + room.nleaves * sizeof(struct leaf) +
+                  room.nnodes * sizeof(struct node) + room.nkids * sizeof(struct node *));
+    b->leaves = (struct leaf *)(b + 1);
+    room.nodes = (struct node *)(b->leaves + room.nleaves);
+    room.kids = (struct node **)(room.nodes + room.nnodes);
     b->answer.value = TRI_UNKNOWN;
     b->change_end_ms = INT64_MIN;
-    b->root = bind_node(b, c, ctx, e);
+    b->root = bind_node(b, &room, c, ctx, e);
     if (b->root == NULL) {
         bound_free(b);
         return NULL;
@@ -141,9 +156,6 @@ struct bound *bound_new(const struct cond *c, const struct bind_context *ctx, st
 
 void bound_free(struct bound *b)
 {
-    if (b == NULL)
-        return;
-    arena_free(b->arena);
     mem_free(b);
 }
 

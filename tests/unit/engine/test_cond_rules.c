@@ -135,6 +135,27 @@ static void m2_late_but_gapless_goes_on(void **state)
     bound_free(b);
 }
 
+/* Each bridged gap of four minutes counts one: 20 minutes take 80, and the series must keep them.
+ */
+static void m2_a_clock_can_be_rebuilt_from_what_is_kept(void **state)
+{
+    struct cond *c = leaf(&r, &sig_asg_cpu, CMP_ABOVE, 60, 20 * MIN_MS);
+    struct bound *b = rig_bind(&r, c), *again;
+    int64_t m = 0;
+
+    (void)state;
+    for (; m < 600; m++)
+        average(b, m, 85);
+    average(b, m, 45);
+    for (m += 4; m < 600 + 4 * 21; m += 4)
+        expect(average(b, m, 85), TRI_UNKNOWN, true);
+    expect(average(b, m, 85), TRI_TRUE, false);
+    again = rig_bind(&r, c);
+    expect(bound_eval(again, m * MIN_MS), TRI_TRUE, false);
+    bound_free(again);
+    bound_free(b);
+}
+
 static void m2_missing_as_a_value(void **state)
 {
     struct bound *yes =
@@ -509,6 +530,7 @@ int main(void)
         RULE(m2_hold_bridges_and_stops_the_clock),
         RULE(m2_longer_gap_is_unknown_and_restarts),
         RULE(m2_late_but_gapless_goes_on),
+        RULE(m2_a_clock_can_be_rebuilt_from_what_is_kept),
         RULE(m2_missing_as_a_value),
         RULE(m2_missing_never_true_without_data),
         RULE(m3_three_values),

@@ -185,6 +185,62 @@ static void damage_is_found(void **state)
     assert_int_equal(pack_each(NULL, 0, DAY, count, NULL, NULL), ERR_INPUT);
 }
 
+static uint64_t mixed(uint64_t h, uint64_t word)
+{
+    h = (h ^ word) * 0x9e3779b97f4a7c15u;
+    return h ^ (h >> 32);
+}
+
+/* Gives a changed blob the right sum, as docs/journal.md has it. */
+static void reseal(unsigned char *b, size_t len)
+{
+    uint64_t lanes[2] = {0x243f6a8885a308d3u ^ len, 0x13198a2e03707344u}, word;
+
+    memset(b + 16, 0, 8);
+    for (size_t i = 0; i < len / 8; i++) {
+        memcpy(&word, b + 8 * i, 8);
+        lanes[i % 2] = mixed(lanes[i % 2], word);
+    }
+    word = mixed(lanes[0], lanes[1]);
+    memcpy(b + 16, &word, 8);
+}
+
+/* A writer's fault, or a forger's: the sum is right, the points are not. */
+static void a_right_sum_is_not_enough(void **state)
+{
+    struct point p[3] = {{DAY, 60000, 1}, {DAY + 60000, 60000, 2}, {DAY + 120000, 60000, 3}};
+    static const struct {
+        size_t at;
+        uint32_t word;
+    } wrong[] = {
+        {24 + 4, 59999},    /* overlaps the first */
+        {24 + 8, 30000},    /* before the second */
+        {24 + 8, 86400000}, /* the next day */
+        {12, 60001},        /* the period makes them overlap */
+        {8, 2},             /* count and length differ */
+        {8, 4},
+        {36 + 4 + 4, 0x7ff80000}, /* not a number */
+        {36 + 4 + 4, 0x7ff00000}, /* infinite */
+        {4, 1 | 2 << 8},          /* an unknown flag */
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        void *blob = NULL;
+        size_t len = 0, seen = 0;
+
+        assert_int_equal(pack_points(p, 3, DAY, &blob, &len), 0);
+        reseal(blob, len);
+        assert_int_equal(pack_each(blob, len, DAY, count, &seen, NULL), 0);
+        assert_int_equal(seen, 3);
+        memcpy((char *)blob + wrong[i].at, &wrong[i].word, 4);
+        reseal(blob, len);
+        assert_int_equal(pack_each(blob, len, DAY, count, &seen, NULL), ERR_INPUT);
+        assert_int_equal(seen, 3);
+        mem_free(blob);
+    }
+}
+
 static void a_newer_version_says_so(void **state)
 {
     struct point p = {DAY, 0, 1};
@@ -208,6 +264,7 @@ int main(void)
         cmocka_unit_test(refuses_what_is_not_a_day),
         cmocka_unit_test(the_format_is_fixed),
         cmocka_unit_test(damage_is_found),
+        cmocka_unit_test(a_right_sum_is_not_enough),
         cmocka_unit_test(a_newer_version_says_so),
     };
 
