@@ -141,13 +141,12 @@ static void m2_a_clock_can_be_rebuilt_from_what_is_kept(void **state)
 {
     struct cond *c = leaf(&r, &sig_asg_cpu, CMP_ABOVE, 60, 20 * MIN_MS);
     struct bound *b = rig_bind(&r, c), *again;
-    int64_t m = 0;
+    int64_t m = 2;
 
     (void)state;
-    for (; m < 600; m++)
-        average(b, m, 85);
+    average(b, 1, 45);
     average(b, m, 45);
-    for (m += 4; m < 600 + 4 * 21; m += 4)
+    for (m += 4; m < 2 + 4 * 21; m += 4)
         expect(average(b, m, 85), TRI_UNKNOWN, true);
     expect(average(b, m, 85), TRI_TRUE, false);
     again = rig_bind(&r, c);
