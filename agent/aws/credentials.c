@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/queue.h>
+#include "aws/call.h"
 #include "aws/fetch.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -30,6 +31,7 @@ struct aws_provider {
     bool rejected; /* AWS refused the keys */
     char *source;
     struct aws_fetch *fetch;
+    struct aws *sts;                 /* for its fetches */
     int64_t retry_ms, retry_boot_ms; /* after a failed fetch: how long to leave it, until when */
     unsigned round;                  /* counts answer_all */
     bool *gone;                      /* set when the provider is freed inside answer_all */
@@ -79,6 +81,7 @@ void aws_provider_free(struct aws_provider *p)
     if (p->gone)
         *p->gone = true;
     aws_fetch_cancel(p->fetch);
+    aws_free(p->sts);
     while ((w = TAILQ_FIRST(&p->waiters)))
         aws_credentials_cancel(w);
     loop_timer_free(p->background);
@@ -180,7 +183,7 @@ static void fetch(struct aws_provider *p)
 {
     loop_timer_stop(p->background);
     if (!p->fetch)
-        p->fetch = aws_fetch_start(&p->o, on_fetched, p);
+        p->fetch = aws_fetch_start(&p->o, &p->sts, on_fetched, p);
 }
 
 static void on_background(void *arg)

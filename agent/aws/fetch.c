@@ -32,12 +32,10 @@ struct aws_fetch {
     char *source;
     bool last_resort; /* nothing else was configured: say so when instance metadata has no role */
 
-    struct loop_timer *timer;
-    void (*on_timer)(struct aws_fetch *f);
-    struct job *job;
-    struct aws *sts;
+    struct loop_timer *timer; /* begins */
+    struct aws **sts;         /* the provider's client, made at the first need */
     struct aws_call *call;
-
+    struct job *job;
     struct aws_metadata *metadata;
     char *instance_token;
 };
@@ -46,7 +44,6 @@ static void fetch_free(struct aws_fetch *f)
 {
     loop_timer_free(f->timer);
     aws_plan_clear(&f->plan);
-    aws_free(f->sts);
     mem_free(f->source);
     mem_free(f->instance_token);
     mem_free(f);
@@ -96,18 +93,6 @@ static void set_source(struct aws_fetch *f, const char *fmt, ...)
     f->source = mem_strdup(text);
 }
 
-static void later(struct aws_fetch *f, int64_t ms, void (*fn)(struct aws_fetch *f))
-{
-    f->on_timer = fn;
-    loop_timer_set(f->timer, ms);
-}
-
-static void fire(void *arg)
-{
-    struct aws_fetch *f = arg;
-    f->on_timer(f);
-}
-
 /* ---- roles, one on top of the other ---- */
 
 static void ask_sts(struct aws_fetch *f, const struct aws_keys *keys, const char *web_token);
@@ -147,7 +132,7 @@ static void on_assumed(void *arg, const struct aws_answer *a, const struct err *
              time_parse_iso(xml_path_text(c, "Expiration", ""), &expires) != 0)
         fail(f, ERR_IO, "STS's answer has no complete <Credentials>");
     else /* its time is STS's, which our clock may be wrong about */
-        got_keys(f, &keys, expires - (aws_wall_ms(f->sts) - loop_wall_ms(f->o.loop)));
+        got_keys(f, &keys, expires - (aws_wall_ms(*f->sts) - loop_wall_ms(f->o.loop)));
 }
 
 /* Sends AssumeRole for the next role, or AssumeRoleWithWebIdentity if there is a token. */
@@ -167,7 +152,7 @@ static void ask_sts(struct aws_fetch *f, const struct aws_keys *keys, const char
     struct err e = ERR_INIT;
 
     set_source(f, "%s, role %s", f->source, role->arn);
-    if (!f->sts && !(f->sts = aws_new(&o, &e))) {
+    if (!*f->sts && !(*f->sts = aws_new(&o, &e))) {
         done(f, NULL, 0, &e);
         return;
     }
@@ -179,7 +164,7 @@ static void ask_sts(struct aws_fetch *f, const struct aws_keys *keys, const char
         aws_param_int(p, "DurationSeconds", role->duration_s);
     aws_param(p, "WebIdentityToken", web_token);
     r.params = p;
-    f->call = aws_send(f->sts, &r, on_assumed, f);
+    f->call = aws_send(*f->sts, &r, on_assumed, f);
     aws_params_free(p);
 }
 
@@ -450,8 +435,9 @@ static int add_own_role(struct aws_fetch *f, struct err *e)
     return 0;
 }
 
-static void begin(struct aws_fetch *f)
+static void begin(void *arg)
 {
+    struct aws_fetch *f = arg;
     struct err e = ERR_INIT;
     struct aws_keys keys;
 
@@ -486,15 +472,17 @@ static void begin(struct aws_fetch *f)
     }
 }
 
-struct aws_fetch *aws_fetch_start(const struct aws_provider_options *o, aws_fetch_fn *fn, void *arg)
+struct aws_fetch *aws_fetch_start(const struct aws_provider_options *o, struct aws **sts,
+                                  aws_fetch_fn *fn, void *arg)
 {
     struct aws_fetch *f = mem_alloc(sizeof *f);
 
     f->o = *o;
     f->fn = fn;
     f->arg = arg;
-    f->timer = loop_timer_new(o->loop, fire, f);
-    later(f, 0, begin);
+    f->sts = sts;
+    f->timer = loop_timer_new(o->loop, begin, f);
+    loop_timer_set(f->timer, 0);
     return f;
 }
 

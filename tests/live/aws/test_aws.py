@@ -177,6 +177,15 @@ class AwsTest(unittest.TestCase):
                 self.assertEqual(self.effects(), before + 2)
                 self.assertEqual(self.log.count("clock"), 1, self.log)
 
+    def test_clock_off_with_a_role(self):
+        for offset in (3 * 3600, -3 * 3600):  # keys of an hour: their end is by STS's clock
+            with self.subTest(offset):
+                self.sim.control("POST", "clock", {"offset": offset})
+                answers = self.drive(IDENTITY, IDENTITY,
+                                     role=ROLE.format(account=self.account) + "runbookd")
+                self.assertEqual([self.ok(a)["attempts"] for a in answers], [2, 1])
+                self.assertEqual(self.log.count("clock"), 2, self.log)  # STS's client and ours
+
     # ---- credentials ----
 
     def test_role_on_top(self):
