@@ -49,6 +49,7 @@ void diag_add(struct diags *d, const char *code, const struct place *at, const c
 size_t diags_errors(const struct diags *d);
 size_t diags_warnings(const struct diags *d);
 bool diags_has(const struct diags *d, const char *code);
+bool diags_has_at(const struct diags *d, const char *code, const char *file, int line);
 bool diags_at_line(const struct diags *d, const char *file, int line); /* an error is known there */
 enum diag_class
 diags_class(const struct diags *d); /* of the first error in the order of printing */

@@ -133,6 +133,17 @@ bool diags_has(const struct diags *d, const char *code)
     return false;
 }
 
+bool diags_has_at(const struct diags *d, const char *code, const char *file, int line)
+{
+    for (size_t i = 0; i < d->n; i++) {
+        if (d->all[i].line == line && strcmp(d->all[i].code, code) == 0 &&
+            strcmp(d->all[i].file, file) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool diags_at_line(const struct diags *d, const char *file, int line)
 {
     for (size_t i = 0; i < d->n; i++) {

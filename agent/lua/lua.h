@@ -29,6 +29,14 @@ struct policy_load_options {
  * the set. */
 struct policy_set *policies_load(const struct policy_load_options *o, struct diags *d);
 
+/* Enumerates the outcomes of each run function, as its steps can be answered (act and verify: done
+ * or not; wait: each check or none): W202 for those that fail without a page, E113 for loops
+ * without a wait. At most 300 paths a policy, each started anew: for `check` and before a set is
+ * taken, not for the loop. estate (or NULL) gives a target to try with. The list: {"policy",
+ * "complete", "paths": [{"steps": [...], "outcome", "pages"}]}; the caller frees. */
+struct json *policies_walk(const struct policy_set *set, const struct estate *estate,
+                           struct diags *d);
+
 /* The stored form of sources and back, for replay (M23). */
 const struct policy_loader *lua_policy_loader(void);
 

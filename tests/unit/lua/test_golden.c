@@ -50,8 +50,10 @@ static void load_policy(const char *name, struct diags *d)
     struct policy_set *set = policies_load(&o, d);
     if ((diags_errors(d) == 0) != (set != NULL))
         fail_msg("%s: a set and errors, or neither", name);
-    if (set)
+    if (set) {
+        json_free(policies_walk(set, estate, d));
         policy_set_unref(set);
+    }
     if (estate)
         estate_unref(estate);
     mem_free(text);

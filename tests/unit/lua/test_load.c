@@ -108,12 +108,38 @@ static void runs_the_example(void **state)
     policy_set_unref(set);
 }
 
+static void walks_the_example(void **state)
+{
+    struct policy_set *set = help_policies(example, NULL);
+    struct diags *d = diags_new();
+    struct json *list = policies_walk(set, NULL, d);
+    const struct json *walk = json_at(list, 0), *paths = json_get(walk, "paths");
+    int succeeded = 0;
+
+    (void)state;
+    assert_int_equal(json_len(list), 1);
+    assert_int_equal(diags_len(d), 0);
+    assert_true(json_get_bool(walk, "complete", false));
+    for (const struct json *p = json_first(paths); p; p = json_next(p)) {
+        bool good = strcmp(json_get_str(p, "outcome", ""), "succeeded") == 0;
+        assert_true(good || json_get_bool(p, "pages", false));
+        succeeded += good;
+    }
+    /* each of 3 rounds: act fails; verify fails; calm: undo or not; hot: next round; nothing: page */
+    assert_int_equal(json_len(paths), 3 * 5 + 1);
+    assert_true(succeeded >= 3);
+    json_free(list);
+    diags_free(d);
+    policy_set_unref(set);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(loads_the_smallest),
         cmocka_unit_test(loads_the_example),
         cmocka_unit_test(runs_the_example),
+        cmocka_unit_test(walks_the_example),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -219,7 +219,7 @@ static void finds_columns_in_any_layout(void **state)
 
         buf_init(&out, 65536);
         for (size_t i = 0; i + 1 < n; i++) {
-            if (memcmp(text + t[i].at, "\"sev9", 5) == 0) {
+            if (strncmp(text + t[i].at, "\"sev9", 5) == 0) {
                 want_line = line;
                 want_column = column;
             }

@@ -1,0 +1,306 @@
+/* The path walk: run is a function of its steps' results, so its outcomes can be enumerated. Finds
+ * paths that fail without a page (W202) and loops without a wait (E113); bounded, and it says when
+ * it did not see all. */
+#include <stdio.h>
+#include <string.h>
+#include "lua/internal.h"
+
+#define MAX_PATHS 300
+#define MAX_STEPS 60    /* of one path; longer ones are cut */
+#define MAX_TIMELESS 40 /* E113: so many steps in a row that take no time */
+#define MAX_OPTIONS 18  /* answers to one question: a wait for 16 checks, or none */
+
+struct choice {
+    int taken, options;
+};
+
+struct path {
+    struct choice choices[MAX_STEPS];
+    int n; /* questions asked */
+    struct json *steps;
+    bool paged, failed, verify_false, cut, endless, faulted;
+    int line; /* of the step that made it fail */
+    char method[16];
+    int acts[64]; /* of each action so far */
+    int timeless;
+    char fault[256];
+    int fault_line;
+};
+
+/* How many answers the question can have, within what the engine would allow. */
+static int options_of(const struct policy *p, const struct path *path, const struct ask *a)
+{
+    int n = 2;
+    switch (a->kind) {
+    case ASK_ACT:
+        for (size_t i = 0; i < p->nactions && i < 64; i++) {
+            if (strcmp(p->actions[i].name, a->name) == 0 &&
+                path->acts[i] >= p->actions[i].max_acts) {
+                return 1; /* denied by max_acts */
+            }
+        }
+        return 2;
+    case ASK_UNDO:
+    case ASK_VERIFY:
+    case ASK_HOLDS:
+    case ASK_READ:
+        return 2;
+    case ASK_WAIT:
+        for (const char *s = a->name; *s; s++) {
+            n += *s == '|';
+        }
+        return n < MAX_OPTIONS ? n : MAX_OPTIONS;
+    case ASK_SLEEP:
+    case ASK_PAGE:
+    case ASK_LOG:
+    case ASK_END:
+    case ASK_FAULT:
+        break;
+    }
+    return 1;
+}
+
+/* Answer number `taken`: the last one is the bad one. Notes what it means for the outcome; the
+ * caller frees. */
+static struct json *answer(const struct policy *p, struct path *path, const struct ask *a,
+                           int taken, int options)
+{
+    bool bad = taken == options - 1;
+    char *step = NULL;
+    struct json *j = NULL;
+    switch (a->kind) {
+    case ASK_ACT:
+        for (size_t i = 0; i < p->nactions && i < 64; i++) {
+            path->acts[i] += !bad && strcmp(p->actions[i].name, a->name) == 0;
+        }
+        /* fall through */
+    case ASK_UNDO:
+        path->failed = path->failed || bad;
+        j = json_new_bool(!bad);
+        break;
+    case ASK_VERIFY:
+        path->verify_false = bad;
+        path->timeless = 0;
+        j = json_new_bool(!bad);
+        break;
+    case ASK_HOLDS:
+        j = json_new_bool(!bad);
+        break;
+    case ASK_READ:
+        j = bad ? NULL : json_new_num(0);
+        break;
+    case ASK_WAIT: {
+        const char *s = a->name;
+        for (int i = 0; i < taken && strchr(s, '|'); i++) {
+            s = strchr(s, '|') + 1;
+        }
+        char *name = mem_strndup(s, strcspn(s, "|"));
+        j = bad ? json_new_bool(false) : json_new_str(name);
+        mem_free(name);
+        path->timeless = 0;
+        break;
+    }
+    case ASK_SLEEP:
+        path->timeless = 0;
+        break;
+    case ASK_PAGE:
+        path->paged = true;
+        j = json_new_bool(true);
+        break;
+    case ASK_LOG:
+    case ASK_END:
+    case ASK_FAULT:
+        break;
+    }
+    if (bad && options > 1 &&
+        (a->kind == ASK_ACT || a->kind == ASK_UNDO || a->kind == ASK_VERIFY)) {
+        path->line = a->line;
+        snprintf(path->method, sizeof path->method, "%s", ask_name(a->kind));
+    }
+    char *shown = j ? json_print(j) : mem_strdup("");
+    step = mem_printf("%s%s%s%s%s", ask_name(a->kind), a->name ? " " : "", a->name ? a->name : "",
+                      *shown ? " -> " : "", shown);
+    json_add(path->steps, json_new_str(step));
+    mem_free(step);
+    mem_free(shown);
+    return j;
+}
+
+/* Runs along the choices made so far, and on with the first answers. False: the script could not be
+ * started. */
+static bool follow(const struct policy *p, struct path *path, const struct json *target)
+{
+    struct err e = ERR_INIT;
+    struct choice known[MAX_STEPS];
+    int n = path->n;
+    memcpy(known, path->choices, sizeof known);
+    memset(path, 0, sizeof *path);
+    path->steps = json_new_list();
+    struct script *s = p->script->start(p->script_data, target, p->params, &e);
+    if (!s) {
+        return false;
+    }
+    struct json *said = NULL;
+    struct ask a;
+    for (;;) {
+        p->script->resume(s, said, &a);
+        json_free(said);
+        said = NULL;
+        if (a.kind == ASK_END || a.kind == ASK_FAULT) {
+            path->faulted = a.kind == ASK_FAULT;
+            snprintf(path->fault, sizeof path->fault, "%s", a.text ? a.text : "");
+            path->fault_line = a.line;
+            break;
+        }
+        path->fault_line = a.line;
+        if (++path->timeless > MAX_TIMELESS) {
+            path->endless = true;
+            break;
+        }
+        int options = options_of(p, path, &a);
+        if (path->n < MAX_STEPS) {
+            path->choices[path->n] = (struct choice){
+                .taken = path->n < n ? known[path->n].taken : 0, .options = options};
+            said = answer(p, path, &a, path->choices[path->n].taken, options);
+            path->n++;
+        } else {
+            path->cut = true;
+            break;
+        }
+    }
+    p->script->free(s);
+    return true;
+}
+
+/* To the next untried answer; false when all were tried. */
+static bool advance(struct path *path)
+{
+    while (path->n > 0) {
+        struct choice *c = &path->choices[path->n - 1];
+        if (c->taken + 1 < c->options) {
+            c->taken++;
+            return true;
+        }
+        path->n--;
+    }
+    return false;
+}
+
+static struct place line_place(const struct scan *s, const struct source *source, int line,
+                               const char *word)
+{
+    struct place at = {
+        .file = source->name, .line = line, .text = source->text, .text_len = source->len};
+    size_t found = word ? scan_find(s, line, word) : 0;
+    for (size_t i = 0; i < s->ntokens; i++) {
+        const struct token *t = &s->tokens[i];
+        if (t->line == line && (!found || s->tokens[found].line != line || i == found)) {
+            at.column = t->column;
+            at.width = (int)t->len;
+            break;
+        }
+    }
+    return at;
+}
+
+static char *told(const struct json *steps)
+{
+    struct buf b;
+    buf_init(&b, 600);
+    size_t n = json_len(steps), from = n > 6 ? n - 6 : 0;
+    (void)buf_adds(&b, from ? "..., " : "");
+    for (size_t i = from; i < n; i++) {
+        (void)buf_addf(&b, "%s%s", i > from ? ", " : "", json_str(json_at(steps, i), ""));
+    }
+    return buf_take(&b);
+}
+
+static void judge(const struct policy *p, const struct path *path, const struct scan *scan,
+                  struct diags *d)
+{
+    const struct policy_data *data = p->script_data;
+    char *steps = told(path->steps);
+    if (path->endless) {
+        struct place at = line_place(scan, data->source, path->fault_line, NULL);
+        diag_add(d, "E113", &at,
+                 "policy \"%s\" can go on without end: more than %d steps without a wait, a verify "
+                 "or a sleep",
+                 p->name, MAX_TIMELESS);
+    } else if (path->faulted &&
+               strncmp(path->fault, "E118", 4) != 0) { /* E118 may come from the stand-in target */
+        struct place at = line_place(scan, data->source, path->fault_line, NULL);
+        char code[8];
+        snprintf(code, sizeof code, "%.4s", path->fault);
+        const char *text = strstr(path->fault, ": ");
+        diag_add(d, code, &at, "%s", text ? text + 2 : path->fault);
+    } else if (!path->faulted && !path->cut && !path->paged &&
+               (path->failed || path->verify_false)) {
+        struct place at = line_place(scan, data->source, path->line, path->method);
+        if (!diags_has_at(d, "W202", at.file, at.line)) {
+            diag_add(d, "W202", &at,
+                     "policy \"%s\" can fail silently: %s, and the run ends without a page",
+                     p->name, steps);
+        }
+    }
+    mem_free(steps);
+}
+
+static struct json *walk(const struct policy *p, const struct json *target, struct diags *d)
+{
+    const struct policy_data *data = p->script_data;
+    struct json *out = json_new_map(), *paths = json_set(out, "paths", json_new_list());
+    struct path *path = mem_alloc(sizeof *path);
+    struct scan *scan = scan_new(data->source->name, data->source->text, data->source->len);
+    bool complete = true, more = true;
+    int n = 0;
+    for (; more && n < MAX_PATHS; n++) {
+        bool started = follow(p, path, target);
+        if (started) {
+            judge(p, path, scan, d);
+            struct json *one = json_add(paths, json_new_map());
+            const char *outcome = path->endless        ? "endless"
+                                  : path->faulted      ? "fault"
+                                  : path->cut          ? "cut"
+                                  : path->failed       ? "failed"
+                                  : path->verify_false ? "ineffective"
+                                                       : "succeeded";
+            json_set(one, "steps", json_copy(path->steps));
+            json_set_str(one, "outcome", outcome);
+            json_set_bool(one, "pages", path->paged);
+        }
+        complete = complete && started && !path->cut;
+        more = started && !path->endless && advance(path);
+        json_free(path->steps);
+        path->steps = NULL;
+    }
+    json_set_str(out, "policy", p->name);
+    json_set_bool(out, "complete", complete && !more);
+    scan_free(scan);
+    mem_free(path);
+    return out;
+}
+
+struct json *policies_walk(const struct policy_set *set, const struct estate *estate,
+                           struct diags *d)
+{
+    struct json *list = json_new_list();
+    for (size_t i = 0; i < set->npolicies; i++) {
+        const struct policy *p = set->policies[i];
+        if (p->ladder || p->script != &lua_script_ops) {
+            continue;
+        }
+        struct json *target = json_new_map();
+        const struct target *real = NULL;
+        for (size_t k = 0; estate && k < estate_len(estate) && !real; k++) {
+            real = selector_match(&p->target, estate_at(estate, k)) ? estate_at(estate, k) : NULL;
+        }
+        json_set_str(target, "kind", p->target.kind);
+        json_set_str(target, "name", real ? real->name : "target");
+        json_set_str(target, "id", real ? real->id : "target");
+        json_set(target, "tag", real ? json_copy(real->tag) : json_new_map());
+        json_set(target, "fields", real ? json_copy(real->fields) : json_new_map());
+        json_add(list, walk(p, target, d));
+        json_free(target);
+    }
+    return list;
+}

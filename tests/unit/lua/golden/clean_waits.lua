@@ -1,0 +1,12 @@
+policy "a" {
+  owner = "team-a", severity = "sev3", doc = "https://example.com/x",
+  target = find.asg { tag = { tier = "web" } },
+  when = sig.asg_cpu { above = "60%" },
+  checks = { cool = sig.asg_cpu { below = "40%", lasting = "1m" } },
+  actions = { grow = act.asg_scale { by = 1, max = 5 } },
+  run = function(r)
+    while not r:holds "cool" do
+      r:sleep "5m"
+    end
+  end,
+}
