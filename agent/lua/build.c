@@ -401,8 +401,13 @@ static void run(struct build *b, const struct schema *s, bool list)
     }
     b->p->ladder = !from && list;
     if (!from) {
-        if (!list && b->p->nactions) {
-            struct place at = place_call(L, b->policy.index);
+        struct place at = place_call(L, b->policy.index);
+        if (b->p->procedure) { /* a ladder goes by the condition, and a procedure has none */
+            b->p->ladder = false;
+            diag_add(b->ld->d, "E105", &at,
+                     "%s needs the field \"run\" (function): the sequence of its steps",
+                     b->policy.what);
+        } else if (!list && b->p->nactions) {
             diag_add(b->ld->d, "E105", &at,
                      "%s needs the field \"run\" (function): its actions have names, so the "
                      "sequence is yours to write",

@@ -177,7 +177,8 @@ static void adopt(struct policy_set *set, struct policy **policies, size_t n,
         struct policy_data *d = arena_alloc(set->arena, sizeof *d);
         d->source = source;
         d->policy = policies[i]->name;
-        policies[i]->script = &lua_script_ops;
+        /* a ladder has no run function: it is the engine's */
+        policies[i]->script = policies[i]->ladder ? NULL : &lua_script_ops;
         policies[i]->script_data = d;
         policies[i]->source_hash = source->hash;
         policies[i]->params = source->params;

@@ -29,6 +29,7 @@ static void loads_the_smallest(void **state)
     assert_int_equal(p->when->site.line, 4);
     assert_int_equal(p->when->site.column, 13);
     assert_true(p->ladder);
+    assert_null(p->script); /* the engine's own ladder runs it */
     assert_int_equal(p->nactions, 1);
     assert_string_equal(p->actions[0].name, "pg_terminate");
     assert_int_equal(json_get_int(p->actions[0].opts, "max", 0), 50);
@@ -125,7 +126,8 @@ static void walks_the_example(void **state)
         assert_true(good || json_get_bool(p, "pages", false));
         succeeded += good;
     }
-    /* each of 3 rounds: act fails; verify fails; calm: undo or not; hot: next round; nothing: page */
+    /* each of 3 rounds: act fails; verify fails; calm: undo or not; hot: next round; nothing: page
+     */
     assert_int_equal(json_len(paths), 3 * 5 + 1);
     assert_true(succeeded >= 3);
     json_free(list);
