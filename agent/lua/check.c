@@ -130,6 +130,10 @@ static bool check_ref(void *arg, const char *ref)
                strcmp(rest, "id") == 0 || strcmp(rest, "kind") == 0 ||
                option_find(kind->options, kind->noptions, rest);
     } else if (strncmp(ref, "param.", 6) == 0) {
+        const struct json *given = param_value(c->ld, rest);
+        if (given) { /* named here only: part of what is stored with the source all the same */
+            json_set(c->ld->used, rest, json_copy(given));
+        }
         good = json_get(c->ld->used, rest) ||
                (p->procedure && option_find(p->options, p->noptions, rest));
     } else if (strcmp(ref, "run.id") == 0) {

@@ -32,6 +32,8 @@ struct set_data {
 };
 
 void value_push(lua_State *L, const struct json *j);
+/* A parameter as the environment gives it for the loader's target; NULL: it does not. */
+const struct json *param_value(const struct loader *ld, const char *name);
 
 /* Builds one policy from the table at `table` with the defaults at `defaults`. Errors are in ld->d;
  * never NULL. */

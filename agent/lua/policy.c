@@ -57,7 +57,7 @@ void value_push(lua_State *L, const struct json *j)
 
 /* The value of a parameter for the loader's target: NAME@KIND/TARGET before NAME@TARGET before
  * NAME. */
-static const struct json *lookup(const struct loader *ld, const char *name)
+const struct json *param_value(const struct loader *ld, const char *name)
 {
     char key[256];
     const struct json *v = NULL;
@@ -80,7 +80,7 @@ static int f_param(lua_State *L)
         return luaL_error(L, "param needs a name, write param(\"name\", default)");
     }
     const char *name = lua_tostring(L, 1);
-    const struct json *v = lookup(ld, name);
+    const struct json *v = param_value(ld, name);
     bool poison;
     if (v) {
         push_json(L, v);
