@@ -6,6 +6,7 @@
 #include "engine/journal.h"
 #include "plugin/action.h"
 
+struct series;
 struct world;
 
 /* One observe or apply that the engine has asked for. `ticket` names it in the completion. Everything is copied or counted by the world as it needs. */

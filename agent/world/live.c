@@ -46,7 +46,7 @@ static int64_t world_wall(struct world *w)
     return loop_wall_ms(self(w)->o.loop);
 }
 
-static uint64_t world_random(struct world *w)
+static uint64_t world_draw(struct world *w)
 {
     uint64_t r;
 
@@ -217,7 +217,7 @@ static void world_trace(struct world *w, const char *policy, const char *target,
 static const struct world_ops ops = {
     .now_ms = world_now,
     .wall_ms = world_wall,
-    .random = world_random,
+    .draw = world_draw,
     .wake_at = world_wake_at,
     .observe = world_observe,
     .apply = world_apply,
