@@ -1,0 +1,36 @@
+/* What the agent's own files share. */
+#ifndef RB_SERVE_INTERNAL_H
+#define RB_SERVE_INTERNAL_H
+
+#include "report/outbox.h"
+#include "serve/control.h"
+#include "serve/load.h"
+#include "world/live.h"
+#include "world/sqlite_journal.h"
+
+struct agent {
+    const char *config_path, *version;
+    struct loaded now; /* what is in force */
+    char *host;
+    struct loop *loop;
+    struct resolver *resolver;
+    struct http *http;
+    struct journal *journal;
+    struct live *live;
+    struct outbox *outbox;
+    struct engine *engine;
+    struct control *control;
+    struct loop_timer *house, *stop_timer;
+    int64_t started_ms, stop_at_ms;
+    double max_lag_ms, last_lag_ms; /* of the last minute and of the last second */
+    int64_t lag_since_ms;
+    bool watchdog, stopping, drained, out_of_memory;
+    int reloads;
+};
+
+extern const struct control_verb agent_verbs[];
+
+/* Reads everything anew and puts it in force, or keeps the old and says why. The answer for the operator. */
+struct json *agent_reload(struct agent *a, bool widen);
+
+#endif

@@ -1,0 +1,86 @@
+/* Reloading: a fresh read of everything, all of its errors, what it widens, then one swap. */
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "serve/internal.h"
+#include "serve/notify.h"
+
+/* What is read once, at the start. */
+static const char *const fixed[] = {"state_dir",  "mode",      "control",     "freeze_file", "budget",     "budget_destructive", "storm",
+                                    "pagerduty",  "shadow_sink", "dashboard", "host",        "nameserver", "ca_file",            "operators"};
+
+static struct json *restart_needed(const struct config *was, const struct config *is)
+{
+    struct json *list = json_new_list();
+
+    for (size_t k = 0; k < sizeof(fixed) / sizeof(fixed[0]); k++)
+        if (!json_equal(json_get(was->all, fixed[k]), json_get(is->all, fixed[k])))
+            json_add(list, json_new_str(fixed[k]));
+    return list;
+}
+
+static int put_in_force(struct agent *a, struct loaded *next, struct err *e)
+{
+    int rc;
+
+    live_estate(a->live, next->estate);
+    rc = engine_load(a->engine, next->set, next->estate, e);
+    if (rc) {
+        live_estate(a->live, a->now.estate);
+        return rc;
+    }
+    loaded_free(&a->now);
+    a->now = *next;
+    memset(next, 0, sizeof(*next));
+    return 0;
+}
+
+struct json *agent_reload(struct agent *a, bool widen)
+{
+    struct json *answer = json_new_map(), *wider = NULL;
+    struct diags *d = diags_new();
+    struct loaded next;
+    struct err e = ERR_INIT;
+    struct buf text;
+    bool ok = false;
+
+    notify_reloading();
+    buf_init(&text, 256 * 1024);
+    if (!load_all(a->config_path, NULL, 0, &next, d)) {
+        json_set_strf(answer, "error", "%zu errors; what was in force stays in force", diags_errors(d));
+        json_set_str(answer, "code", "input");
+        goto out;
+    }
+    wider = load_wider(&a->now, &next);
+    if (json_len(wider) > 0 && !widen) {
+        json_set_strf(answer, "error", "this would widen what the agent may do in %zu places: look at them, then reload --widen", json_len(wider));
+        json_set_str(answer, "code", "denied");
+        goto out;
+    }
+    json_set(answer, "restart", restart_needed(a->now.config, next.config));
+    if (put_in_force(a, &next, &e)) {
+        json_set_str(answer, "error", e.text);
+        json_set_str(answer, "code", err_name(e.code));
+        goto out;
+    }
+    log_set_level((enum log_level)(log_level_parse(a->now.config->log_level) < 0 ? LOG_LVL_INFO : log_level_parse(a->now.config->log_level)));
+    a->reloads++;
+    json_set_int(answer, "policies", (int64_t)a->now.set->npolicies);
+    json_set_int(answer, "targets", (int64_t)estate_len(a->now.estate));
+    ok = true;
+out:
+    diags_print(d, &text, false);
+    json_set(answer, "diagnostics", diags_json(d));
+    json_set_str(answer, "text", buf_str(&text));
+    json_set(answer, "wider", wider ? wider : json_new_list());
+    if (ok)
+        log_info("reload", "%zu policies, %zu targets in force%s", a->now.set->npolicies, estate_len(a->now.estate), json_len(wider) ? ", wider than before" : "");
+    else
+        log_error("reload", "refused: %s%s%s", json_get_str(answer, "error", ""), text.len ? "; " : "", buf_str(&text));
+    notify_state("READY=1");
+    buf_free(&text);
+    diags_free(d);
+    loaded_free(&next);
+    return answer;
+}
