@@ -1,0 +1,51 @@
+/* runbookd: a table of subcommands. */
+#include <stdio.h>
+#include <string.h>
+
+#include "tools/tools.h"
+
+static const struct subcommand {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *usage;
+    const char *summary;
+} subcommands[] = {
+    {"run", tool_run, usage_run, "run the agent"},
+    {"check", tool_check, usage_check, "check configuration, estate and policies"},
+    {"plan", tool_plan, usage_plan, "show what a policy would do now"},
+    {"audit", tool_audit, usage_audit, "verify the journal"},
+    {"version", tool_version, usage_version, "say which version this is"},
+};
+#define N (sizeof(subcommands) / sizeof(subcommands[0]))
+
+static void help(FILE *out)
+{
+    fputs("usage: runbookd COMMAND [OPTION ...]\n\n", out);
+    for (size_t k = 0; k < N; k++)
+        fprintf(out, "  %-9s %s\n", subcommands[k].name, subcommands[k].summary);
+    fputs("\nrunbookd COMMAND --help says more. The configuration is " DEFAULT_CONFIG " unless --config names another.\n"
+          "\nExit codes:\n",
+          out);
+#define X(name, code, text) fprintf(out, "  %2d  %s\n", code, text);
+    EXITS(X)
+#undef X
+}
+
+int main(int argc, char **argv)
+{
+    const char *name = argc > 1 ? argv[1] : "";
+
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
+        help(stdout);
+        return EXIT_OK;
+    }
+    if (strcmp(name, "--version") == 0)
+        name = "version";
+    for (size_t k = 0; k < N; k++)
+        if (strcmp(subcommands[k].name, name) == 0)
+            return subcommands[k].run(argc - 1, argv + 1);
+    if (*name)
+        fprintf(stderr, "runbookd: there is no command %s\n", name);
+    help(stderr);
+    return EXIT_USAGE;
+}

@@ -1,0 +1,29 @@
+/* runbookd's subcommands beside run: each takes its own arguments (argv[0] is its name) and returns an exit code. */
+#ifndef RB_TOOLS_TOOLS_H
+#define RB_TOOLS_TOOLS_H
+
+#include "serve/exits.h"
+
+#define DEFAULT_CONFIG "/etc/runbookd/runbookd.lua"
+
+int tool_run(int argc, char **argv);
+int tool_check(int argc, char **argv);
+int tool_plan(int argc, char **argv);
+int tool_audit(int argc, char **argv);
+int tool_version(int argc, char **argv);
+
+/* The usage of each, for --help. */
+extern const char usage_run[], usage_check[], usage_plan[], usage_audit[], usage_version[];
+
+/* Options that the subcommands share. 0, or the exit code to end with at once (EXIT_USAGE; after --help EXIT_OK is in *done). */
+struct tool_args {
+    const char *config;
+    bool config_given, json, help;
+    const char *witness[16]; /* audit */
+    size_t nwitness;
+    char **rest;
+    int nrest;
+};
+int tool_args(int argc, char **argv, const char *usage, struct tool_args *a);
+
+#endif
