@@ -261,7 +261,8 @@ static void delivered(struct queue *q)
     s->failures = 0;
     q->o->delivered++;
     q->o->last_error[0] = 0;
-    log_info("report", "%s: %s %s delivered: %s", s->type->name, json_get_str(q->head->report, "kind", "?"), q->key,
+    if (s->type != &lines_sink) /* which has just said it itself */
+        log_info("report", "%s: %s %s delivered: %s", s->type->name, json_get_str(q->head->report, "kind", "?"), q->key,
              json_get_str(q->head->report, "summary", ""));
     finished(q, "delivered", NULL);
 }

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 
 #define MAX_COMMAND (64 * 1024)
+#define MAX_LIST 500
 
 /* What only looks. Freezing is everybody's: a kill switch that asks for rights is none. All else changes something and is for operators. */
 static const char *const open_to_all[] = {"status", "episodes", "runs",    "decisions", "reports", "show",
@@ -115,6 +116,10 @@ static void on_line(void *arg, uint64_t conn, const struct local_peer *peer, con
     if (kind || strcmp(name, "freeze") == 0)
         log_info("control", "%s by %s (uid %u, pid %d)", name, peer->user, (unsigned)peer->uid, (int)peer->pid);
     json_set_str(command, "by", peer->user);
+    if (json_get(command, "limit")) { /* of a list; nobody makes us read the whole journal */
+        int64_t limit = json_get_int(command, "limit", 20);
+        json_set_int(command, "limit", limit < 1 ? 1 : limit > MAX_LIST ? MAX_LIST : limit);
+    }
     confirm = json_get_str(command, "confirm", NULL);
     json_set_bool(command, "confirmed", confirm && strcmp(confirm, c->host) == 0);
     while (v && v->name && strcmp(v->name, name) != 0)
