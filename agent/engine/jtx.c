@@ -71,7 +71,8 @@ void jtx_source(struct jtx *tx, const char *hash, struct json *source)
     op->doc = source ? source : json_new_null();
 }
 
-void jtx_samples(struct jtx *tx, const char *series_key, int64_t day_start_ms, void *blob, size_t len)
+void jtx_samples(struct jtx *tx, const char *series_key, int64_t day_start_ms, void *blob,
+                 size_t len)
 {
     struct jop *op = add(tx, JOP_SAMPLES);
     op->key = mem_strdup(series_key);

@@ -1,4 +1,5 @@
-/* SQLite opened the careful way: allocator, file checks, pragmas, and a few statement helpers with errors in our words. */
+/* SQLite opened the careful way: allocator, file checks, pragmas, and a few statement helpers with
+ * errors in our words. */
 #include "io/db.h"
 
 #include <errno.h>
@@ -105,8 +106,9 @@ static int db_fail(struct sqlite3 *db, int rc, struct err *e)
     const char *hint = "";
     switch (rc & 0xff) {
     case SQLITE_NOTADB:
-        hint = "; it is not a SQLite database, or its first page is damaged: restore it from a copy "
-               "or move it away";
+        hint =
+            "; it is not a SQLite database, or its first page is damaged: restore it from a copy "
+            "or move it away";
         break;
     case SQLITE_CORRUPT:
         hint = "; the file is damaged: restore it from a copy or move it away";
@@ -157,12 +159,15 @@ static int check_folder(const char *folder, struct err *e)
                        "state directory %s belongs to user %u, the agent runs as %u: chown it",
                        folder, st.st_uid, geteuid());
     if (st.st_mode & 022)
-        return err_set(e, ERR_AUTH, "state directory %s has mode %04o, others may write to it: "
-                       "chmod go-w it", folder, st.st_mode & 07777);
+        return err_set(e, ERR_AUTH,
+                       "state directory %s has mode %04o, others may write to it: "
+                       "chmod go-w it",
+                       folder, st.st_mode & 07777);
     return 0;
 }
 
-/* SQLite gives -wal and -shm the mode of the database, so the file's mode is settled before it is opened. */
+/* SQLite gives -wal and -shm the mode of the database, so the file's mode is settled before it is
+ * opened. */
 static int check_file(const char *path, const char *folder, struct err *e)
 {
     int code = 0, dir = -1;
@@ -187,9 +192,8 @@ static int check_file(const char *path, const char *folder, struct err *e)
         code = err_set(e, ERR_AUTH, "%s belongs to user %u, the agent runs as %u: chown it", path,
                        st.st_uid, geteuid());
     else if (st.st_mode & 077)
-        code = err_set(e, ERR_AUTH,
-                       "%s has mode %04o, others may read or write it: chmod 0600 it", path,
-                       st.st_mode & 07777);
+        code = err_set(e, ERR_AUTH, "%s has mode %04o, others may read or write it: chmod 0600 it",
+                       path, st.st_mode & 07777);
     else if (access(path, R_OK | W_OK) < 0)
         code = err_set(e, ERR_AUTH, "%s: %s", path, strerror(errno));
 out:
@@ -228,8 +232,10 @@ static int set_up(struct sqlite3 *db, bool write, struct err *e)
     bool wal = strcmp(db_text(q, 0), "wal") == 0;
     db_end(q);
     if (!wal)
-        return err_set(e, ERR_IO, "%s: this file system cannot hold a write-ahead log "
-                       "(shared memory is needed); use a local one", sqlite3_db_filename(db, "main"));
+        return err_set(e, ERR_IO,
+                       "%s: this file system cannot hold a write-ahead log "
+                       "(shared memory is needed); use a local one",
+                       sqlite3_db_filename(db, "main"));
     return db_exec(db,
                    "PRAGMA synchronous=FULL;"
                    "PRAGMA wal_autocheckpoint=0;" /* the store checkpoints between two groups */
@@ -253,8 +259,11 @@ struct sqlite3 *db_open(const char *path, const char *vfs, bool write, struct er
         if (code)
             return NULL;
     } else if (!vfs && access(path, R_OK) < 0) {
-        err_set(e, errno == ENOENT ? ERR_NOT_FOUND : errno == EACCES ? ERR_AUTH : ERR_IO, "%s: %s",
-                path, strerror(errno));
+        err_set(e,
+                errno == ENOENT   ? ERR_NOT_FOUND
+                : errno == EACCES ? ERR_AUTH
+                                  : ERR_IO,
+                "%s: %s", path, strerror(errno));
         return NULL;
     }
     struct sqlite3 *db = NULL;

@@ -1,4 +1,5 @@
-/* SQLite on its own thread: a queue of pieces, committed in groups, completed in order on the loop. */
+/* SQLite on its own thread: a queue of pieces, committed in groups, completed in order on the loop.
+ */
 #include "io/store.h"
 
 #include <errno.h>
@@ -41,7 +42,8 @@ struct store {
     bool stalled, checkpoint_bad;
     pthread_t thread;
 
-    /* Shared, under lock. The list is in order of submission: first what is finished, then the group at work, then what waits from `next` on. */
+    /* Shared, under lock. The list is in order of submission: first what is finished, then the
+     * group at work, then what waits from `next` on. */
     pthread_mutex_t lock;
     pthread_cond_t wake;     /* the thread: there is work, or it is to end */
     pthread_cond_t finished; /* whoever waits: a group ended, or the thread did */
@@ -79,7 +81,8 @@ static int on_wal(void *arg, struct sqlite3 *db, const char *name, int pages)
     return SQLITE_OK;
 }
 
-/* One piece in its savepoint. Negative: the whole group is lost, *e says why; the piece's own failure is in p->err. */
+/* One piece in its savepoint. Negative: the whole group is lost, *e says why; the piece's own
+ * failure is in p->err. */
 static int run_piece(struct store *s, struct piece *p, struct err *e)
 {
     int code = db_exec(s->db, "SAVEPOINT piece", e);
@@ -92,7 +95,8 @@ static int run_piece(struct store *s, struct piece *p, struct err *e)
         p->err.code = 0;
     db_reset_all(s->db);
     if (!db_in_transaction(s->db)) {
-        /* Disk full, an I/O error or no memory: SQLite has rolled back everything, not this piece alone. */
+        /* Disk full, an I/O error or no memory: SQLite has rolled back everything, not this piece
+         * alone. */
         *e = p->err.code ? p->err : *e;
         return p->err.code ? p->err.code : err_set(e, ERR_IO, "the transaction was rolled back");
     }
@@ -124,7 +128,8 @@ static void run_group(struct store *s, struct piece **group, size_t n)
 static void checkpoint(struct store *s, struct err *e)
 {
     int rc = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-    s->wal_pages = 0; /* also after a failure: the next commit tells how long it is, and tries again */
+    s->wal_pages =
+        0; /* also after a failure: the next commit tells how long it is, and tries again */
     if (rc && rc != SQLITE_BUSY)
         err_set(e, ERR_IO, "%s", sqlite3_errmsg(s->db));
 }
@@ -228,7 +233,8 @@ static void deliver(void *arg)
     struct err e = s->checkpoint;
     pthread_mutex_unlock(&s->lock);
     if (e.code && !s->checkpoint_bad)
-        log_warn("store", "the write-ahead log cannot be moved into the journal and grows: %s", e.text);
+        log_warn("store", "the write-ahead log cannot be moved into the journal and grows: %s",
+                 e.text);
     else if (!e.code && s->checkpoint_bad)
         log_info("store", "the write-ahead log is moved into the journal again");
     s->checkpoint_bad = e.code != 0;
@@ -346,8 +352,9 @@ struct store *store_open(struct loop *l, const struct store_options *o, struct e
     return s;
 }
 
-/* At the end: completes what the thread will not complete any more, whether it has ended or hangs in the disk. The memory of the group that a
- * hanging thread has in hand stays its own, so the list is copied. */
+/* At the end: completes what the thread will not complete any more, whether it has ended or hangs
+ * in the disk. The memory of the group that a hanging thread has in hand stays its own, so the list
+ * is copied. */
 static void complete_rest(struct store *s)
 {
     struct pieces left;
@@ -361,8 +368,10 @@ static void complete_rest(struct store *s)
             struct piece *copy = mem_alloc(sizeof *copy);
             copy->done = p->done;
             copy->arg = p->arg;
-            err_set(&copy->err, ERR_TIMEOUT, "the disk did not answer within %lld ms; nobody knows "
-                    "whether this became durable", (long long)s->stall_ms);
+            err_set(&copy->err, ERR_TIMEOUT,
+                    "the disk did not answer within %lld ms; nobody knows "
+                    "whether this became durable",
+                    (long long)s->stall_ms);
             p = copy;
         } else if (p->state == QUEUED) {
             err_set(&p->err, ERR_IO, "the store was closed before this was written");

@@ -13,9 +13,9 @@ void chain_add(struct chain *c, const struct chain_row *r)
     size_t kind = strlen(r->kind), key = strlen(r->key), doc = strlen(r->doc);
     hex_encode(c->hash, SHA256_LEN, prev);
     c->seq++;
-    int n = snprintf(head, sizeof head, "%s %lld %lld %lld %d %zu %zu %zu\n", prev,
-                     (long long)c->seq, (long long)r->t_ms, (long long)r->wall_ms, r->open, kind,
-                     key, doc);
+    int n =
+        snprintf(head, sizeof head, "%s %lld %lld %lld %d %zu %zu %zu\n", prev, (long long)c->seq,
+                 (long long)r->t_ms, (long long)r->wall_ms, r->open, kind, key, doc);
     struct sha256 *h = sha256_new();
     sha256_add(h, head, (size_t)n);
     sha256_add(h, r->kind, kind);

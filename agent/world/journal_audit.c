@@ -56,8 +56,10 @@ int journal_witness_parse(const char *text, struct journal_witness *w, struct er
     long long seq = strtoll(text, &end, 10);
     const char *hex = end && *end == ':' ? end + 1 : "";
     if (end == text || seq < 0 || strlen(hex) != 64 || strspn(hex, "0123456789abcdef") != 64)
-        return err_set(e, ERR_INPUT, "a witness is SEQ:HASH as a report carries it (a number, a colon, 64 "
-                       "lower-case hex digits), not \"%.100s\"", text);
+        return err_set(e, ERR_INPUT,
+                       "a witness is SEQ:HASH as a report carries it (a number, a colon, 64 "
+                       "lower-case hex digits), not \"%.100s\"",
+                       text);
     w->seq = seq;
     memcpy(w->hex, hex, sizeof w->hex);
     return 0;
@@ -90,9 +92,8 @@ static void note_token(struct audit *a, int64_t seq, int64_t t_ms, const char *s
             a->cap = a->cap ? 2 * a->cap : 64;
             a->takings = mem_realloc(a->takings, a->cap * sizeof *a->takings);
         }
-        a->takings[a->ntakings++] = (struct taking){.seq = seq, .t_ms = t_ms,
-                                                    .scope = mem_strdup(scope),
-                                                    .item = mem_strdup(item)};
+        a->takings[a->ntakings++] = (struct taking){
+            .seq = seq, .t_ms = t_ms, .scope = mem_strdup(scope), .item = mem_strdup(item)};
     } else {
         for (size_t i = a->ntakings; i-- > 0;) {
             struct taking *t = &a->takings[i];
@@ -113,8 +114,10 @@ static void check_witnesses(struct audit *a, const struct chain *c)
     hex_encode(c->hash, SHA256_LEN, hex);
     for (size_t i = 0; i < a->nwitness; i++)
         if (a->witness[i].seq == c->seq && strcmp(a->witness[i].hex, hex) != 0)
-            found(a, c->seq, "row %lld is not the one that the witness saw: its hash is %s, the witness "
-                  "has %s", (long long)c->seq, hex, a->witness[i].hex);
+            found(a, c->seq,
+                  "row %lld is not the one that the witness saw: its hash is %s, the witness "
+                  "has %s",
+                  (long long)c->seq, hex, a->witness[i].hex);
 }
 
 static bool hash_is(struct sqlite3_stmt *q, int column, const uint8_t hash[SHA256_LEN])
@@ -127,14 +130,19 @@ static bool hash_is(struct sqlite3_stmt *q, int column, const uint8_t hash[SHA25
 static void check_row(struct audit *a, struct sqlite3_stmt *q, struct chain *c)
 {
     int64_t seq = db_int(q, 0);
-    struct chain_row row = {.t_ms = db_int(q, 1), .wall_ms = db_int(q, 2), .kind = db_text(q, 3),
-                            .key = db_text(q, 4), .doc = db_text(q, 5), .open = db_int(q, 6) != 0};
+    struct chain_row row = {.t_ms = db_int(q, 1),
+                            .wall_ms = db_int(q, 2),
+                            .kind = db_text(q, 3),
+                            .key = db_text(q, 4),
+                            .doc = db_text(q, 5),
+                            .open = db_int(q, 6) != 0};
     if (seq != c->seq + 1)
         found(a, seq, "rows %lld to %lld are missing", (long long)c->seq + 1, (long long)seq - 1);
     c->seq = seq - 1;
     if (!hash_is(q, 7, c->hash))
         found(a, seq, "row %lld does not follow the row before it", (long long)seq);
-    /* The row's own hash stands on the link that it names, so that one changed row is one finding. */
+    /* The row's own hash stands on the link that it names, so that one changed row is one finding.
+     */
     if (db_int(q, 6) != row.open)
         found(a, seq, "row %lld is neither open (1) nor closed (0)", (long long)seq);
     size_t len;
@@ -163,7 +171,8 @@ static void check_log(struct audit *a)
     struct chain c = {0};
     struct sqlite3_stmt *q = db_query(a->db, &e,
                                       "SELECT seq, t_ms, wall_ms, kind, key, doc, open, prev, hash "
-                                      "FROM log NOT INDEXED ORDER BY seq", "");
+                                      "FROM log NOT INDEXED ORDER BY seq",
+                                      "");
     int r;
     while ((r = db_row(q, &e)) > 0)
         check_row(a, q, &c);
@@ -176,8 +185,10 @@ static void check_log(struct audit *a)
               c.seq == a->meta.head.seq ? " with another hash" : "");
     for (size_t i = 0; i < a->nwitness; i++)
         if (a->witness[i].seq > c.seq)
-            found(a, a->witness[i].seq, "row %lld, which a witness saw, is missing: the log was cut off "
-                  "after row %lld", (long long)a->witness[i].seq, (long long)c.seq);
+            found(a, a->witness[i].seq,
+                  "row %lld, which a witness saw, is missing: the log was cut off "
+                  "after row %lld",
+                  (long long)a->witness[i].seq, (long long)c.seq);
     a->out->head.seq = c.seq;
     hex_encode(c.hash, SHA256_LEN, a->out->head.hex);
 }
@@ -207,16 +218,18 @@ static int64_t count(struct audit *a, const char *sql)
 
 static void check_state(struct audit *a)
 {
-    check_each(a, "state",
-               "SELECT s.kind, s.key, s.seq FROM state s LEFT JOIN log l ON l.seq = s.seq WHERE "
-               "l.seq IS NULL OR l.kind <> s.kind OR l.key <> s.key OR l.doc <> s.doc OR l.open <> s.open",
-               "is not what the log says");
-    check_each(a, "state",
-               "SELECT l.kind, l.key, l.last FROM (SELECT kind, key, min(seq) AS first, max(seq) AS last "
-               "FROM log WHERE kind NOT IN ('token', 'source') GROUP BY kind, key) l LEFT JOIN state s "
-               "ON s.kind = l.kind AND s.key = l.key "
-               "WHERE s.seq IS NULL OR s.seq <> l.last OR s.first <> l.first",
-               "is missing or not the newest one of the log");
+    check_each(
+        a, "state",
+        "SELECT s.kind, s.key, s.seq FROM state s LEFT JOIN log l ON l.seq = s.seq WHERE "
+        "l.seq IS NULL OR l.kind <> s.kind OR l.key <> s.key OR l.doc <> s.doc OR l.open <> s.open",
+        "is not what the log says");
+    check_each(
+        a, "state",
+        "SELECT l.kind, l.key, l.last FROM (SELECT kind, key, min(seq) AS first, max(seq) AS last "
+        "FROM log WHERE kind NOT IN ('token', 'source') GROUP BY kind, key) l LEFT JOIN state s "
+        "ON s.kind = l.kind AND s.key = l.key "
+        "WHERE s.seq IS NULL OR s.seq <> l.last OR s.first <> l.first",
+        "is missing or not the newest one of the log");
     a->out->states = count(a, "SELECT count(*) FROM state");
 }
 
@@ -226,7 +239,8 @@ static void check_tokens(struct audit *a)
     int64_t kept_since = a->meta.steady_ms - JOURNAL_TOKEN_KEEP_MS;
     struct sqlite3_stmt *q = db_query(a->db, &e,
                                       "SELECT seq, scope, item, t_ms FROM token NOT INDEXED "
-                                      "ORDER BY seq", "");
+                                      "ORDER BY seq",
+                                      "");
     size_t i = 0;
     int r;
     for (;;) {
@@ -235,8 +249,10 @@ static void check_tokens(struct audit *a)
         for (; i < a->ntakings && a->takings[i].seq < seq; i++) {
             const struct taking *t = &a->takings[i];
             if (!t->given_back && t->t_ms >= kept_since && r >= 0)
-                found(a, t->seq, "the token %s of %s, taken in row %lld, is missing: its limit would be "
-                      "exceeded", t->item, t->scope, (long long)t->seq);
+                found(a, t->seq,
+                      "the token %s of %s, taken in row %lld, is missing: its limit would be "
+                      "exceeded",
+                      t->item, t->scope, (long long)t->seq);
         }
         if (r <= 0)
             break;
@@ -256,9 +272,11 @@ static void check_tokens(struct audit *a)
 static void check_sources(struct audit *a)
 {
     struct err e = ERR_INIT;
-    struct sqlite3_stmt *q = db_query(a->db, &e,
-                                      "SELECT s.hash, s.doc, l.doc, l.seq FROM source s LEFT JOIN log l "
-                                      "ON l.kind = 'source' AND l.key = s.hash", "");
+    struct sqlite3_stmt *q =
+        db_query(a->db, &e,
+                 "SELECT s.hash, s.doc, l.doc, l.seq FROM source s LEFT JOIN log l "
+                 "ON l.kind = 'source' AND l.key = s.hash",
+                 "");
     int r;
     while ((r = db_row(q, &e)) > 0) {
         char sha[SHA256_HEX];
@@ -276,14 +294,19 @@ static void check_sources(struct audit *a)
         found_unreadable(a, "source", &e);
     check_each(a, "source",
                "SELECT l.key, '', l.seq FROM log l LEFT JOIN source s ON s.hash = l.key "
-               "WHERE l.kind = 'source' AND s.hash IS NULL", "is missing");
+               "WHERE l.kind = 'source' AND s.hash IS NULL",
+               "is missing");
 }
 
 int journal_verify_db(struct sqlite3 *db, const struct journal_witness *witness, size_t nwitness,
                       void (*report)(void *arg, int64_t seq, const char *text), void *arg,
                       struct journal_audit *out, struct err *e)
 {
-    struct audit a = {.db = db, .out = out, .report = report, .arg = arg, .witness = witness,
+    struct audit a = {.db = db,
+                      .out = out,
+                      .report = report,
+                      .arg = arg,
+                      .witness = witness,
                       .nwitness = nwitness};
     *out = (struct journal_audit){0};
     /* One reading transaction: the agent may go on writing meanwhile. */

@@ -9,7 +9,8 @@
 
 #define TAIL_ROWS 256
 
-/* Texts compare by bytes. log is the truth; state, token and source are what it says now, kept so that a start need not read all of it. */
+/* Texts compare by bytes. log is the truth; state, token and source are what it says now, kept so
+ * that a start need not read all of it. */
 static const char schema[] =
     "CREATE TABLE meta ("
     " id INTEGER PRIMARY KEY CHECK (id = 1),"
@@ -63,15 +64,21 @@ int journal_db_check(struct sqlite3 *db, struct err *e)
     if (!magic && !version && !tables)
         return 1;
     if (magic != JOURNAL_MAGIC)
-        return err_set(e, ERR_INPUT, "the file is a SQLite database, but no runbookd journal "
-                       "(application_id %lld); move it away", (long long)magic);
+        return err_set(e, ERR_INPUT,
+                       "the file is a SQLite database, but no runbookd journal "
+                       "(application_id %lld); move it away",
+                       (long long)magic);
     if (version > JOURNAL_SCHEMA)
-        return err_set(e, ERR_STATE, "the journal has schema version %lld, written by a newer "
+        return err_set(e, ERR_STATE,
+                       "the journal has schema version %lld, written by a newer "
                        "runbookd; this one knows versions up to %d: run the newer one, or move the "
-                       "journal away", (long long)version, JOURNAL_SCHEMA);
+                       "journal away",
+                       (long long)version, JOURNAL_SCHEMA);
     if (version != JOURNAL_SCHEMA)
-        return err_set(e, ERR_INPUT, "the journal has schema version %lld, which never existed; "
-                       "restore it from a copy or move it away", (long long)version);
+        return err_set(e, ERR_INPUT,
+                       "the journal has schema version %lld, which never existed; "
+                       "restore it from a copy or move it away",
+                       (long long)version);
     return 0;
 }
 
@@ -87,14 +94,14 @@ int journal_db_create(struct sqlite3 *db, const char *created_by, int64_t wall_m
     code = db_exec(db, version, e);
     if (code)
         return code;
-    return db_run(db, e, NULL,
-                  "INSERT INTO meta VALUES (1, ?, ?, 0, 0, ?, 0, 0, 0, '')", "tib",
+    return db_run(db, e, NULL, "INSERT INTO meta VALUES (1, ?, ?, 0, 0, ?, 0, 0, 0, '')", "tib",
                   created_by ? created_by : "", wall_ms, none, sizeof none);
 }
 
 static int bad_head(struct err *e)
 {
-    return err_set(e, ERR_INPUT, "the journal's meta row is missing or damaged; restore the journal "
+    return err_set(e, ERR_INPUT,
+                   "the journal's meta row is missing or damaged; restore the journal "
                    "from a copy or move it away");
 }
 
@@ -150,8 +157,12 @@ int journal_db_check_tail(struct sqlite3 *db, struct err *e)
             memcpy(c.hash, prev, SHA256_LEN);
         }
         first = false;
-        struct chain_row row = {.t_ms = db_int(q, 1), .wall_ms = db_int(q, 2), .kind = db_text(q, 3),
-                                .key = db_text(q, 4), .doc = db_text(q, 5), .open = db_int(q, 6)};
+        struct chain_row row = {.t_ms = db_int(q, 1),
+                                .wall_ms = db_int(q, 2),
+                                .kind = db_text(q, 3),
+                                .key = db_text(q, 4),
+                                .doc = db_text(q, 5),
+                                .open = db_int(q, 6)};
         bool linked = memcmp(prev, c.hash, SHA256_LEN) == 0;
         chain_add(&c, &row);
         if (!linked || c.seq != db_int(q, 0) || memcmp(c.hash, hash, SHA256_LEN) != 0)
@@ -161,9 +172,12 @@ int journal_db_check_tail(struct sqlite3 *db, struct err *e)
     if (r < 0)
         return r;
     if (r > 0 || c.seq != m.head.seq || memcmp(c.hash, m.head.hash, SHA256_LEN) != 0)
-        return err_set(e, ERR_INPUT, "the journal was changed by something else than the agent, at or "
-                       "after row %lld: see what \"runbookd audit\" says, then restore it from a copy "
-                       "or move it away", (long long)c.seq);
+        return err_set(
+            e, ERR_INPUT,
+            "the journal was changed by something else than the agent, at or "
+            "after row %lld: see what \"runbookd audit\" says, then restore it from a copy "
+            "or move it away",
+            (long long)c.seq);
     return 0;
 }
 
@@ -188,25 +202,27 @@ static int one_int(struct sqlite3_stmt *q, int64_t *out, struct err *e)
     return r < 0 ? r : 0;
 }
 
-static int check_token(struct sqlite3 *db, const struct jtx *tx, const struct jop *op, char **denied,
-                       struct err *e)
+static int check_token(struct sqlite3 *db, const struct jtx *tx, const struct jop *op,
+                       char **denied, struct err *e)
 {
     int64_t since = tx->now_ms - op->window_ms, mine = 0, others = 0;
     if (op->max < 0)
         return 0;
     int r = one_int(db_query(db, e,
                              "SELECT count(*) FROM token WHERE scope = ? AND item = ? AND t_ms > ?",
-                             "tti", op->scope, op->item, since), &mine, e);
+                             "tti", op->scope, op->item, since),
+                    &mine, e);
     if (r || mine)
         return r;
     r = one_int(db_query(db, e,
-                         "SELECT count(DISTINCT item) FROM token WHERE scope = ? AND t_ms > ?", "ti",
-                         op->scope, since), &others, e);
+                         "SELECT count(DISTINCT item) FROM token WHERE scope = ? AND t_ms > ?",
+                         "ti", op->scope, since),
+                &others, e);
     if (r || others < op->max)
         return r;
     *denied = mem_strdup(op->scope);
-    return err_set(e, ERR_DENIED, "no token left of %s: at most %d within %lld ms", op->scope, op->max,
-                   (long long)op->window_ms);
+    return err_set(e, ERR_DENIED, "no token left of %s: at most %d within %lld ms", op->scope,
+                   op->max, (long long)op->window_ms);
 }
 
 static int apply_samples(struct sqlite3 *db, const struct journal_lease *l, const struct jop *op,
@@ -228,10 +244,11 @@ static int apply_effect(struct sqlite3 *db, const struct jop *op, const struct c
 {
     switch (op->op) {
     case JOP_PUT:
-        return db_run(db, e, NULL,
-                      "INSERT INTO state VALUES (?1, ?2, ?3, ?3, ?4, ?5) ON CONFLICT (kind, key) DO "
-                      "UPDATE SET seq = excluded.seq, doc = excluded.doc, open = excluded.open",
-                      "ttiti", r->kind, r->key, seq, r->doc, (int64_t)r->open);
+        return db_run(
+            db, e, NULL,
+            "INSERT INTO state VALUES (?1, ?2, ?3, ?3, ?4, ?5) ON CONFLICT (kind, key) DO "
+            "UPDATE SET seq = excluded.seq, doc = excluded.doc, open = excluded.open",
+            "ttiti", r->kind, r->key, seq, r->doc, (int64_t)r->open);
     case JOP_TAKE:
         return db_run(db, e, NULL, "INSERT INTO token VALUES (?, ?, ?, ?)", "itti", seq, op->scope,
                       op->item, r->t_ms);
@@ -259,12 +276,14 @@ static int changes_nothing(struct sqlite3 *db, const struct jop *op, struct err 
     int64_t n = 0;
     int r = 0;
     if (op->op == JOP_SOURCE) {
-        r = one_int(db_query(db, e, "SELECT count(*) FROM source WHERE hash = ?", "t", op->key), &n, e);
+        r = one_int(db_query(db, e, "SELECT count(*) FROM source WHERE hash = ?", "t", op->key), &n,
+                    e);
         return r ? r : n > 0;
     }
     if (op->op == JOP_GIVE_BACK) {
         r = one_int(db_query(db, e, "SELECT count(*) FROM token WHERE scope = ? AND item = ?", "tt",
-                             op->scope, op->item), &n, e);
+                             op->scope, op->item),
+                    &n, e);
         return r ? r : n == 0;
     }
     return 0;
@@ -293,11 +312,11 @@ int journal_db_apply(struct sqlite3 *db, const struct journal_lease *l, const st
                      char **denied, struct chain *head, struct err *e)
 {
     /* The lease, the clocks and the head in one statement. */
-    struct sqlite3_stmt *q = db_query(db, e,
-                                      "UPDATE meta SET steady_ms = ?, wall_ms = ?, boot_ms = ? "
-                                      "WHERE epoch = ? RETURNING head_seq, head_hash",
-                                      "iiii", tx->now_ms, tx->wall_ms,
-                                      tx->now_ms - l->boot_offset_ms, l->epoch);
+    struct sqlite3_stmt *q =
+        db_query(db, e,
+                 "UPDATE meta SET steady_ms = ?, wall_ms = ?, boot_ms = ? "
+                 "WHERE epoch = ? RETURNING head_seq, head_hash",
+                 "iiii", tx->now_ms, tx->wall_ms, tx->now_ms - l->boot_offset_ms, l->epoch);
     struct chain c = {0};
     int r = db_row(q, e);
     if (r > 0) {
@@ -306,8 +325,10 @@ int journal_db_apply(struct sqlite3 *db, const struct journal_lease *l, const st
         if (!r)
             r = db_row(q, e);
     } else if (r == 0) {
-        r = err_set(e, ERR_STATE, "the journal's lease was taken by another agent: ours has epoch "
-                    "%lld", (long long)l->epoch);
+        r = err_set(e, ERR_STATE,
+                    "the journal's lease was taken by another agent: ours has epoch "
+                    "%lld",
+                    (long long)l->epoch);
     }
     db_end(q);
     int64_t before = c.seq;
@@ -353,8 +374,8 @@ static int read_rows(struct sqlite3_stmt *q, struct journal_rows *out, struct er
             out->rows = mem_realloc(out->rows, out->cap * sizeof *out->rows);
         }
         struct journal_row *row = &out->rows[out->n++];
-        *row = (struct journal_row){.a = mem_strdup(db_text(q, 0)), .b = mem_strdup(db_text(q, 1)),
-                                    .n = db_int(q, 2)};
+        *row = (struct journal_row){
+            .a = mem_strdup(db_text(q, 0)), .b = mem_strdup(db_text(q, 1)), .n = db_int(q, 2)};
         const void *blob = db_blob(q, 3, &row->len);
         row->blob = mem_alloc(row->len);
         memcpy(row->blob, blob, row->len);
@@ -379,24 +400,28 @@ static char *after_prefix(const char *prefix)
     return NULL;
 }
 
-int journal_db_open_rows(struct sqlite3 *db, const char *kind, struct journal_rows *out, struct err *e)
+int journal_db_open_rows(struct sqlite3 *db, const char *kind, struct journal_rows *out,
+                         struct err *e)
 {
     return read_rows(db_query(db, e,
                               "SELECT key, doc, 0, NULL FROM state WHERE kind = ? AND open = 1 "
-                              "ORDER BY first", "t", kind), out, e);
+                              "ORDER BY first",
+                              "t", kind),
+                     out, e);
 }
 
 int journal_db_tokens(struct sqlite3 *db, int64_t since_ms, struct journal_rows *out, struct err *e)
 {
-    return read_rows(db_query(db, e,
-                              "SELECT scope, item, t_ms, NULL FROM token WHERE t_ms >= ? ORDER BY seq",
-                              "i", since_ms), out, e);
+    return read_rows(
+        db_query(db, e, "SELECT scope, item, t_ms, NULL FROM token WHERE t_ms >= ? ORDER BY seq",
+                 "i", since_ms),
+        out, e);
 }
 
 int journal_db_source(struct sqlite3 *db, const char *hash, struct journal_rows *out, struct err *e)
 {
-    int r = read_rows(db_query(db, e, "SELECT NULL, doc, 0, NULL FROM source WHERE hash = ?", "t",
-                               hash), out, e);
+    int r = read_rows(
+        db_query(db, e, "SELECT NULL, doc, 0, NULL FROM source WHERE hash = ?", "t", hash), out, e);
     if (!r && out->n == 0)
         return err_set(e, ERR_NOT_FOUND, "the journal holds no source %s", hash);
     return r;
@@ -409,14 +434,18 @@ int journal_db_query(struct sqlite3 *db, const char *kind, const char *prefix, i
     int64_t most = limit > 0 ? limit : 0;
     int r;
     if (end)
-        r = read_rows(db_query(db, e,
-                               "SELECT NULL, doc, 0, NULL FROM state WHERE kind = ? AND key >= ? AND "
-                               "key < ? ORDER BY seq DESC LIMIT ?",
-                               "ttti", kind, prefix, end, most), out, e);
+        r = read_rows(
+            db_query(db, e,
+                     "SELECT NULL, doc, 0, NULL FROM state WHERE kind = ? AND key >= ? AND "
+                     "key < ? ORDER BY seq DESC LIMIT ?",
+                     "ttti", kind, prefix, end, most),
+            out, e);
     else
         r = read_rows(db_query(db, e,
                                "SELECT NULL, doc, 0, NULL FROM state WHERE kind = ? "
-                               "ORDER BY seq DESC LIMIT ?", "ti", kind, most), out, e);
+                               "ORDER BY seq DESC LIMIT ?",
+                               "ti", kind, most),
+                      out, e);
     mem_free(end);
     return r;
 }
@@ -425,10 +454,12 @@ int journal_db_samples(struct sqlite3 *db, const char *prefix, int64_t since_ms,
                        struct journal_rows *out, struct err *e)
 {
     char *end = after_prefix(prefix);
-    int r = read_rows(db_query(db, e,
-                               "SELECT series, NULL, day_ms, packed FROM samples WHERE series >= ? AND "
-                               "(?2 IS NULL OR series < ?2) AND day_ms >= ?3 ORDER BY series, day_ms",
-                               "tti", prefix, end, since_ms), out, e);
+    int r =
+        read_rows(db_query(db, e,
+                           "SELECT series, NULL, day_ms, packed FROM samples WHERE series >= ? AND "
+                           "(?2 IS NULL OR series < ?2) AND day_ms >= ?3 ORDER BY series, day_ms",
+                           "tti", prefix, end, since_ms),
+                  out, e);
     mem_free(end);
     return r;
 }

@@ -18,9 +18,14 @@ int journal_lock(const char *path, struct err *e)
     int code;
     int fd = open(name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0) {
-        code = err_set(e, errno == EACCES ? ERR_AUTH : errno == ENOENT ? ERR_NOT_FOUND : ERR_IO,
-                       "cannot open the lock file %s: %s; the state directory must exist and belong "
-                       "to the agent's user", name, strerror(errno));
+        code =
+            err_set(e,
+                    errno == EACCES   ? ERR_AUTH
+                    : errno == ENOENT ? ERR_NOT_FOUND
+                                      : ERR_IO,
+                    "cannot open the lock file %s: %s; the state directory must exist and belong "
+                    "to the agent's user",
+                    name, strerror(errno));
         goto out;
     }
     if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
@@ -28,8 +33,10 @@ int journal_lock(const char *path, struct err *e)
         ssize_t n = pread(fd, pid, sizeof pid - 1, 0);
         pid[n > 0 ? n : 0] = '\0';
         if (error == EWOULDBLOCK)
-            code = err_set(e, ERR_STATE, "another agent (pid %ld) already runs on %s: stop it, or give "
-                           "this one its own state directory", strtol(pid, NULL, 10), path);
+            code = err_set(e, ERR_STATE,
+                           "another agent (pid %ld) already runs on %s: stop it, or give "
+                           "this one its own state directory",
+                           strtol(pid, NULL, 10), path);
         else
             code = err_set(e, ERR_IO, "cannot lock %s: %s", name, strerror(error));
         goto out;

@@ -4,7 +4,8 @@
 
 #include "base/err.h"
 
-/* Locks PATH.lock and writes our pid into it; a descriptor, or ERR_STATE with the pid of who holds it, ERR_IO. Closing it unlocks. */
+/* Locks PATH.lock and writes our pid into it; a descriptor, or ERR_STATE with the pid of who holds
+ * it, ERR_IO. Closing it unlocks. */
 int journal_lock(const char *path, struct err *e);
 
 #endif

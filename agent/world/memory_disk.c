@@ -223,7 +223,8 @@ static void put_source(struct memory_disk *d, const struct jop *op)
     map_add(&d->source_of, op->key, d->nsources++);
 }
 
-/* One operation that cannot fail any more: its row, and what it says. `done`: of a giving back, whether there was something to give. */
+/* One operation that cannot fail any more: its row, and what it says. `done`: of a giving back,
+ * whether there was something to give. */
 static void apply(struct memory_disk *d, const struct jtx *tx, struct jop *op, bool done)
 {
     if (op->op == JOP_SAMPLES) {

@@ -10,7 +10,7 @@ struct map {
     struct slot {
         char *text; /* NULL: free */
         size_t value;
-    } *slots;
+    } * slots;
     size_t used, size; /* size: a power of two, or 0 */
 };
 
@@ -78,7 +78,8 @@ size_t memory_map_get(const struct map *m, const char *text); /* ABSENT if it is
 /* The fault set for the commit that is counted last, or NULL. */
 const struct fault *memory_disk_fault(const struct memory_disk *d);
 
-/* All or nothing. ERR_DENIED with *denied, which the caller frees. Takes what blobs it keeps out of tx. */
+/* All or nothing. ERR_DENIED with *denied, which the caller frees. Takes what blobs it keeps out of
+ * tx. */
 int memory_disk_apply(struct memory_disk *d, struct jtx *tx, char **denied, struct err *e);
 
 #endif

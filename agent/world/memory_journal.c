@@ -112,8 +112,10 @@ static void commit_one(struct memory_journal *m, struct pending *p)
     d->commits++;
     const struct fault *f = memory_disk_fault(d);
     if (m->epoch != d->epoch)
-        err_set(&p->err, ERR_STATE, "the journal's lease was taken by another agent (epoch %lld, "
-                "ours is %lld)", (long long)d->epoch, (long long)m->epoch);
+        err_set(&p->err, ERR_STATE,
+                "the journal's lease was taken by another agent (epoch %lld, "
+                "ours is %lld)",
+                (long long)d->epoch, (long long)m->epoch);
     else if (!f || f->how == MEMORY_DURABLE)
         memory_disk_apply(d, p->tx, &p->denied, &p->err);
     p->head = d->chain;

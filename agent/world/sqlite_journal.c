@@ -1,4 +1,5 @@
-/* The journal over io/store: the lease, transactions and readings on the store's thread, the steady clock over restarts. */
+/* The journal over io/store: the lease, transactions and readings on the store's thread, the steady
+ * clock over restarts. */
 #include "world/sqlite_journal.h"
 
 #include <stdio.h>
@@ -11,6 +12,7 @@
 #include "io/store.h"
 #include "world/journal_db.h"
 #include "world/journal_lock.h"
+#include "world/journal_read.h"
 
 #define AWAY_MAX_MS (30 * 86400000LL)
 #define SAMPLES_KEEP_MS (400 * 86400000LL)
@@ -60,7 +62,8 @@ static int read_clocks(struct opening *o, const struct sqlite_journal_options *o
     if (f)
         fclose(f);
     if (!ok)
-        return err_set(e, ERR_IO, "cannot read /proc/sys/kernel/random/boot_id, which tells whether the "
+        return err_set(e, ERR_IO,
+                       "cannot read /proc/sys/kernel/random/boot_id, which tells whether the "
                        "host was rebooted; is /proc mounted?");
     o->boot_id[strcspn(o->boot_id, "\n")] = '\0';
     return 0;
@@ -116,21 +119,6 @@ static int open_work(struct sqlite3 *db, void *arg, struct err *e)
     return r;
 }
 
-/* What a thread that hangs in the disk may still read is never freed; it stays in this list, so that it can be told from a leak. */
-struct left_behind {
-    struct left_behind *next;
-    void *what;
-};
-static struct left_behind *left_behind;
-
-static void leave_behind(void *what)
-{
-    struct left_behind *l = mem_alloc(sizeof *l);
-    l->what = what;
-    l->next = left_behind;
-    left_behind = l;
-}
-
 /* Transactions. */
 
 struct submitted {
@@ -156,7 +144,7 @@ static void submit_done(void *arg, const struct err *e)
         s->j->head = s->head;
     s->fn(s->arg, e && e->code == ERR_DENIED ? s->denied : NULL, e ? e : &ok);
     if (e && e->code == ERR_TIMEOUT) {
-        leave_behind(s);
+        journal_leave_behind(s);
         return;
     }
     jtx_free(s->tx);
@@ -176,165 +164,35 @@ static void submit(struct journal *j, struct jtx *tx, journal_fn *fn, void *arg)
 
 /* Readings. */
 
-enum reading_what { READ_OPEN, READ_TOKENS, READ_SOURCE, READ_QUERY, READ_SAMPLES };
-
-struct reading {
-    enum reading_what what;
-    char *a, *b;
-    int64_t n;
-    struct journal_rows rows;
-    journal_query_fn *fn;
-    void *arg;
-};
-
-static int read_work(struct sqlite3 *db, void *arg, struct err *e)
-{
-    struct reading *r = arg;
-    switch (r->what) {
-    case READ_OPEN:
-        return journal_db_open_rows(db, r->a, &r->rows, e);
-    case READ_TOKENS:
-        return journal_db_tokens(db, r->n, &r->rows, e);
-    case READ_SOURCE:
-        return journal_db_source(db, r->a, &r->rows, e);
-    case READ_QUERY:
-        return journal_db_query(db, r->a, r->b, (int)r->n, &r->rows, e);
-    case READ_SAMPLES:
-        return journal_db_samples(db, r->a, r->n, &r->rows, e);
-    }
-    return err_set(e, ERR_BUG, "no such reading");
-}
-
-static void query_done(void *arg, const struct err *failed)
-{
-    struct reading *r = arg;
-    struct err e = ERR_INIT;
-    struct json *list = NULL;
-    if (failed) {
-        e = *failed;
-    } else {
-        list = json_new_list();
-        for (size_t i = 0; i < r->rows.n && !e.code; i++)
-            json_add(list, journal_row_doc(r->rows.rows[i].b, &e));
-        if (e.code) {
-            json_free(list);
-            list = NULL;
-        }
-    }
-    r->fn(r->arg, list, &e);
-    if (failed && failed->code == ERR_TIMEOUT) {
-        leave_behind(r);
-        return;
-    }
-    journal_rows_free(&r->rows);
-    mem_free(r->a);
-    mem_free(r->b);
-    mem_free(r);
-}
-
-static struct reading *new_query(const char *kind, const char *prefix, int limit,
-                                 journal_query_fn *fn, void *arg)
-{
-    struct reading *r = mem_alloc(sizeof *r);
-    r->what = READ_QUERY;
-    r->a = mem_strdup(kind);
-    r->b = mem_strdup(prefix ? prefix : "");
-    r->n = limit;
-    r->fn = fn;
-    r->arg = arg;
-    return r;
-}
-
 static void query(struct journal *j, const char *kind, const char *prefix, int limit,
                   journal_query_fn *fn, void *arg)
 {
-    store_submit(self(j)->store, read_work, query_done, new_query(kind, prefix, limit, fn, arg));
+    store_submit(self(j)->store, reading_work, reading_query_done,
+                 reading_query(kind, prefix, limit, fn, arg));
 }
-
-/* What waits is the same for both journals but for who runs the work. */
-typedef int run_fn(struct journal *j, struct reading *r, struct err *e);
 
 static int run_on_store(struct journal *j, struct reading *r, struct err *e)
 {
-    return store_run(self(j)->store, read_work, r, e);
-}
-
-static int walk_open(struct journal *j, run_fn *run, const char *kind,
-                     bool (*fn)(void *arg, const char *key, const struct json *doc), void *arg,
-                     struct err *e)
-{
-    struct reading r = {.what = READ_OPEN, .a = (char *)(uintptr_t)kind};
-    int code = run(j, &r, e);
-    bool more = true;
-    for (size_t i = 0; i < r.rows.n && !code && more; i++) {
-        struct err bad = ERR_INIT;
-        struct json *doc = journal_row_doc(r.rows.rows[i].b, &bad);
-        if (!doc)
-            code = err_set(e, bad.code, "%s %s: %s", kind, r.rows.rows[i].a, bad.text);
-        else
-            more = fn(arg, r.rows.rows[i].a, doc);
-        json_free(doc);
-    }
-    journal_rows_free(&r.rows);
-    return code;
-}
-
-static int walk_tokens(struct journal *j, run_fn *run, int64_t since_ms,
-                       bool (*fn)(void *arg, const char *scope, const char *item, int64_t at_ms),
-                       void *arg, struct err *e)
-{
-    struct reading r = {.what = READ_TOKENS, .n = since_ms};
-    int code = run(j, &r, e);
-    for (size_t i = 0; i < r.rows.n && !code; i++)
-        if (!fn(arg, r.rows.rows[i].a, r.rows.rows[i].b, r.rows.rows[i].n))
-            break;
-    journal_rows_free(&r.rows);
-    return code;
-}
-
-static struct json *get_source(struct journal *j, run_fn *run, const char *hash, struct err *e)
-{
-    struct reading r = {.what = READ_SOURCE, .a = (char *)(uintptr_t)hash};
-    struct json *doc = NULL;
-    if (!run(j, &r, e))
-        doc = journal_row_doc(r.rows.rows[0].b, e);
-    journal_rows_free(&r.rows);
-    return doc;
-}
-
-static int walk_samples(struct journal *j, run_fn *run, const char *prefix, int64_t since_ms,
-                        bool (*fn)(void *arg, const char *series_key, int64_t day_start_ms,
-                                   const void *blob, size_t len),
-                        void *arg, struct err *e)
-{
-    struct reading r = {.what = READ_SAMPLES, .a = (char *)(uintptr_t)prefix, .n = since_ms};
-    int code = run(j, &r, e);
-    for (size_t i = 0; i < r.rows.n && !code; i++) {
-        const struct journal_row *row = &r.rows.rows[i];
-        if (!fn(arg, row->a, row->n, row->blob, row->len))
-            break;
-    }
-    journal_rows_free(&r.rows);
-    return code;
+    return store_run(self(j)->store, reading_work, r, e);
 }
 
 static int each_open(struct journal *j, const char *kind,
                      bool (*fn)(void *arg, const char *key, const struct json *doc), void *arg,
                      struct err *e)
 {
-    return walk_open(j, run_on_store, kind, fn, arg, e);
+    return reading_walk_open(j, run_on_store, kind, fn, arg, e);
 }
 
 static int each_token(struct journal *j, int64_t since_ms,
                       bool (*fn)(void *arg, const char *scope, const char *item, int64_t at_ms),
                       void *arg, struct err *e)
 {
-    return walk_tokens(j, run_on_store, since_ms, fn, arg, e);
+    return reading_walk_tokens(j, run_on_store, since_ms, fn, arg, e);
 }
 
 static struct json *source(struct journal *j, const char *hash, struct err *e)
 {
-    return get_source(j, run_on_store, hash, e);
+    return reading_source(j, run_on_store, hash, e);
 }
 
 static int each_samples(struct journal *j, const char *prefix, int64_t since_ms,
@@ -342,7 +200,7 @@ static int each_samples(struct journal *j, const char *prefix, int64_t since_ms,
                                    const void *blob, size_t len),
                         void *arg, struct err *e)
 {
-    return walk_samples(j, run_on_store, prefix, since_ms, fn, arg, e);
+    return reading_walk_samples(j, run_on_store, prefix, since_ms, fn, arg, e);
 }
 
 static void head(struct journal *j, char hex[65], int64_t *seq)
@@ -360,9 +218,10 @@ static void close_journal(struct journal *j)
 {
     struct sqlite_journal *s = self(j);
     bool hung = store_close(s->store) != 0;
-    /* A thread left behind still reads our lease, and still may write: the lock stays with it until the process ends. */
+    /* A thread left behind still reads our lease, and still may write: the lock stays with it until
+     * the process ends. */
     if (hung) {
-        leave_behind(s);
+        journal_leave_behind(s);
         return;
     }
     if (s->lock_fd >= 0)
@@ -387,9 +246,12 @@ struct journal *sqlite_journal_open(struct loop *l, const struct sqlite_journal_
 {
     struct sqlite_journal *j = mem_alloc(sizeof *j);
     struct opening opening = {.j = j, .created_by = o->created_by};
-    struct store_options so = {.path = o->path, .vfs = o->vfs,
-                               .checkpoint_pages = o->checkpoint_pages, .stall_ms = o->stall_ms,
-                               .on_stall = o->on_stall, .arg = o->arg};
+    struct store_options so = {.path = o->path,
+                               .vfs = o->vfs,
+                               .checkpoint_pages = o->checkpoint_pages,
+                               .stall_ms = o->stall_ms,
+                               .on_stall = o->on_stall,
+                               .arg = o->arg};
     j->journal.ops = &ops;
     j->lease.keep_samples_ms = o->keep_samples_ms > 0 ? o->keep_samples_ms : SAMPLES_KEEP_MS;
     j->lock_fd = -1;
@@ -421,117 +283,4 @@ void journal_clock(const struct journal *j, struct steady_clock *out)
 uint64_t sqlite_journal_commits(const struct journal *j)
 {
     return store_commits(self(j)->store);
-}
-
-/* The reading journal: on the caller's thread. */
-
-struct readonly_journal {
-    struct journal journal;
-    struct sqlite3 *db;
-    struct chain head;
-};
-
-static int run_here(struct journal *j, struct reading *r, struct err *e)
-{
-    return read_work(((struct readonly_journal *)j)->db, r, e);
-}
-
-static void ro_submit(struct journal *j, struct jtx *tx, journal_fn *fn, void *arg)
-{
-    (void)j;
-    struct err e = ERR_INIT;
-    err_set(&e, ERR_STATE, "the journal is open for reading only");
-    jtx_free(tx);
-    fn(arg, NULL, &e);
-}
-
-static void ro_query(struct journal *j, const char *kind, const char *prefix, int limit,
-                     journal_query_fn *fn, void *arg)
-{
-    struct reading *r = new_query(kind, prefix, limit, fn, arg);
-    struct err e = ERR_INIT;
-    run_here(j, r, &e);
-    query_done(r, e.code ? &e : NULL);
-}
-
-static int ro_each_open(struct journal *j, const char *kind,
-                        bool (*fn)(void *arg, const char *key, const struct json *doc), void *arg,
-                        struct err *e)
-{
-    return walk_open(j, run_here, kind, fn, arg, e);
-}
-
-static int ro_each_token(struct journal *j, int64_t since_ms,
-                         bool (*fn)(void *arg, const char *scope, const char *item, int64_t at_ms),
-                         void *arg, struct err *e)
-{
-    return walk_tokens(j, run_here, since_ms, fn, arg, e);
-}
-
-static struct json *ro_source(struct journal *j, const char *hash, struct err *e)
-{
-    return get_source(j, run_here, hash, e);
-}
-
-static int ro_each_samples(struct journal *j, const char *prefix, int64_t since_ms,
-                           bool (*fn)(void *arg, const char *series_key, int64_t day_start_ms,
-                                      const void *blob, size_t len),
-                           void *arg, struct err *e)
-{
-    return walk_samples(j, run_here, prefix, since_ms, fn, arg, e);
-}
-
-static void ro_head(struct journal *j, char hex[65], int64_t *seq)
-{
-    const struct chain *c = &((struct readonly_journal *)j)->head;
-    hex_encode(c->hash, SHA256_LEN, hex);
-    *seq = c->seq;
-}
-
-static bool ro_stalled(struct journal *j)
-{
-    (void)j;
-    return false;
-}
-
-static void ro_close(struct journal *j)
-{
-    struct readonly_journal *r = (struct readonly_journal *)j;
-    db_close(r->db);
-    mem_free(r);
-}
-
-static const struct journal_ops ro_ops = {
-    .submit = ro_submit,
-    .each_open = ro_each_open,
-    .each_token = ro_each_token,
-    .source = ro_source,
-    .query = ro_query,
-    .each_samples = ro_each_samples,
-    .head = ro_head,
-    .stalled = ro_stalled,
-    .close = ro_close,
-};
-
-struct journal *journal_open_readonly(const char *path, struct err *e)
-{
-    struct sqlite3 *db = db_open(path, NULL, false, e);
-    if (!db)
-        return NULL;
-    struct journal_meta m;
-    int code = journal_db_check(db, e);
-    if (code > 0)
-        code = err_set(e, ERR_NOT_FOUND, "the file is empty: no agent ever wrote a journal to it");
-    if (!code)
-        code = journal_db_meta(db, &m, e);
-    if (code) {
-        err_wrap(e, "%s", path);
-        db_close(db);
-        return NULL;
-    }
-    struct readonly_journal *j = mem_alloc(sizeof *j);
-    j->journal.ops = &ro_ops;
-    j->db = db;
-    j->head = m.head;
-    return &j->journal;
 }

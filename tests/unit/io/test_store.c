@@ -43,8 +43,12 @@ static int make_table(struct sqlite3 *db, void *arg, struct err *e)
 static void open_rig(struct rig *r, int64_t stall_ms)
 {
     struct err e = ERR_INIT;
-    struct store_options o = {.path = "/store", .vfs = "faulty", .checkpoint_pages = 8,
-                              .stall_ms = stall_ms, .on_stall = on_stall, .arg = r};
+    struct store_options o = {.path = "/store",
+                              .vfs = "faulty",
+                              .checkpoint_pages = 8,
+                              .stall_ms = stall_ms,
+                              .on_stall = on_stall,
+                              .arg = r};
     r->store = store_open(r->loop, &o, &e);
     if (!r->store)
         fail_msg("%s", e.text);
@@ -260,7 +264,6 @@ static void test_a_hanging_fsync_stalls_nobody(void **state)
     loop_timer_free(b.timer);
 }
 
-
 static void test_closing_leaves_a_hanging_thread_behind(void **state)
 {
     struct rig *r = *state;
@@ -281,7 +284,8 @@ static void test_closing_leaves_a_hanging_thread_behind(void **state)
     assert_int_equal(p[2].code, ERR_IO);
     assert_int_equal(r->completed, 3);
     faultvfs_release(r->vfs);
-    nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL); /* lets it end, for the file system's sake */
+    nanosleep(&(struct timespec){.tv_nsec = 50000000},
+              NULL); /* lets it end, for the file system's sake */
     open_rig(r, 1000);
     assert_int_equal(rows(r), 1); /* what nobody knew: it had become durable */
 }
@@ -322,7 +326,7 @@ static void insert_each(struct rig *r, struct piece *p, int from, int to, bool f
             faultvfs_fail(r->vfs, FAULTVFS_SYNC, 3, 1, SQLITE_IOERR_FSYNC);
         submit(r, &p[i], i);
         loop_run(r->loop);
-        assert_int_equal(p[i].code, 0); /* a checkpoint that fails is no commit that fails */
+        assert_int_equal(p[i].code, 0);   /* a checkpoint that fails is no commit that fails */
         assert_int_equal(rows(r), i + 1); /* answered after the checkpoint */
     }
 }
@@ -335,7 +339,8 @@ static void test_the_log_is_moved_into_the_file(void **state)
     log_set_sink(on_log, NULL);
     uint64_t before = faultvfs_count(r->vfs, FAULTVFS_SYNC);
     insert_each(r, p, 0, 30, false);
-    assert_true(faultvfs_count(r->vfs, FAULTVFS_SYNC) > before + 35); /* one a commit, two and more a checkpoint */
+    assert_true(faultvfs_count(r->vfs, FAULTVFS_SYNC) >
+                before + 35); /* one a commit, two and more a checkpoint */
     insert_each(r, p, 30, 60, true);
     assert_int_equal(complaints, 1);
     assert_int_equal(recoveries, 0);

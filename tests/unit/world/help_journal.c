@@ -21,7 +21,8 @@ void folder_make(struct folder *f)
 
 void folder_remove(struct folder *f)
 {
-    static const char *const ends[] = {"", "-wal", "-shm", ".lock", ".copy", ".copy-wal", ".copy-shm"};
+    static const char *const ends[] = {"",      "-wal",      "-shm",     ".lock",
+                                       ".copy", ".copy-wal", ".copy-shm"};
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
         char name[128];
         snprintf(name, sizeof name, "%s%s", f->path, ends[i]);
@@ -33,8 +34,8 @@ void folder_remove(struct folder *f)
 struct journal *help_open(struct loop *l, const char *path, const char *vfs)
 {
     struct err e = ERR_INIT;
-    struct sqlite_journal_options o = {.path = path, .vfs = vfs, .created_by = "test", .boot_id = "b",
-                                       .boot_ms = 1, .wall_ms = 1};
+    struct sqlite_journal_options o = {
+        .path = path, .vfs = vfs, .created_by = "test", .boot_id = "b", .boot_ms = 1, .wall_ms = 1};
     struct journal *j = sqlite_journal_open(l, &o, &e);
     if (!j)
         fail_msg("%s", e.text);

@@ -1,4 +1,5 @@
-/* What the journal's tests share: a folder for a journal, and a journal that is written to and waited for. */
+/* What the journal's tests share: a folder for a journal, and a journal that is written to and
+ * waited for. */
 #ifndef HELP_JOURNAL_H
 #define HELP_JOURNAL_H
 

@@ -22,7 +22,7 @@ static struct folder folder;
 static char copy_path[160];
 static struct journal_witness head; /* as the last report would have carried it */
 static struct journal_witness middle;
-static char *original;              /* the journal's whole content */
+static char *original; /* the journal's whole content */
 static size_t original_size;
 
 static int write_journal(void **state)
@@ -134,7 +134,8 @@ static void test_each_change_is_found(void **state)
         {"UPDATE log SET key = 'x' WHERE seq = 100", "row 100"},
         {"UPDATE log SET kind = 'x' WHERE seq = 100", "row 100"},
         {"UPDATE log SET open = 1 - open WHERE seq = 100", "row 100"},
-        {"UPDATE log SET open = 2 WHERE seq = (SELECT min(seq) FROM log WHERE key = 'run-1')", "neither"},
+        {"UPDATE log SET open = 2 WHERE seq = (SELECT min(seq) FROM log WHERE key = 'run-1')",
+         "neither"},
         {"UPDATE log SET t_ms = t_ms + 1 WHERE seq = 100", "row 100"},
         {"UPDATE log SET wall_ms = wall_ms + 1 WHERE seq = 100", "row 100"},
         {"UPDATE log SET hash = zeroblob(32) WHERE seq = 100", "row 100"},
@@ -147,12 +148,16 @@ static void test_each_change_is_found(void **state)
         {"DELETE FROM log", "the log ends at row 0"},
         /* Renumbered, so that no gap is left. */
         {"DELETE FROM log WHERE seq = 100; UPDATE log SET seq = -(seq - 1) WHERE seq > 100;"
-         "UPDATE log SET seq = -seq WHERE seq < 0", "row 100 does not follow"},
+         "UPDATE log SET seq = -seq WHERE seq < 0",
+         "row 100 does not follow"},
         /* Two rows that have changed places. */
         {"UPDATE log SET seq = -100 WHERE seq = 100; UPDATE log SET seq = 100 WHERE seq = 101;"
-         "UPDATE log SET seq = 101 WHERE seq = -100", "row 100 does not follow"},
-        {"INSERT INTO log SELECT (SELECT max(seq) FROM log) + 1, t_ms, wall_ms, kind, key, doc, open, "
-         "prev, hash FROM log WHERE seq = 100", "does not follow"},
+         "UPDATE log SET seq = 101 WHERE seq = -100",
+         "row 100 does not follow"},
+        {"INSERT INTO log SELECT (SELECT max(seq) FROM log) + 1, t_ms, wall_ms, kind, key, doc, "
+         "open, "
+         "prev, hash FROM log WHERE seq = 100",
+         "does not follow"},
         {"UPDATE meta SET head_seq = head_seq - 1", "but meta says"},
         {"UPDATE meta SET head_hash = zeroblob(32)", "with another hash"},
         {"UPDATE state SET doc = '{}' WHERE key = 'step-7'", "state step step-7"},
@@ -160,11 +165,15 @@ static void test_each_change_is_found(void **state)
         {"UPDATE state SET first = 3 WHERE key = 'step-7'", "state step step-7"},
         {"DELETE FROM state WHERE key = 'step-7'", "state step step-7"},
         {"INSERT INTO state VALUES ('freeze', 'x', 1, 1, '{}', 1)", "state freeze x"},
-        {"UPDATE state SET seq = (SELECT min(seq) FROM log WHERE key = 'run-1'), doc = (SELECT doc FROM "
-         "log WHERE key = 'run-1' ORDER BY seq LIMIT 1) WHERE key = 'run-1'", "state run run-1"},
-        {"DELETE FROM token WHERE item = 'item-9' AND scope = 'budget'", "the token item-9 of budget"},
+        {"UPDATE state SET seq = (SELECT min(seq) FROM log WHERE key = 'run-1'), doc = (SELECT doc "
+         "FROM "
+         "log WHERE key = 'run-1' ORDER BY seq LIMIT 1) WHERE key = 'run-1'",
+         "state run run-1"},
+        {"DELETE FROM token WHERE item = 'item-9' AND scope = 'budget'",
+         "the token item-9 of budget"},
         {"UPDATE token SET t_ms = t_ms - 3600000 WHERE item = 'item-9'", "the token item-9 of"},
-        {"UPDATE token SET scope = 'other' WHERE item = 'item-9' AND scope = 'budget'", "the token item-9"},
+        {"UPDATE token SET scope = 'other' WHERE item = 'item-9' AND scope = 'budget'",
+         "the token item-9"},
         {"INSERT INTO token VALUES (1, 's', 'x', 1)", "the token x of s is not in the log"},
         {"UPDATE source SET doc = '{\"lua\":\"evil\"}' WHERE hash = 'hash-6'", "the source hash-6"},
         {"DELETE FROM source WHERE hash = 'hash-6'", "source hash-6"},
@@ -197,12 +206,15 @@ static void test_a_cut_that_fits_is_found_by_the_witness(void **state)
     /* Tokens that were given back after the cut are there again. */
     struct err e = ERR_INIT;
     struct sqlite3 *db = db_open(copy_path, NULL, true, &e);
-    assert_int_equal(db_exec(db,
-                             "INSERT OR IGNORE INTO token SELECT seq, key, json_extract(doc, '$.item'), t_ms "
-                             "FROM log l WHERE kind = 'token' AND json_extract(doc, '$.op') = 'take' AND NOT "
-                             "EXISTS (SELECT 1 FROM log g WHERE g.kind = 'token' AND g.key = l.key AND "
-                             "json_extract(g.doc, '$.item') = json_extract(l.doc, '$.item') AND "
-                             "json_extract(g.doc, '$.op') = 'give_back')", &e), 0);
+    assert_int_equal(
+        db_exec(db,
+                "INSERT OR IGNORE INTO token SELECT seq, key, json_extract(doc, '$.item'), t_ms "
+                "FROM log l WHERE kind = 'token' AND json_extract(doc, '$.op') = 'take' AND NOT "
+                "EXISTS (SELECT 1 FROM log g WHERE g.kind = 'token' AND g.key = l.key AND "
+                "json_extract(g.doc, '$.item') = json_extract(l.doc, '$.item') AND "
+                "json_extract(g.doc, '$.op') = 'give_back')",
+                &e),
+        0);
     db_close(db);
     assert_int_equal(audit(copy_path, NULL, &f, &a), 0);
     if (f.n)
@@ -226,7 +238,8 @@ static void test_a_cut_that_fits_is_found_by_the_witness(void **state)
 static char *dump(const char *path)
 {
     static const char *const queries[] = {
-        "SELECT seq || ' ' || t_ms || ' ' || wall_ms || ' ' || open || kind || key || doc || hex(prev) || "
+        "SELECT seq || ' ' || t_ms || ' ' || wall_ms || ' ' || open || kind || key || doc || "
+        "hex(prev) || "
         "hex(hash) FROM log ORDER BY seq",
         "SELECT kind || key || first || ' ' || seq || doc || open FROM state ORDER BY kind, key",
         "SELECT seq || scope || item || t_ms FROM token ORDER BY seq",

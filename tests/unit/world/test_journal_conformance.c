@@ -25,7 +25,8 @@ struct fixture {
     struct memory_disk *disk;
     struct loop *loop;
     char folder[64], path[96];
-    int submitted, completed; /* completions come in order of submission: completed counts and checks */
+    int submitted,
+        completed; /* completions come in order of submission: completed counts and checks */
     int codes[MOST];
     char denied[MOST][32];
     char texts[MOST][sizeof((struct err *)0)->text];
@@ -82,8 +83,8 @@ static void sqlite_make(struct fixture *f)
 static void sqlite_open(struct fixture *f)
 {
     struct err e = ERR_INIT;
-    struct sqlite_journal_options o = {.path = f->path, .created_by = "test", .boot_id = "b",
-                                       .boot_ms = 1, .wall_ms = 1};
+    struct sqlite_journal_options o = {
+        .path = f->path, .created_by = "test", .boot_id = "b", .boot_ms = 1, .wall_ms = 1};
     f->j = sqlite_journal_open(f->loop, &o, &e);
     if (!f->j)
         fail_msg("%s", e.text);
@@ -432,24 +433,27 @@ static void test_tokens(void **state)
     } cases[] = {
         {"a", 2, HOUR, 0, 0},
         {"b", 2, HOUR, 10, 0},
-        {"c", 2, HOUR, 20, ERR_DENIED},       /* two distinct ones are there */
-        {"a", 2, HOUR, 30, 0},                /* the same again is free */
-        {"a", 1, HOUR, 30, 0},                /* also when the limit has become smaller */
-        {"c", 2, HOUR, HOUR + 9, ERR_DENIED}, /* b is 1 ms short of leaving; a counts from its last taking on */
-        {"c", 2, HOUR, HOUR + 10, 0},         /* b has left */
+        {"c", 2, HOUR, 20, ERR_DENIED}, /* two distinct ones are there */
+        {"a", 2, HOUR, 30, 0},          /* the same again is free */
+        {"a", 1, HOUR, 30, 0},          /* also when the limit has become smaller */
+        {"c", 2, HOUR, HOUR + 9,
+         ERR_DENIED}, /* b is 1 ms short of leaving; a counts from its last taking on */
+        {"c", 2, HOUR, HOUR + 10, 0}, /* b has left */
         {"b", 2, HOUR, HOUR + 11, ERR_DENIED},
-        {"b", 3, HOUR, HOUR + 11, 0},         /* a wider limit */
-        {"d", -1, HOUR, HOUR + 12, 0},        /* only counted */
-        {"e", 4, HOUR, HOUR + 13, ERR_DENIED},/* a b c d */
-        {"e", 1, 1, HOUR + 14, 0},            /* a window of its own: nothing in it */
-        {"f", 0, HOUR, 9 * HOUR, ERR_DENIED}, /* none is allowed */
+        {"b", 3, HOUR, HOUR + 11, 0},          /* a wider limit */
+        {"d", -1, HOUR, HOUR + 12, 0},         /* only counted */
+        {"e", 4, HOUR, HOUR + 13, ERR_DENIED}, /* a b c d */
+        {"e", 1, 1, HOUR + 14, 0},             /* a window of its own: nothing in it */
+        {"f", 0, HOUR, 9 * HOUR, ERR_DENIED},  /* none is allowed */
         {"f", 1, HOUR, 9 * HOUR, 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        if (run(f, take("s", cases[i].item, cases[i].max, cases[i].window, cases[i].now)) != cases[i].code)
+        if (run(f, take("s", cases[i].item, cases[i].max, cases[i].window, cases[i].now)) !=
+            cases[i].code)
             fail_msg("case %zu: got %d", i, f->codes[i]);
     assert_int_equal(run(f, take("t", "f", 1, HOUR, 0)), 0); /* scopes do not mix */
-    assert_string_equal(tokens(f, HOUR), "s/c@3600010 s/b@3600011 s/d@3600012 s/e@3600014 s/f@32400000");
+    assert_string_equal(tokens(f, HOUR),
+                        "s/c@3600010 s/b@3600011 s/d@3600012 s/e@3600014 s/f@32400000");
 }
 
 static void test_giving_back(void **state)
@@ -625,7 +629,8 @@ static void test_closing_writes_what_was_submitted(void **state)
     assert_string_equal(open_rows(f, "run", 0), "a=1 b=2");
 }
 
-/* The same transactions give the same chain everywhere, so this value may be compared with what an old version wrote. */
+/* The same transactions give the same chain everywhere, so this value may be compared with what an
+ * old version wrote. */
 static void test_the_chain_is_the_same_everywhere(void **state)
 {
     struct fixture *f = *state;
@@ -636,7 +641,8 @@ static void test_the_chain_is_the_same_everywhere(void **state)
     jtx_give_back(tx, "s", "x");
     assert_int_equal(run(f, tx), 0);
     assert_int_equal(head(f).seq, 4);
-    assert_string_equal(head(f).hex, "2612a3116e0b4199de6f091c5489e66a76b8ca6d999221ef53b21158b627b111");
+    assert_string_equal(head(f).hex,
+                        "2612a3116e0b4199de6f091c5489e66a76b8ca6d999221ef53b21158b627b111");
 }
 
 #define TESTS(T)                                                                                   \

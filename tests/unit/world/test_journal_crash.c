@@ -1,5 +1,5 @@
-/* The journal on a disk that loses power, fails and hangs: nothing that was acknowledged is lost, nothing is half there, and the process goes on.
- * Argument: how many power cuts (default 100). */
+/* The journal on a disk that loses power, fails and hangs: nothing that was acknowledged is lost,
+ * nothing is half there, and the process goes on. Argument: how many power cuts (default 100). */
 #include <setjmp.h>
 #include <sqlite3.h>
 #include <stdarg.h>
@@ -40,10 +40,16 @@ static void on_stall(void *arg, int64_t waited_ms)
 
 static int open_journal(struct run *r, int64_t stall_ms, struct err *e)
 {
-    struct sqlite_journal_options o = {.path = "/journal", .vfs = "faulty", .created_by = "test",
-                                       .boot_id = "b", .boot_ms = 1, .wall_ms = 1,
-                                       .checkpoint_pages = CHECKPOINT_PAGES, .stall_ms = stall_ms,
-                                       .on_stall = on_stall, .arg = r};
+    struct sqlite_journal_options o = {.path = "/journal",
+                                       .vfs = "faulty",
+                                       .created_by = "test",
+                                       .boot_id = "b",
+                                       .boot_ms = 1,
+                                       .wall_ms = 1,
+                                       .checkpoint_pages = CHECKPOINT_PAGES,
+                                       .stall_ms = stall_ms,
+                                       .on_stall = on_stall,
+                                       .arg = r};
     *e = (struct err)ERR_INIT;
     r->j = sqlite_journal_open(r->loop, &o, e);
     return r->j ? 0 : e->code;
@@ -132,7 +138,8 @@ static void on_finding(void *arg, int64_t seq, const char *text)
     print_error("audit: %s\n", text);
 }
 
-/* failed_may_stay: after a power cut, what failed may have become durable all the same, in order. */
+/* failed_may_stay: after a power cut, what failed may have become durable all the same, in order.
+ */
 static void check(struct run *r, bool failed_may_stay, const char *when)
 {
     struct present p = {0};
@@ -192,7 +199,8 @@ static void test_power_loss(void **state)
     uint64_t total = changes_without_fault(r), step = total / (uint64_t)wanted_points + 1;
     long points = 0, lost_all = 0, acknowledged = 0;
     for (uint64_t seed = 1; points < wanted_points; seed++) {
-        for (uint64_t n = 1 + seed % step; n <= total && points < wanted_points; n += step, points++) {
+        for (uint64_t n = 1 + seed % step; n <= total && points < wanted_points;
+             n += step, points++) {
             char when[80];
             struct err e;
             snprintf(when, sizeof when, "seed %llu, power cut at change %llu",
@@ -216,8 +224,8 @@ static void test_power_loss(void **state)
             end(r);
         }
     }
-    print_message("%ld power cuts (%llu changes a run), %ld acknowledged transactions, 0 lost\n", points,
-                  (unsigned long long)total, acknowledged);
+    print_message("%ld power cuts (%llu changes a run), %ld acknowledged transactions, 0 lost\n",
+                  points, (unsigned long long)total, acknowledged);
     assert_true(acknowledged > points); /* it was cut in the middle of work, not always before */
     assert_true(lost_all < points / 2);
 }
@@ -243,7 +251,8 @@ static const struct failure failures[] = {
     {"anything fails once", FAULTVFS_CHANGES | FAULTVFS_READ | FAULTVFS_OPEN, 0, 1},
 };
 
-/* One run with the failure at the n-th operation after the opening. False when it did not come so far. */
+/* One run with the failure at the n-th operation after the opening. False when it did not come so
+ * far. */
 static bool fail_at(struct run *r, const struct failure *f, uint64_t n)
 {
     char when[80];
@@ -342,7 +351,8 @@ static void test_hanging_fsync(void **state)
         end(r);
     }
     assert_true(n > 6);
-    assert_true(slow < n / 2); /* a loop that waited for the disk would be slow each time; a busy machine is now and then */
+    assert_true(slow < n / 2); /* a loop that waited for the disk would be slow each time; a busy
+                                  machine is now and then */
 }
 
 static int set_up(void **state)

@@ -1,4 +1,5 @@
-/* The SQLite journal's own: who may open it, the steady clock over restarts, retention, groups, a hung disk. */
+/* The SQLite journal's own: who may open it, the steady clock over restarts, retention, groups, a
+ * hung disk. */
 #include "world/sqlite_journal.h"
 
 #include <setjmp.h>
@@ -205,8 +206,8 @@ static struct steady_clock open_at(struct fixture *f, const char *boot_id, int64
                                    int64_t wall_ms, int64_t then_ms)
 {
     struct err e = ERR_INIT;
-    struct sqlite_journal_options o = {.path = f->folder.path, .boot_id = boot_id, .boot_ms = boot_ms,
-                                       .wall_ms = wall_ms};
+    struct sqlite_journal_options o = {
+        .path = f->folder.path, .boot_id = boot_id, .boot_ms = boot_ms, .wall_ms = wall_ms};
     struct journal *j = sqlite_journal_open(f->loop, &o, &e);
     if (!j)
         fail_msg("%s", e.text);
@@ -302,8 +303,11 @@ static bool count_day(void *arg, const char *series, int64_t day, const void *bl
 static void test_retention(void **state)
 {
     struct fixture *f = *state;
-    struct sqlite_journal_options o = {.path = f->folder.path, .boot_id = "b", .boot_ms = 0,
-                                       .wall_ms = 1000 * DAY, .keep_samples_ms = 10 * DAY};
+    struct sqlite_journal_options o = {.path = f->folder.path,
+                                       .boot_id = "b",
+                                       .boot_ms = 0,
+                                       .wall_ms = 1000 * DAY,
+                                       .keep_samples_ms = 10 * DAY};
     struct journal *j = sqlite_journal_open(f->loop, &o, NULL);
     struct jtx *tx = jtx_new(1000 * DAY, 1000 * DAY);
     jtx_take(tx, "s", "a", 1, DAY);
@@ -454,8 +458,8 @@ static void test_closing_on_a_hung_disk(void **state)
     static struct hung h;
     h = (struct hung){0};
     struct faultvfs *v = faultvfs_new("hung", 1, false);
-    struct sqlite_journal_options o = {.path = "/journal", .vfs = "hung", .stall_ms = 50,
-                                       .on_stall = on_stall, .arg = f->loop};
+    struct sqlite_journal_options o = {
+        .path = "/journal", .vfs = "hung", .stall_ms = 50, .on_stall = on_stall, .arg = f->loop};
     struct journal *j = sqlite_journal_open(f->loop, &o, NULL);
     assert_non_null(j);
     faultvfs_hang(v, FAULTVFS_SYNC, 1, 20000);
