@@ -208,6 +208,12 @@ static void note_zero(struct series *s, double value, int64_t end_ms)
     s->up = s->high = 0;
 }
 
+/* The wall clock is slewed against the steady one: neighbours may then seem to overlap a little. */
+static int64_t skew_ms(int64_t period_ms)
+{
+    return period_ms / 2 < SERIES_SKEW_MS ? period_ms / 2 : SERIES_SKEW_MS;
+}
+
 bool series_add(struct series *s, int64_t start_ms, int64_t period_ms, double value, int64_t now_ms)
 {
     const struct point *last = series_newest(s);
@@ -215,6 +221,9 @@ bool series_add(struct series *s, int64_t start_ms, int64_t period_ms, double va
     enum finding f;
     int64_t end_ms;
 
+    if (last != NULL && start_ms < point_end_ms(last) && start_ms > last->start_ms &&
+        point_end_ms(last) - start_ms <= skew_ms(period_ms))
+        start_ms = point_end_ms(last); /* the next one, dated by a clock that was corrected */
     /* Sources repeat what they said before: not a reading, and no finding either. */
     if (last != NULL && (start_ms <= last->start_ms || start_ms < point_end_ms(last)))
         return false;

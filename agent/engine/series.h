@@ -31,6 +31,7 @@ enum finding {
 const char *finding_name(enum finding f); /* "stale", "future timestamp", "zero across the fleet" */
 
 #define SERIES_FUTURE_MS 5000   /* clocks differ a little: a point may end this far ahead of ours */
+#define SERIES_SKEW_MS 1000     /* a period may seem to begin this much before the last one ended */
 #define SERIES_MAX_POINTS 65536 /* kept in memory, whatever keep_ms says */
 
 struct series {
@@ -73,8 +74,10 @@ char *series_key(const struct signal *s, const struct target *t,
 void series_rehome(struct series *s, const struct target *t, struct estate *e);
 
 /* Adds a reading, judged for plausibility; a point at or before the newest is ignored, an
- * overlapping one too. now is steady. True when it became a point. Where s->zero_suspicious,
- * series_fleet_zero is to be called before conditions are evaluated. */
+ * overlapping one too. One that overlaps by no more than a clock's correction (SERIES_SKEW_MS, half
+ * a period at most) is moved to the end of the one before. now is steady. True when it became a
+ * point. Where s->zero_suspicious, series_fleet_zero is to be called before conditions are
+ * evaluated. */
 bool series_add(struct series *s, int64_t start_ms, int64_t period_ms, double value,
                 int64_t now_ms);
 /* The source knows that it does not know, or a reading was implausible: conditions are unknown at

@@ -35,7 +35,7 @@ static void order_and_repeats(void **state)
     assert_true(series_add(cpu, 10 * MIN_MS, MIN_MS, 50, 11 * MIN_MS));
     assert_false(series_add(cpu, 10 * MIN_MS, MIN_MS, 60, 11 * MIN_MS));         /* again */
     assert_false(series_add(cpu, 9 * MIN_MS, MIN_MS, 60, 11 * MIN_MS));          /* older */
-    assert_false(series_add(cpu, 10 * MIN_MS + 59999, MIN_MS, 60, 12 * MIN_MS)); /* overlaps */
+    assert_false(series_add(cpu, 10 * MIN_MS + 58999, MIN_MS, 60, 12 * MIN_MS)); /* overlaps */
     assert_true(series_add(cpu, 11 * MIN_MS, MIN_MS, 70, 12 * MIN_MS));
     assert_int_equal(cpu->count, 2);
     assert_true(series_newest(cpu)->value == 70);
@@ -45,6 +45,21 @@ static void order_and_repeats(void **state)
     assert_int_equal(series_expiry_ms(cpu), 16 * MIN_MS); /* interval 1 m + lag 3 m */
     assert_true(series_add(gauge, 1000, 0, 1, 1000));
     assert_int_equal(series_expiry_ms(gauge), 16000); /* interval 10 s + half of it */
+}
+
+/* Each minute's point is dated 20 ms earlier against the steady clock: none is lost, none repeated.
+ */
+static void a_slewed_clock_loses_nothing(void **state)
+{
+    (void)state;
+    for (int64_t m = 1; m <= 40; m++) {
+        int64_t start_ms = m * MIN_MS - 20 * m;
+
+        assert_true(series_add(cpu, start_ms, MIN_MS, 50, (m + 1) * MIN_MS));
+        assert_int_equal(cpu->total, m);
+        assert_false(series_add(cpu, start_ms, MIN_MS, 50, (m + 1) * MIN_MS));
+        assert_false(series_add(cpu, start_ms - 20, MIN_MS, 50, (m + 1) * MIN_MS));
+    }
 }
 
 static void implausible(void **state)
@@ -322,6 +337,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         RULE(order_and_repeats),
+        RULE(a_slewed_clock_loses_nothing),
         RULE(implausible),
         RULE(the_first_of_a_row_dates_a_finding),
         RULE(the_ring_keeps_its_time),
