@@ -1,4 +1,5 @@
-/* HTTP over libcurl's multi interface: curl gets addresses, never names; what must not happen twice gets a connection of its own. */
+/* HTTP over libcurl's multi interface: curl gets addresses, never names; what must not happen twice
+ * gets a connection of its own. */
 #include "io/http.h"
 
 #include <curl/curl.h>
@@ -33,7 +34,7 @@ struct http {
     CURLM *multi;
     char *ca_file;
     struct loop_timer *timer;
-    struct http_call *calls;  /* all */
+    struct http_call *calls; /* all */
     struct http_call *done, **done_end;
 };
 
@@ -101,7 +102,8 @@ static void call_done(struct http_call *c)
     h->done_end = &c->next_done;
 }
 
-/* Whether a byte of the request went out, and how far the exchange came. curl counts what send() took. */
+/* Whether a byte of the request went out, and how far the exchange came. curl counts what send()
+ * took. */
 static const char *curl_phase(struct http_call *c, bool *left)
 {
     long sent = 0;
@@ -225,7 +227,8 @@ static void on_socket(evutil_socket_t fd, short what, void *arg)
 {
     struct sock *s = arg;
     struct http *h = s->http;
-    int running, mask = (what & EV_READ ? CURL_CSELECT_IN : 0) | (what & EV_WRITE ? CURL_CSELECT_OUT : 0);
+    int running,
+        mask = (what & EV_READ ? CURL_CSELECT_IN : 0) | (what & EV_WRITE ? CURL_CSELECT_OUT : 0);
     curl_multi_socket_action(h->multi, fd, mask, &running);
     take_ended(h);
 }
@@ -243,7 +246,8 @@ static int curl_wants_socket(CURL *easy, curl_socket_t fd, int what, void *arg, 
         }
         return 0;
     }
-    short events = (short)(EV_PERSIST | (what & CURL_POLL_IN ? EV_READ : 0) | (what & CURL_POLL_OUT ? EV_WRITE : 0));
+    short events = (short)(EV_PERSIST | (what & CURL_POLL_IN ? EV_READ : 0) |
+                           (what & CURL_POLL_OUT ? EV_WRITE : 0));
     if (!s) {
         s = mem_alloc(sizeof *s);
         s->http = h;
@@ -316,7 +320,8 @@ static size_t on_header(char *data, size_t size, size_t n, void *arg)
 
 /* Starting a call. */
 
-/* curl asks before it would look a name up itself, on a thread that its clean-up joins for as long as DNS hangs. */
+/* curl asks before it would look a name up itself, on a thread that its clean-up joins for as long
+ * as DNS hangs. */
 static int refuse_lookup(void *state, void *reserved, void *arg)
 {
     (void)state, (void)reserved, (void)arg;
@@ -334,7 +339,8 @@ static void on_address(void *arg, const char *address, const struct err *e)
         return;
     }
     if (strcmp(address, c->host)) {
-        char *entry = mem_printf(strchr(address, ':') ? "%s:%ld:[%s]" : "%s:%ld:%s", c->host, c->port, address);
+        char *entry = mem_printf(strchr(address, ':') ? "%s:%ld:[%s]" : "%s:%ld:%s", c->host,
+                                 c->port, address);
         c->addresses = curl_slist_append(NULL, entry);
         mem_free(entry);
         curl_easy_setopt(c->easy, CURLOPT_RESOLVE, c->addresses);
@@ -358,9 +364,11 @@ static int take_url(struct http_call *c, const char *url)
     char *scheme = NULL, *host = NULL, *port = NULL, *user = NULL, *shown = NULL;
     CURLU *u = curl_url();
     CURLUcode uc = curl_url_set(u, CURLUPART_URL, url, CURLU_NON_SUPPORT_SCHEME);
-    if (uc || curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) || curl_url_get(u, CURLUPART_HOST, &host, 0) ||
+    if (uc || curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) ||
+        curl_url_get(u, CURLUPART_HOST, &host, 0) ||
         curl_url_get(u, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT)) {
-        err_set(&c->err, ERR_INPUT, "not a usable URL%s%s; expected http://HOST/... or https://HOST/...",
+        err_set(&c->err, ERR_INPUT,
+                "not a usable URL%s%s; expected http://HOST/... or https://HOST/...",
                 uc ? ": " : "", uc ? curl_url_strerror(uc) : "");
         goto out;
     }
@@ -376,11 +384,13 @@ static int take_url(struct http_call *c, const char *url)
         goto out;
     }
     if (has_user) {
-        err_set(&c->err, ERR_INPUT, "a user or password in a URL is not allowed; send it in a header");
+        err_set(&c->err, ERR_INPUT,
+                "a user or password in a URL is not allowed; send it in a header");
         goto out;
     }
     size_t n = strlen(host);
-    if (host[n - 1] == '.') { /* curl looks such a host up under another name than the one we give it */
+    /* curl looks such a host up under another name than the one we give it */
+    if (host[n - 1] == '.') {
         err_set(&c->err, ERR_INPUT, "a host that ends in a dot is not allowed");
         goto out;
     }
@@ -400,7 +410,8 @@ out:
 static int add_header(struct http_call *c, const char *name, const char *value)
 {
     if (!name[0] || strpbrk(name, "\r\n:; \t") || strpbrk(value, "\r\n"))
-        return err_set(&c->err, ERR_INPUT, "header \"%.60s\" has characters that a header cannot have", name);
+        return err_set(&c->err, ERR_INPUT,
+                       "header \"%.60s\" has characters that a header cannot have", name);
     char *line = value[0] ? mem_printf("%s: %s", name, value) : mem_printf("%s;", name);
     c->headers = curl_slist_append(c->headers, line);
     mem_free(line);
@@ -470,16 +481,19 @@ static void set_options(struct http_call *c, const struct http_request *req)
     curl_easy_setopt(x, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     curl_easy_setopt(x, CURLOPT_SSL_VERIFYPEER, 1L);
     curl_easy_setopt(x, CURLOPT_SSL_VERIFYHOST, 2L);
-    /* With a CAPATH the parsed bundle is not cached: 43 ms for each fresh connection, on the loop. */
+    /* With a CAPATH the parsed bundle is not cached: 43 ms for each fresh connection, on the loop.
+     */
     curl_easy_setopt(x, CURLOPT_CAINFO, req->ca_file ? req->ca_file : c->http->ca_file);
     curl_easy_setopt(x, CURLOPT_CAPATH, NULL);
-    curl_easy_setopt(x, CURLOPT_CA_CACHE_TIMEOUT, 3600L); /* a replaced bundle counts within the hour */
+    /* a replaced bundle counts within the hour */
+    curl_easy_setopt(x, CURLOPT_CA_CACHE_TIMEOUT, 3600L);
     if (req->client_cert)
         curl_easy_setopt(x, CURLOPT_SSLCERT, req->client_cert);
     if (req->client_key)
         curl_easy_setopt(x, CURLOPT_SSLKEY, req->client_key);
     if (req->mutating) {
-        /* On a kept connection that the server closes, libcurl sends a POST a second time and reports success. */
+        /* On a kept connection that the server closes, libcurl sends a POST a second time and
+         * reports success. */
         curl_easy_setopt(x, CURLOPT_FRESH_CONNECT, 1L);
         curl_easy_setopt(x, CURLOPT_FORBID_REUSE, 1L);
     }
@@ -510,7 +524,8 @@ struct http_call *http_send(struct http *h, const struct http_request *req, http
     c->easy = curl_easy_init();
     if (!c->easy)
         err_set(&c->err, ERR_LIMIT, "curl has no memory");
-    if (!c->easy || take_method(c, req) || take_url(c, req->url ? req->url : "") || take_headers(c, req)) {
+    if (!c->easy || take_method(c, req) || take_url(c, req->url ? req->url : "") ||
+        take_headers(c, req)) {
         c->phase = PHASE_WAIT;
         loop_timer_set(c->deadline, 0);
         return c;

@@ -1,4 +1,5 @@
-/* Child processes: spawned through runbookd-child, watched by pidfd, ended as a group, their output read with a ceiling. */
+/* Child processes: spawned through runbookd-child, watched by pidfd, ended as a group, their output
+ * read with a ceiling. */
 #include "io/job.h"
 
 #include <errno.h>
@@ -24,7 +25,8 @@
 
 #define OUTPUT_MAX (1u << 20)
 #define KILL_AFTER_MS 2000 /* from SIGTERM to SIGKILL */
-#define DRAIN_MS 250       /* for the rest of the output after the end; a grandchild that left the group may hold the pipe */
+/* for the rest of the output after the end; a grandchild that left the group may hold the pipe */
+#define DRAIN_MS 250
 
 struct stream {
     struct job *job;
@@ -58,7 +60,8 @@ static struct job *lingering;
 
 /* Identity. */
 
-/* State and start time from /proc/PID/stat; the name in it may hold anything, so fields count from its last parenthesis. */
+/* State and start time from /proc/PID/stat; the name in it may hold anything, so fields count from
+ * its last parenthesis. */
 static bool read_stat(pid_t pid, char *state, uint64_t *start_time)
 {
     char path[64], text[1024];
@@ -75,7 +78,8 @@ static bool read_stat(pid_t pid, char *state, uint64_t *start_time)
     if (!p || p[1] != ' ')
         return false;
     *state = p[2];
-    for (int field = 2; field < 22; field++) { /* p is at the space before field 3, then before each next one */
+    /* p is at the space before field 3, then before each next one */
+    for (int field = 2; field < 22; field++) {
         p = strchr(p + 1, ' ');
         if (!p)
             return false;
@@ -88,7 +92,8 @@ bool job_alive(pid_t pid, uint64_t start_time)
 {
     char state;
     uint64_t start;
-    return pid > 1 && read_stat(pid, &state, &start) && start == start_time && state != 'Z' && state != 'X';
+    return pid > 1 && read_stat(pid, &state, &start) && start == start_time && state != 'Z' &&
+           state != 'X';
 }
 
 int job_end_orphan(pid_t pid, uint64_t start_time, struct err *e)
@@ -99,7 +104,8 @@ int job_end_orphan(pid_t pid, uint64_t start_time, struct err *e)
     int fd = pidfd_open(pid, 0);
     if (fd < 0 && errno != ESRCH)
         return err_set(e, ERR_IO, "cannot open process %d: %s", (int)pid, strerror(errno));
-    /* From here on fd is that process, whoever gets its number; the start time tells whether it is ours. */
+    /* From here on fd is that process, whoever gets its number; the start time tells whether it is
+     * ours. */
     if (fd >= 0 && job_alive(pid, start_time)) {
         if (getpgid(pid) == pid)
             kill(-pid, SIGKILL); /* and what it started */
@@ -125,7 +131,8 @@ uint64_t job_start_time(const struct job *j)
 
 static void kill_group(struct job *j, int signo)
 {
-    /* The leader is not reaped yet, so its number, and the group's, is still its own. The group may not exist yet. */
+    /* The leader is not reaped yet, so its number, and the group's, is still its own. The group may
+     * not exist yet. */
     if (kill(-j->pid, signo) < 0)
         pidfd_send_signal(j->pidfd, signo, NULL, 0);
 }
@@ -159,7 +166,8 @@ static void job_free(struct job *j)
 static bool reap(struct job *j)
 {
     siginfo_t info = {0};
-    if (waitid(P_PIDFD, (id_t)j->pidfd, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == 0)
+    if (waitid(P_PIDFD, (id_t)j->pidfd, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+        info.si_pid == 0)
         return false;
     kill(-j->pid, SIGKILL);
     waitid(P_PIDFD, (id_t)j->pidfd, &info, WEXITED | WNOHANG);
@@ -175,7 +183,10 @@ static void finish(struct job *j)
     if (status->buf.len && !j->err.code) {
         char *what;
         int number = (int)strtol(buf_str(&status->buf), &what, 10);
-        err_set(&j->err, number == ENOENT ? ERR_NOT_FOUND : number == EACCES ? ERR_DENIED : ERR_IO,
+        err_set(&j->err,
+                number == ENOENT   ? ERR_NOT_FOUND
+                : number == EACCES ? ERR_DENIED
+                                   : ERR_IO,
                 "cannot start:%s: %s", what, strerror(number));
     }
     if (j->err.code)
@@ -256,24 +267,31 @@ static void on_output(evutil_socket_t fd, short what, void *arg)
 
 /* Starting. */
 
-/* Beside the executable as built, in libexec as installed, else where this build left it. Nobody but root and we may be able to change it. */
+/* Beside the executable as built, in libexec as installed, else where this build left it. Nobody
+ * but root and we may be able to change it. */
 static int find_trampoline(char path[PATH_MAX], struct err *e)
 {
     char exe[PATH_MAX];
     ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
     exe[n > 0 ? n : 0] = '\0';
     const char *dir = dirname(exe);
-    const char *places[][2] = {{dir, "/runbookd-child"}, {dir, "/../libexec/runbookd/runbookd-child"}, {RB_CHILD_PATH, ""}};
+    const char *places[][2] = {{dir, "/runbookd-child"},
+                               {dir, "/../libexec/runbookd/runbookd-child"},
+                               {RB_CHILD_PATH, ""}};
     for (int i = 0; i < 3; i++) {
         struct stat st;
         int len = snprintf(path, PATH_MAX, "%s%s", places[i][0], places[i][1]);
         if (len < 0 || len >= PATH_MAX || stat(path, &st) < 0)
             continue;
-        if ((st.st_uid != 0 && st.st_uid != geteuid()) || (st.st_mode & (S_IWGRP | S_IWOTH)) || !S_ISREG(st.st_mode))
-            return err_set(e, ERR_DENIED, "%s: others can change it; make it root's, mode 0755", path);
+        if ((st.st_uid != 0 && st.st_uid != geteuid()) || (st.st_mode & (S_IWGRP | S_IWOTH)) ||
+            !S_ISREG(st.st_mode))
+            return err_set(e, ERR_DENIED, "%s: others can change it; make it root's, mode 0755",
+                           path);
         return 0;
     }
-    return err_set(e, ERR_NOT_FOUND, "runbookd-child is not beside the program nor in ../libexec/runbookd; install it again");
+    return err_set(
+        e, ERR_NOT_FOUND,
+        "runbookd-child is not beside the program nor in ../libexec/runbookd; install it again");
 }
 
 /* Moves a descriptor above those that the child's are put on. */
@@ -306,8 +324,9 @@ static int open_input(const char *input)
 
 static int spawn(struct job *j, const struct job_options *o, const int child_fds[4], struct err *e)
 {
-    static const char *const clean[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8",
-                                        "HOME=/nonexistent", NULL};
+    static const char *const clean[] = {
+        "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8",
+        "HOME=/nonexistent", NULL};
     char path[PATH_MAX], parent[16], memory[24];
     if (find_trampoline(path, e))
         return e ? e->code : ERR_NOT_FOUND;
@@ -328,7 +347,8 @@ static int spawn(struct job *j, const struct job_options *o, const int child_fds
     for (int i = 0; i < 4; i++)
         posix_spawn_file_actions_adddup2(&actions, child_fds[i], i);
     /* POSIX's prototypes lack const; nothing of these is written to. */
-    int rc = posix_spawn(&j->pid, path, &actions, NULL, (char *const *)argv, (char *const *)(o->env ? o->env : clean));
+    int rc = posix_spawn(&j->pid, path, &actions, NULL, (char *const *)argv,
+                         (char *const *)(o->env ? o->env : clean));
     posix_spawn_file_actions_destroy(&actions);
     mem_free(argv);
     return rc ? err_set(e, ERR_IO, "cannot start %s: %s", path, strerror(rc)) : 0;
@@ -347,7 +367,8 @@ static void watch(struct job *j)
     loop_timer_set(j->timer, j->deadline_ms);
 }
 
-struct job *job_start(struct loop *l, const struct job_options *o, job_fn *fn, void *arg, struct err *e)
+struct job *job_start(struct loop *l, const struct job_options *o, job_fn *fn, void *arg,
+                      struct err *e)
 {
     int child_fds[4] = {-1, -1, -1, -1}, rc = ERR_INPUT;
     if (!o->argv || !o->argv[0] || o->argv[0][0] != '/') {
@@ -370,7 +391,9 @@ struct job *job_start(struct loop *l, const struct job_options *o, job_fn *fn, v
     j->timer = loop_timer_new(l, on_timer, j);
     for (int i = 0; i < STREAMS; i++) {
         j->streams[i] = (struct stream){.job = j, .fd = -1};
-        buf_init(&j->streams[i].buf, i == STATUS ? 512 : o->max_output ? o->max_output : OUTPUT_MAX);
+        buf_init(&j->streams[i].buf, i == STATUS     ? 512
+                                     : o->max_output ? o->max_output
+                                                     : OUTPUT_MAX);
     }
     child_fds[0] = open_input(o->input);
     if (child_fds[0] >= 0)
@@ -395,7 +418,8 @@ struct job *job_start(struct loop *l, const struct job_options *o, job_fn *fn, v
     j->pidfd = pidfd_open(j->pid, 0);
     if (j->pidfd < 0 || !read_stat(j->pid, &state, &j->start_time)) {
         /* It is our child and not reaped, so the number is still its own. */
-        rc = err_set(e, ERR_IO, "%s: cannot watch process %d: %s", j->name, (int)j->pid, strerror(errno));
+        rc = err_set(e, ERR_IO, "%s: cannot watch process %d: %s", j->name, (int)j->pid,
+                     strerror(errno));
         kill(j->pid, SIGKILL);
         waitpid(j->pid, NULL, 0);
         goto out;
@@ -440,7 +464,8 @@ void job_cancel(struct job *j)
         poll(&p, 1, 2); /* as a rule it is gone at once */
         if (!reap(j)) {
             event_free(j->exit_ev);
-            j->exit_ev = event_new(loop_base(j->loop), j->pidfd, EV_READ | EV_PERSIST, on_late_exit, j);
+            j->exit_ev =
+                event_new(loop_base(j->loop), j->pidfd, EV_READ | EV_PERSIST, on_late_exit, j);
             event_add(j->exit_ev, NULL);
             j->next_lingering = lingering;
             lingering = j;

@@ -1,4 +1,5 @@
-/* The event loop: libevent for descriptors, our own heap of timers over one timerfd on CLOCK_BOOTTIME. */
+/* The event loop: libevent for descriptors, our own heap of timers over one timerfd on
+ * CLOCK_BOOTTIME. */
 #include "io/loop.h"
 
 #include <dirent.h>
@@ -18,7 +19,8 @@
 
 #include "base/mem.h"
 
-/* libevent's own time-outs (evdns, evhttp) are seen at least this often; ours wake the loop by the timerfd. */
+/* libevent's own time-outs (evdns, evhttp) are seen at least this often; ours wake the loop by the
+ * timerfd. */
 #define LIBEVENT_TICK_MS 250
 #define NOT_IN_HEAP SIZE_MAX
 
@@ -50,7 +52,8 @@ struct signal_watch {
 
 struct loop {
     struct event_base *base;
-    int epoll_fd; /* libevent's: we wait on it ourselves, so that a turn's length can be measured */
+    /* libevent's: we wait on it ourselves, so that a turn's length can be measured */
+    int epoll_fd;
     int timer_fd, post_fd;
     struct event *timer_ev, *post_ev;
     struct loop_timer **heap;
@@ -226,7 +229,8 @@ static void on_timer_fd(evutil_socket_t fd, short what, void *arg)
         return;
     l->armed_ms = INT64_MAX;
     int64_t now = loop_boot_ms(l);
-    uint64_t before = l->seq; /* what a callback sets now waits for the next turn, even at 0 ms */
+    /* what a callback sets now waits for the next turn, even at 0 ms */
+    uint64_t before = l->seq;
     while (l->heap_len && l->heap[0]->due_ms <= now && l->heap[0]->seq < before) {
         struct loop_timer *t = l->heap[0];
         heap_remove(l, t);
@@ -269,8 +273,8 @@ void loop_post(struct loop *l, void (*fn)(void *arg), void *arg)
     uint64_t one = 1;
     pthread_mutex_lock(&l->post_lock);
     calls_add(&l->posted, fn, arg);
-    /* Inside the lock: the loop may be freed as soon as it has run this. It fails only when the counter is full, and then the
-     * descriptor is readable anyway. */
+    /* Inside the lock: the loop may be freed as soon as it has run this. It fails only when the
+     * counter is full, and then the descriptor is readable anyway. */
     ssize_t n = write(l->post_fd, &one, sizeof one);
     (void)n;
     pthread_mutex_unlock(&l->post_lock);
@@ -297,7 +301,8 @@ static void on_signal(evutil_socket_t signo, short what, void *arg)
     w->fn((int)signo, w->arg);
 }
 
-int loop_on_signal(struct loop *l, int signo, void (*fn)(int signo, void *arg), void *arg, struct err *e)
+int loop_on_signal(struct loop *l, int signo, void (*fn)(int signo, void *arg), void *arg,
+                   struct err *e)
 {
     struct signal_watch *w = mem_alloc(sizeof *w);
     w->fn = fn;
@@ -316,7 +321,8 @@ int loop_on_signal(struct loop *l, int signo, void (*fn)(int signo, void *arg), 
 
 /* Making, running, freeing. */
 
-/* libevent 2.1 does not tell its epoll descriptor. The kernel does: it is the one that watches our eventfd. */
+/* libevent 2.1 does not tell its epoll descriptor. The kernel does: it is the one that watches our
+ * eventfd. */
 static int find_epoll_fd(int watched_fd)
 {
     int found = -1;
@@ -331,9 +337,8 @@ static int find_epoll_fd(int watched_fd)
         if (!f)
             continue;
         while (found < 0 && fgets(line, sizeof line, f)) {
-            int tfd;
-            if (sscanf(line, "tfd: %d", &tfd) == 1 && tfd == watched_fd)
-                found = atoi(de->d_name);
+            if (!strncmp(line, "tfd:", 4) && strtol(line + 4, NULL, 10) == watched_fd)
+                found = (int)strtol(de->d_name, NULL, 10);
         }
         fclose(f);
     }
@@ -343,7 +348,8 @@ static int find_epoll_fd(int watched_fd)
 
 struct loop *loop_new(struct err *e)
 {
-    signal(SIGPIPE, SIG_IGN); /* OpenSSL's bufferevents and libpq write to sockets that the peer has closed */
+    /* OpenSSL's bufferevents and libpq write to sockets that the peer has closed */
+    signal(SIGPIPE, SIG_IGN);
     struct loop *l = mem_alloc(sizeof *l);
     l->timer_fd = l->post_fd = -1;
     l->armed_ms = INT64_MAX;
@@ -369,13 +375,16 @@ struct loop *loop_new(struct err *e)
     }
     l->timer_ev = event_new(l->base, l->timer_fd, EV_READ | EV_PERSIST, on_timer_fd, l);
     l->post_ev = event_new(l->base, l->post_fd, EV_READ | EV_PERSIST, on_post_fd, l);
-    if (!l->timer_ev || !l->post_ev || event_add(l->timer_ev, NULL) || event_add(l->post_ev, NULL)) {
+    if (!l->timer_ev || !l->post_ev || event_add(l->timer_ev, NULL) ||
+        event_add(l->post_ev, NULL)) {
         err_set(e, ERR_IO, "cannot watch the loop's timerfd and eventfd");
         goto fail;
     }
     l->epoll_fd = find_epoll_fd(l->post_fd);
     if (l->epoll_fd < 0) {
-        err_set(e, ERR_IO, "cannot find the event loop's epoll descriptor in /proc/self/fdinfo; is /proc mounted?");
+        err_set(e, ERR_IO,
+                "cannot find the event loop's epoll descriptor in /proc/self/fdinfo; is /proc "
+                "mounted?");
         goto fail;
     }
     return l;
@@ -435,7 +444,8 @@ void loop_free(struct loop *l)
 {
     if (!l)
         return;
-    /* libevent runs some last callbacks late (evdns at its end, bufferevents freed); let them come, and what they defer. */
+    /* libevent runs some last callbacks late (evdns at its end, bufferevents freed); let them come,
+     * and what they defer. */
     for (int i = 0; l->base && l->timer_ev && i < 3; i++) {
         event_base_loop(l->base, EVLOOP_NONBLOCK | EVLOOP_ONCE);
         run_deferred(l);

@@ -1,4 +1,5 @@
-/* PostgreSQL over libpq's non-blocking interface: one connection, a queue of statements, a deadline on each part. */
+/* PostgreSQL over libpq's non-blocking interface: one connection, a queue of statements, a deadline
+ * on each part. */
 #include "io/pg.h"
 
 #include <errno.h>
@@ -28,8 +29,11 @@ enum state {
     PG_DOWN,       /* no connection, nothing under way */
     PG_RESOLVING,  /* the name */
     PG_CONNECTING, /* libpq's start-up, TLS, authentication */
-    PG_SETTING,    /* the session's settings, or a statement_timeout that differs from the last */
-    PG_READY,      /* idle; the socket is watched, so that a server that went away is noticed before the next statement */
+    /* the session's settings, or a statement_timeout that differs from the last */
+    PG_SETTING,
+    /* idle; the socket is watched, so that a server that went away is noticed before the next
+       statement */
+    PG_READY,
     PG_RUNNING,
 };
 
@@ -46,7 +50,8 @@ struct query {
 struct pg {
     struct loop *loop;
     struct resolver *resolver;
-    char *host, *database, *user, *password, *sslmode, *ca_file, *client_cert, *client_key, *application;
+    char *host, *database, *user, *password, *sslmode, *ca_file, *client_cert, *client_key,
+        *application;
     int port;
     int64_t connect_ms;
 
@@ -78,8 +83,10 @@ static int fail(struct pg *p, struct err *e, int code, const char *text)
         n--;
     line[n] = '\0';
     if (p->host[0] == '/')
-        return err_set(e, code, "PostgreSQL %s/.s.PGSQL.%d, database %s: %s", p->host, p->port, p->database, line);
-    return err_set(e, code, "PostgreSQL %s:%d, database %s: %s", p->host, p->port, p->database, line);
+        return err_set(e, code, "PostgreSQL %s/.s.PGSQL.%d, database %s: %s", p->host, p->port,
+                       p->database, line);
+    return err_set(e, code, "PostgreSQL %s:%d, database %s: %s", p->host, p->port, p->database,
+                   line);
 }
 
 static int sqlstate_code(const char *state)
@@ -97,7 +104,8 @@ static int sqlstate_code(const char *state)
     return ERR_IO;
 }
 
-/* libpq 15 gives no SQLSTATE for a failed connection, but with PQERRORS_VERBOSE its text has it: "FATAL:  28P01: password ...". */
+/* libpq 15 gives no SQLSTATE for a failed connection, but with PQERRORS_VERBOSE its text has it:
+ * "FATAL:  28P01: password ...". */
 static int connect_error(struct pg *p, struct err *e)
 {
     char state[6] = "", text[512];
@@ -108,7 +116,11 @@ static int connect_error(struct pg *p, struct err *e)
     for (const char *at = text; (at = strstr(at, ":  ")); at += 3)
         if (strspn(at + 3, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") == 5 && at[8] == ':')
             snprintf(state, sizeof state, "%.5s", at + 3);
-    return fail(p, e, PQconnectionNeedsPassword(p->conn) ? ERR_AUTH : state[0] ? sqlstate_code(state) : ERR_IO, text);
+    return fail(p, e,
+                PQconnectionNeedsPassword(p->conn) ? ERR_AUTH
+                : state[0]                         ? sqlstate_code(state)
+                                                   : ERR_IO,
+                text);
 }
 
 /* Statements. */
@@ -145,7 +157,8 @@ static void disconnect(struct pg *p)
     resolve_cancel(p->resolving);
     p->resolving = NULL;
     if (p->ev)
-        event_free(p->ev); /* before libpq closes the descriptor: its number may come back at once */
+        /* before libpq closes the descriptor: its number may come back at once */
+        event_free(p->ev);
     p->ev = NULL;
     if (p->conn)
         PQfinish(p->conn); /* in non-blocking mode it does not wait for the socket */
@@ -164,7 +177,8 @@ static void fail_waiting(struct pg *p, const struct err *e)
 {
     struct err why = *e;
     disconnect(p);
-    struct query *mine = p->first; /* those that a callback adds get a connection attempt of their own */
+    /* those that a callback adds get a connection attempt of their own */
+    struct query *mine = p->first;
     p->first = NULL;
     p->end = &p->first;
     while (mine && !p->dead) {
@@ -183,7 +197,8 @@ static void fail_waiting(struct pg *p, const struct err *e)
         loop_timer_set(p->timer, 0);
 }
 
-/* The connection is of no more use in the middle of the first statement; those behind it get a new one. */
+/* The connection is of no more use in the middle of the first statement; those behind it get a new
+ * one. */
 static void fail_running(struct pg *p, const struct err *e)
 {
     struct err why = *e;
@@ -224,7 +239,8 @@ static void connect_step(struct pg *p)
         return;
     case PGRES_POLLING_OK:
         if (PQsetnonblocking(p->conn, 1) == 0) {
-            /* libpq reads as long as there is something to read: a small window is what bounds one turn. */
+            /* libpq reads as long as there is something to read: a small window is what bounds one
+             * turn. */
             int size = RECEIVE_BUFFER;
             setsockopt(PQsocket(p->conn), SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
             PQsetErrorVerbosity(p->conn, PQERRORS_DEFAULT);
@@ -245,14 +261,27 @@ static void start_connection(struct pg *p, const char *address)
 {
     char port[16];
     snprintf(port, sizeof port, "%d", p->port);
-    /* Whatever is not said here comes from PG* in the environment or a file in the user's home. In a string, unlike in libpq's arrays, an
-     * empty value counts as said. */
+    /* Whatever is not said here comes from PG* in the environment or a file in the user's home. In
+     * a string, unlike in libpq's arrays, an empty value counts as said. */
     const char *pairs[][2] = {
-        {"host", p->host}, {"hostaddr", address}, {"port", port}, {"dbname", p->database}, {"user", p->user},
-        {"password", p->password ? p->password : ""}, {"passfile", "/nonexistent"}, {"options", ""},
-        {"sslmode", p->sslmode}, {"sslrootcert", p->ca_file}, {"sslcert", p->client_cert}, {"sslkey", p->client_key},
-        {"ssl_min_protocol_version", "TLSv1.2"}, {"gssencmode", "disable"}, {"client_encoding", "UTF8"},
-        {"application_name", p->application}, {"tcp_user_timeout", "10000"}, {"target_session_attrs", "any"},
+        {"host", p->host},
+        {"hostaddr", address},
+        {"port", port},
+        {"dbname", p->database},
+        {"user", p->user},
+        {"password", p->password ? p->password : ""},
+        {"passfile", "/nonexistent"},
+        {"options", ""},
+        {"sslmode", p->sslmode},
+        {"sslrootcert", p->ca_file},
+        {"sslcert", p->client_cert},
+        {"sslkey", p->client_key},
+        {"ssl_min_protocol_version", "TLSv1.2"},
+        {"gssencmode", "disable"},
+        {"client_encoding", "UTF8"},
+        {"application_name", p->application},
+        {"tcp_user_timeout", "10000"},
+        {"target_session_attrs", "any"},
     };
     struct buf info;
     buf_init(&info, 64u << 10);
@@ -283,7 +312,8 @@ static void start_connection(struct pg *p, const char *address)
     }
     PQsetErrorVerbosity(p->conn, PQERRORS_VERBOSE);
     PQsetNoticeReceiver(p->conn, on_notice, NULL);
-    wait_socket(p, EV_WRITE); /* as libpq's manual says: as if PQconnectPoll had asked for writing */
+    /* as libpq's manual says: as if PQconnectPoll had asked for writing */
+    wait_socket(p, EV_WRITE);
 }
 
 static void on_address(void *arg, const char *address, const struct err *e)
@@ -323,14 +353,17 @@ static uint64_t bytes_received(struct pg *p)
 static void send_settings(struct pg *p, int64_t timeout_ms)
 {
     char sql[512];
-    /* client_connection_check_interval exists from PostgreSQL 14 on; through pg_settings an older server is fine too. With it the
-     * server notices that we dropped the connection, and ends the statement. The path keeps functions out that users made. */
+    /* client_connection_check_interval exists from PostgreSQL 14 on; through pg_settings an older
+     * server is fine too. With it the server notices that we dropped the connection, and ends the
+     * statement. The path keeps functions out that users made. */
     if (p->server_timeout_ms < 0)
-        snprintf(sql, sizeof sql,
-                 "SELECT pg_catalog.set_config(name, CASE name WHEN 'statement_timeout' THEN '%lld' WHEN 'search_path' "
-                 "THEN 'pg_catalog' ELSE '1000' END, false) FROM pg_catalog.pg_settings WHERE name IN "
-                 "('statement_timeout', 'search_path', 'client_connection_check_interval')",
-                 (long long)timeout_ms);
+        snprintf(
+            sql, sizeof sql,
+            "SELECT pg_catalog.set_config(name, CASE name WHEN 'statement_timeout' THEN '%lld' "
+            "WHEN 'search_path' "
+            "THEN 'pg_catalog' ELSE '1000' END, false) FROM pg_catalog.pg_settings WHERE name IN "
+            "('statement_timeout', 'search_path', 'client_connection_check_interval')",
+            (long long)timeout_ms);
     else
         snprintf(sql, sizeof sql, "SET statement_timeout = %lld", (long long)timeout_ms);
     p->state = PG_SETTING;
@@ -351,7 +384,8 @@ static void send_first(struct pg *p)
     p->received_before = bytes_received(p);
     p->state = PG_RUNNING;
     loop_timer_set(p->timer, q->timeout_ms + GRACE_MS);
-    if (!PQsendQueryParams(p->conn, q->sql, (int)q->nparams, NULL, (const char *const *)q->params, NULL, NULL, 0)) {
+    if (!PQsendQueryParams(p->conn, q->sql, (int)q->nparams, NULL, (const char *const *)q->params,
+                           NULL, NULL, 0)) {
         lost(p);
         return;
     }
@@ -398,11 +432,13 @@ static void advance(struct pg *p)
 
 static void note_error(struct pg *p, const PGresult *r)
 {
-    const char *state = PQresultErrorField(r, PG_DIAG_SQLSTATE), *text = PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY);
+    const char *state = PQresultErrorField(r, PG_DIAG_SQLSTATE),
+               *text = PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY);
     if (p->err.code)
         return; /* the first one says why */
     char line[512];
-    snprintf(line, sizeof line, "SQLSTATE %s: %s", state ? state : "unknown", text ? text : PQresultErrorMessage(r));
+    snprintf(line, sizeof line, "SQLSTATE %s: %s", state ? state : "unknown",
+             text ? text : PQresultErrorMessage(r));
     fail(p, &p->err, state ? sqlstate_code(state) : ERR_IO, line);
 }
 
@@ -534,7 +570,8 @@ static void wait_socket(struct pg *p, short what)
     if (p->ev)
         event_free(p->ev);
     /* While a statement is sent its rest may still be in libpq's buffer. */
-    if ((p->state == PG_SETTING || p->state == PG_RUNNING) && !(what & EV_WRITE) && PQflush(p->conn) == 1)
+    if ((p->state == PG_SETTING || p->state == PG_RUNNING) && !(what & EV_WRITE) &&
+        PQflush(p->conn) == 1)
         what = (short)(what | EV_WRITE);
     p->ev = event_new(loop_base(p->loop), PQsocket(p->conn), what, on_socket, p);
     event_add(p->ev, NULL);
@@ -615,14 +652,15 @@ void pg_free(struct pg *p)
         query_free(take_first(p));
     loop_timer_free(p->timer);
     pg_set_password(p, NULL);
-    char *all[] = {p->host, p->database, p->user, p->sslmode, p->ca_file, p->client_cert, p->client_key, p->application};
+    char *all[] = {p->host,    p->database,    p->user,       p->sslmode,
+                   p->ca_file, p->client_cert, p->client_key, p->application};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         mem_free(all[i]);
     loop_defer(p->loop, free_late, p); /* we may be inside one of its callbacks */
 }
 
-void pg_query(struct pg *p, const char *sql, const char *const *params, size_t nparams, int64_t timeout_ms, pg_fn *fn,
-              void *arg)
+void pg_query(struct pg *p, const char *sql, const char *const *params, size_t nparams,
+              int64_t timeout_ms, pg_fn *fn, void *arg)
 {
     struct query *q = mem_alloc(sizeof *q);
     q->sql = mem_strdup(sql);

@@ -40,7 +40,8 @@ bool pg_rows_add(struct pg_rows *r, const PGresult *one)
             r->names[c] = arena_strdup(r->arena, PQfname(one, (int)c));
     }
     if (PQresultStatus(one) != PGRES_SINGLE_TUPLE)
-        r->affected = strtoul(PQcmdTuples((PGresult *)one), NULL, 10); /* it only reads; its parameter lacks const */
+        /* it only reads; its parameter lacks const */
+        r->affected = strtoul(PQcmdTuples((PGresult *)one), NULL, 10);
     size_t n = (size_t)PQntuples(one);
     if (n && (size_t)PQnfields(one) != r->ncols)
         return false;

@@ -1,4 +1,5 @@
-/* Redis: hiredis formats commands and parses answers straight into JSON values; libevent's bufferevents carry them, TLS or not. */
+/* Redis: hiredis formats commands and parses answers straight into JSON values; libevent's
+ * bufferevents carry them, TLS or not. */
 #include "io/redis.h"
 
 #include <errno.h>
@@ -61,7 +62,8 @@ struct redis {
 
 static void advance(struct redis *r);
 
-/* hiredis's reader calls these; NULL means out of memory to it, and ends the parse: that is how a limit is kept. */
+/* hiredis's reader calls these; NULL means out of memory to it, and ends the parse: that is how a
+ * limit is kept. */
 
 static struct json *place(const redisReadTask *task, struct json *value)
 {
@@ -96,7 +98,8 @@ static void *make_string(const redisReadTask *task, char *text, size_t len)
 static void *make_list(const redisReadTask *task, int elements)
 {
     /* hiredis's own allocates what the other side announces, at once. */
-    return elements < 0 || !count_element(task, (size_t)elements) ? NULL : place(task, json_new_list());
+    return elements < 0 || !count_element(task, (size_t)elements) ? NULL
+                                                                  : place(task, json_new_list());
 }
 
 static void *make_integer(const redisReadTask *task, long long value)
@@ -117,7 +120,8 @@ static void free_reply(void *reply)
     json_free(reply);
 }
 
-static redisReplyObjectFunctions makers = {make_string, make_list, make_integer, make_nil, free_reply};
+static redisReplyObjectFunctions makers = {make_string, make_list, make_integer, make_nil,
+                                           free_reply};
 
 /* Commands. */
 
@@ -220,14 +224,15 @@ static void broken(struct redis *r, const struct err *e)
 
 static int error_code(const char *text)
 {
-    if (!strncmp(text, "NOAUTH", 6) || !strncmp(text, "WRONGPASS", 9) || strstr(text, "invalid password") ||
-        strstr(text, "without any password configured"))
+    if (!strncmp(text, "NOAUTH", 6) || !strncmp(text, "WRONGPASS", 9) ||
+        strstr(text, "invalid password") || strstr(text, "without any password configured"))
         return ERR_AUTH;
     if (!strncmp(text, "NOPERM", 6) || !strncmp(text, "READONLY", 8))
         return ERR_DENIED;
     if (!strncmp(text, "OOM", 3))
         return ERR_LIMIT;
-    if (!strncmp(text, "LOADING", 7) || !strncmp(text, "BUSY", 4) || !strncmp(text, "MASTERDOWN", 10))
+    if (!strncmp(text, "LOADING", 7) || !strncmp(text, "BUSY", 4) ||
+        !strncmp(text, "MASTERDOWN", 10))
         return ERR_STATE;
     return ERR_INPUT;
 }
@@ -298,7 +303,8 @@ static void on_read(struct bufferevent *bev, void *arg)
         broken(r, &e);
         return;
     }
-    take_reply(r, reply, r->reader->rstack[0].type == REDIS_REPLY_ERROR); /* the root's type stays there */
+    /* the root's type stays there */
+    take_reply(r, reply, r->reader->rstack[0].type == REDIS_REPLY_ERROR);
 }
 
 /* Connecting. */
@@ -391,7 +397,8 @@ static void on_timer(void *arg)
     if (r->state == REDIS_DOWN || r->state == REDIS_READY) {
         advance(r);
     } else if (r->state == REDIS_RUNNING) {
-        err_set(&e, ERR_TIMEOUT, "no answer after %lld ms; the connection was dropped", (long long)r->first->timeout_ms);
+        err_set(&e, ERR_TIMEOUT, "no answer after %lld ms; the connection was dropped",
+                (long long)r->first->timeout_ms);
         broken(r, &e); /* a late answer would be taken for the next command's */
     } else {
         err_set(&e, ERR_TIMEOUT, "no connection after %lld ms", (long long)r->connect_ms);
@@ -401,7 +408,8 @@ static void on_timer(void *arg)
 
 /* The interface. */
 
-struct redis *redis_new(struct loop *l, struct resolver *rs, const struct redis_options *o, struct err *e)
+struct redis *redis_new(struct loop *l, struct resolver *rs, const struct redis_options *o,
+                        struct err *e)
 {
     struct ssl_ctx_st *ctx = NULL;
     if (o->user && !o->password) {
@@ -449,13 +457,15 @@ void redis_free(struct redis *r)
     loop_defer(r->loop, free_late, r); /* we may be inside one of its callbacks */
 }
 
-void redis_command(struct redis *r, const char *const *argv, size_t argc, int64_t timeout_ms, redis_fn *fn, void *arg)
+void redis_command(struct redis *r, const char *const *argv, size_t argc, int64_t timeout_ms,
+                   redis_fn *fn, void *arg)
 {
     struct command *c = mem_alloc(sizeof *c);
     size_t *lens = mem_calloc(argc + 1, sizeof *lens);
     for (size_t i = 0; i < argc; i++)
         lens[i] = strlen(argv[i]);
-    const char **copy = mem_calloc(argc + 1, sizeof *copy); /* hiredis's prototype lacks a const */
+    /* hiredis's prototype lacks a const */
+    const char **copy = mem_calloc(argc + 1, sizeof *copy);
     memcpy(copy, argv, argc * sizeof *copy);
     c->len = (size_t)redisFormatCommandArgv(&c->text, (int)argc, copy, lens);
     mem_free(copy);

@@ -1,4 +1,5 @@
-/* Names to addresses: numeric, /etc/hosts (read by us), then DNS over libevent's evdns; concurrent questions for one name are one. */
+/* Names to addresses: numeric, /etc/hosts (read by us), then DNS over libevent's evdns; concurrent
+ * questions for one name are one. */
 #include "io/resolve.h"
 
 #include <arpa/inet.h>
@@ -70,7 +71,8 @@ static bool same_mtime(struct timespec a, struct timespec b)
     return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
 }
 
-/* evdns takes 127.0.0.1 when the file names no server or does not exist (its return codes 6 and 1): not an error for us. */
+/* evdns takes 127.0.0.1 when the file names no server or does not exist (its return codes 6 and 1):
+ * not an error for us. */
 static void read_resolv_conf(struct resolver *r)
 {
     struct stat st = {0};
@@ -78,8 +80,8 @@ static void read_resolv_conf(struct resolver *r)
         st.st_mtim = (struct timespec){0};
     r->conf_mtime = st.st_mtim;
     r->conf_checked_ms = loop_boot_ms(r->loop);
-    int rc = evdns_base_resolv_conf_parse(r->dns, DNS_OPTION_SEARCH | DNS_OPTION_NAMESERVERS | DNS_OPTION_MISC,
-                                          RESOLV_CONF);
+    int rc = evdns_base_resolv_conf_parse(
+        r->dns, DNS_OPTION_SEARCH | DNS_OPTION_NAMESERVERS | DNS_OPTION_MISC, RESOLV_CONF);
     if (rc)
         log_warn("resolve", "%s: %s; asking 127.0.0.1", RESOLV_CONF,
                  rc == 6 ? "it names no nameserver" : "it cannot be read");
@@ -126,7 +128,9 @@ struct resolver *resolver_new(struct loop *l, const char *nameserver, struct err
     if (!nameserver) {
         read_resolv_conf(r);
     } else if (evdns_base_nameserver_ip_add(r->dns, nameserver)) {
-        err_set(e, ERR_INPUT, "\"%s\" is not a nameserver; expected an address, with a port or without: 127.0.0.1:5353",
+        err_set(e, ERR_INPUT,
+                "\"%s\" is not a nameserver; expected an address, with a port or without: "
+                "127.0.0.1:5353",
                 nameserver);
         goto fail;
     }
@@ -177,7 +181,8 @@ void resolver_free(struct resolver *r)
         r->names = next;
     }
     if (r->dns)
-        evdns_base_free(r->dns, 1); /* each question is answered with a shutdown, later, and frees itself */
+        /* each question is answered with a shutdown, later, and frees itself */
+        evdns_base_free(r->dns, 1);
     mem_free(r);
 }
 
@@ -186,7 +191,8 @@ static void call_due(void *arg)
 {
     struct resolve_call *c = arg;
     if (!c->answered)
-        err_set(&c->err, ERR_TIMEOUT, "no address for \"%s\" after %lld ms: no nameserver answered in time", c->host,
+        err_set(&c->err, ERR_TIMEOUT,
+                "no address for \"%s\" after %lld ms: no nameserver answered in time", c->host,
                 (long long)c->deadline_ms);
     call_unlink(c);
     resolve_fn *fn = c->fn;
@@ -226,12 +232,17 @@ static void on_dns(int result, char type, int count, int ttl_s, void *addresses,
     if (!r)
         return;
     n->asking = NULL;
-    bool found = result == DNS_ERR_NONE && count > 0 && (type == DNS_IPv4_A || type == DNS_IPv6_AAAA);
+    bool found =
+        result == DNS_ERR_NONE && count > 0 && (type == DNS_IPv4_A || type == DNS_IPv6_AAAA);
     if (found) {
-        inet_ntop(type == DNS_IPv4_A ? AF_INET : AF_INET6, addresses, n->address, sizeof n->address);
+        inet_ntop(type == DNS_IPv4_A ? AF_INET : AF_INET6, addresses, n->address,
+                  sizeof n->address);
         n->err = (struct err)ERR_INIT;
         int64_t keep_ms = (int64_t)ttl_s * 1000;
-        settle(r, n, keep_ms < TTL_MIN_MS ? TTL_MIN_MS : keep_ms > TTL_MAX_MS ? TTL_MAX_MS : keep_ms);
+        settle(r, n,
+               keep_ms < TTL_MIN_MS   ? TTL_MIN_MS
+               : keep_ms > TTL_MAX_MS ? TTL_MAX_MS
+                                      : keep_ms);
         return;
     }
     bool empty = result == DNS_ERR_NONE || result == DNS_ERR_NODATA;
@@ -241,8 +252,8 @@ static void on_dns(int result, char type, int count, int ttl_s, void *addresses,
         err_set(&n->err, ERR_NOT_FOUND, "the name \"%s\" has no address (DNS: %s)", n->host,
                 empty ? "no data" : "no such name");
     else
-        err_set(&n->err, result == DNS_ERR_TIMEOUT ? ERR_TIMEOUT : ERR_IO, "no address for \"%s\": DNS: %s", n->host,
-                evdns_err_to_string(result));
+        err_set(&n->err, result == DNS_ERR_TIMEOUT ? ERR_TIMEOUT : ERR_IO,
+                "no address for \"%s\": DNS: %s", n->host, evdns_err_to_string(result));
     settle(r, n, FAILURE_MS);
 }
 
@@ -262,7 +273,8 @@ static bool ask(struct resolver *r, struct name *n, bool six)
     return true;
 }
 
-/* The host's first address in /etc/hosts, IPv4 before IPv6. Read each time: it is small, local, and may change. */
+/* The host's first address in /etc/hosts, IPv4 before IPv6. Read each time: it is small, local, and
+ * may change. */
 static bool look_in_hosts(const char *host, char address[INET6_ADDRSTRLEN])
 {
     char line[1024], six[INET6_ADDRSTRLEN] = "";
@@ -333,7 +345,8 @@ static struct name *find_name(struct resolver *r, const char *host)
     return n;
 }
 
-struct resolve_call *resolve(struct resolver *r, const char *host, int64_t deadline_ms, resolve_fn *fn, void *arg)
+struct resolve_call *resolve(struct resolver *r, const char *host, int64_t deadline_ms,
+                             resolve_fn *fn, void *arg)
 {
     struct resolve_call *c = mem_alloc(sizeof *c);
     c->resolver = r;

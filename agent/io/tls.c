@@ -25,7 +25,8 @@
 
 #define SYSTEM_CA "/etc/ssl/certs/ca-certificates.crt"
 
-/* Parsing the system's bundle takes 40 ms, so each file is parsed once until it changes. For the life of the process. */
+/* Parsing the system's bundle takes 40 ms, so each file is parsed once until it changes. For the
+ * life of the process. */
 struct bundle {
     struct bundle *next;
     char *path;
@@ -61,7 +62,8 @@ static X509_STORE *ca_store(const char *path, struct err *e)
     ERR_clear_error();
     X509_STORE *store = X509_STORE_new();
     if (!store || !X509_STORE_load_file(store, path)) {
-        err_set(e, ERR_INPUT, "CA file %s: %s; expected PEM certificates", path, ssl_reason(why, sizeof why));
+        err_set(e, ERR_INPUT, "CA file %s: %s; expected PEM certificates", path,
+                ssl_reason(why, sizeof why));
         X509_STORE_free(store);
         return NULL;
     }
@@ -83,7 +85,8 @@ static int no_passphrase(char *out, int size, int writing, void *arg)
     return 0; /* never asks on a terminal */
 }
 
-static SSL_CTX *new_context(const SSL_METHOD *method, const char *cert, const char *key, struct err *e)
+static SSL_CTX *new_context(const SSL_METHOD *method, const char *cert, const char *key,
+                            struct err *e)
 {
     char why[128];
     ERR_clear_error();
@@ -100,9 +103,11 @@ static SSL_CTX *new_context(const SSL_METHOD *method, const char *cert, const ch
     if (!key)
         key = cert;
     if (SSL_CTX_use_certificate_chain_file(ctx, cert) != 1)
-        err_set(e, ERR_INPUT, "certificate %s: %s; expected PEM", cert, ssl_reason(why, sizeof why));
+        err_set(e, ERR_INPUT, "certificate %s: %s; expected PEM", cert,
+                ssl_reason(why, sizeof why));
     else if (SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) != 1)
-        err_set(e, ERR_INPUT, "key %s: %s; expected PEM without a passphrase", key, ssl_reason(why, sizeof why));
+        err_set(e, ERR_INPUT, "key %s: %s; expected PEM without a passphrase", key,
+                ssl_reason(why, sizeof why));
     else if (SSL_CTX_check_private_key(ctx) != 1)
         err_set(e, ERR_INPUT, "key %s is not that of certificate %s", key, cert);
     else
@@ -122,7 +127,8 @@ struct ssl_ctx_st *tls_client(const char *ca_file, const char *cert, const char 
     return ctx;
 }
 
-struct ssl_ctx_st *tls_server(const char *cert, const char *key, const char *client_ca, struct err *e)
+struct ssl_ctx_st *tls_server(const char *cert, const char *key, const char *client_ca,
+                              struct err *e)
 {
     char why[128];
     if (!cert) {
@@ -164,20 +170,24 @@ struct bufferevent *tls_bufferevent(struct loop *l, SSL_CTX *ctx, const char *ho
     bool numeric = inet_pton(AF_INET, host, raw) == 1 || inet_pton(AF_INET6, host, raw) == 1;
     X509_VERIFY_PARAM *param = ssl ? SSL_get0_param(ssl) : NULL;
     if (!ssl || (numeric ? !X509_VERIFY_PARAM_set1_ip_asc(param, host)
-                         : !X509_VERIFY_PARAM_set1_host(param, host, 0) || !SSL_set_tlsext_host_name(ssl, host))) {
+                         : !X509_VERIFY_PARAM_set1_host(param, host, 0) ||
+                               !SSL_set_tlsext_host_name(ssl, host))) {
         err_set(e, ERR_INPUT, "%s: %s", host, ssl_reason(why, sizeof why));
         SSL_free(ssl);
         return NULL;
     }
     X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-    struct bufferevent *bev = bufferevent_openssl_socket_new(loop_base(l), -1, ssl, BUFFEREVENT_SSL_CONNECTING,
-                                                             BEV_OPT_CLOSE_ON_FREE); /* which frees ssl too */
+    struct bufferevent *bev =
+        bufferevent_openssl_socket_new(loop_base(l), -1, ssl, BUFFEREVENT_SSL_CONNECTING,
+                                       /* which frees ssl too */
+                                       BEV_OPT_CLOSE_ON_FREE);
     if (!bev) {
         SSL_free(ssl);
         err_set(e, ERR_IO, "cannot make a TLS connection");
         return NULL;
     }
-    bufferevent_openssl_set_allow_dirty_shutdown(bev, 1); /* else a peer that closes without close_notify is an error */
+    /* else a peer that closes without close_notify is an error */
+    bufferevent_openssl_set_allow_dirty_shutdown(bev, 1);
     return bev;
 }
 
@@ -208,7 +218,8 @@ int tls_connect_error(struct bufferevent *bev, short what, struct err *e)
     int os = EVUTIL_SOCKET_ERROR();
     ERR_clear_error();
     if (verify != X509_V_OK)
-        return err_set(e, ERR_AUTH, "the certificate is not trusted: %s", X509_verify_cert_error_string(verify));
+        return err_set(e, ERR_AUTH, "the certificate is not trusted: %s",
+                       X509_verify_cert_error_string(verify));
     if (code && ERR_SYSTEM_ERROR(code))
         os = ERR_GET_REASON(code);
     else if (code && ERR_reason_error_string(code))
@@ -220,7 +231,8 @@ int tls_connect_error(struct bufferevent *bev, short what, struct err *e)
         return err_set(e, ERR_IO, "the connection was refused or reset");
     if (what & BEV_EVENT_EOF)
         return err_set(e, ERR_IO, "the other side closed the connection");
-    return err_set(e, ERR_IO, "%s", os ? evutil_socket_error_to_string(os) : "the connection failed");
+    return err_set(e, ERR_IO, "%s",
+                   os ? evutil_socket_error_to_string(os) : "the connection failed");
 }
 
 /* The probe. */
@@ -270,7 +282,8 @@ static void probe_done(struct tls_probe *p)
     loop_defer(p->loop, probe_free_late, p);
 }
 
-/* Called for each certificate of the chain. A leaf that is refused is seen here only, and when it ended is what one wants to know. */
+/* Called for each certificate of the chain. A leaf that is refused is seen here only, and when it
+ * ended is what one wants to know. */
 static int see_leaf(int ok, X509_STORE_CTX *chain)
 {
     SSL *ssl = X509_STORE_CTX_get_ex_data(chain, SSL_get_ex_data_X509_STORE_CTX_idx());
@@ -288,7 +301,8 @@ static void on_probe_event(struct bufferevent *bev, short what, void *arg)
     if (!(what & BEV_EVENT_CONNECTED))
         tls_connect_error(bev, what, &p->err);
     else if (!p->not_after_ms)
-        err_set(&p->err, ERR_INPUT, "the server showed no certificate with an end that can be read");
+        err_set(&p->err, ERR_INPUT,
+                "the server showed no certificate with an end that can be read");
     probe_done(p);
 }
 
@@ -325,8 +339,8 @@ static void on_probe_address(void *arg, const char *address, const struct err *e
     }
 }
 
-struct tls_probe *tls_probe(struct loop *l, struct resolver *r, const char *host, int port, const char *ca_file,
-                            int64_t deadline_ms, tls_probe_fn *fn, void *arg)
+struct tls_probe *tls_probe(struct loop *l, struct resolver *r, const char *host, int port,
+                            const char *ca_file, int64_t deadline_ms, tls_probe_fn *fn, void *arg)
 {
     struct tls_probe *p = mem_alloc(sizeof *p);
     p->loop = l;

@@ -1,4 +1,5 @@
-/* The PostgreSQL connection against a real server: statements, time-outs, a server that restarts, stops or refuses, and no stall. */
+/* The PostgreSQL connection against a real server: statements, time-outs, a server that restarts,
+ * stops or refuses, and no stall. */
 #include "help_io.h"
 
 #include <signal.h>
@@ -23,8 +24,12 @@ struct fixture {
 
 static struct pg_options options(void)
 {
-    return (struct pg_options){.host = "localhost", .port = atoi(getenv("PGPORT")), .database = "postgres",
-                               .user = "postgres", .password = "right", .ca_file = getenv("RB_PG_CA")};
+    return (struct pg_options){.host = "localhost",
+                               .port = atoi(getenv("PGPORT")),
+                               .database = "postgres",
+                               .user = "postgres",
+                               .password = "right",
+                               .ca_file = getenv("RB_PG_CA")};
 }
 
 static int setup(void **state)
@@ -83,7 +88,8 @@ static void statements_with_parameters(void **state)
 {
     struct fixture *f = *state;
     const char *params[] = {"it's 'so'", NULL, "41"};
-    pg_query(f->pg, "SELECT $1::text AS a, $2::text AS b, $3::int + 1 AS c", params, 3, 2000, got, f);
+    pg_query(f->pg, "SELECT $1::text AS a, $2::text AS b, $3::int + 1 AS c", params, 3, 2000, got,
+             f);
     run_until(f->loop, &f->count, 1, 6000);
     assert_int_equal(f->err.code, 0);
     assert_int_equal(f->rows, 1);
@@ -98,8 +104,11 @@ static void statements_with_parameters(void **state)
     assert_int_equal(f->affected, 5);
     run(f, "SELECT ssl AS a FROM pg_stat_ssl WHERE pid = pg_backend_pid()", 2000);
     assert_string_equal(f->first, "t");
-    run(f, "SELECT current_setting('search_path') || ' ' || current_setting('client_connection_check_interval') || "
-           "current_setting('application_name') AS a", 2000);
+    run(f,
+        "SELECT current_setting('search_path') || ' ' || "
+        "current_setting('client_connection_check_interval') || "
+        "current_setting('application_name') AS a",
+        2000);
     assert_string_equal(f->first, "pg_catalog 1srunbookd");
 }
 
@@ -262,7 +271,8 @@ static void an_idle_connection_survives_the_servers_restart(void **state)
         run(f, "SELECT 2 AS a", 2000);
         if (!f->err.code)
             break;
-        assert_false(f->left); /* it starts up still, and our first statement was not lost in a dead socket */
+        /* it starts up still, and our first statement was not lost in a dead socket */
+        assert_false(f->left);
         run_for(f->loop, 100);
     }
     assert_string_equal(f->first, "2");
@@ -355,9 +365,11 @@ static void what_is_forgotten_is_silent(void **state)
     run_for(f->loop, 100);
     assert_int_equal(f->count, 0);
     run(f, "SELECT count(*) AS a FROM pg_stat_activity WHERE application_name = 'runbookd'", 2000);
-    for (int i = 0; i < 30 && strcmp(f->first, "1"); i++) { /* the server noticed within its check interval */
+    /* the server noticed within its check interval */
+    for (int i = 0; i < 30 && strcmp(f->first, "1"); i++) {
         run_for(f->loop, 100);
-        run(f, "SELECT count(*) AS a FROM pg_stat_activity WHERE application_name = 'runbookd'", 2000);
+        run(f, "SELECT count(*) AS a FROM pg_stat_activity WHERE application_name = 'runbookd'",
+            2000);
     }
     assert_string_equal(f->first, "1");
 }
@@ -379,7 +391,8 @@ static void a_callback_may_free_the_connection(void **state)
         o.port = i == 1 ? 1 : options().port;
         use(f, o);
         f->count = 0;
-        pg_query(f->pg, i == 2 ? "SELECT repeat('x', 20000000)" : "SELECT 1", NULL, 0, 2000, free_it, f);
+        pg_query(f->pg, i == 2 ? "SELECT repeat('x', 20000000)" : "SELECT 1", NULL, 0, 2000,
+                 free_it, f);
         pg_query(f->pg, "SELECT 2", NULL, 0, 2000, free_it, f);
         run_until(f->loop, &f->count, 1, 4000);
         run_for(f->loop, 50);

@@ -1,4 +1,5 @@
-/* The Redis connection against a real server, plain and TLS (by how the server was started), and the certificate probe against the latter. */
+/* The Redis connection against a real server, plain and TLS (by how the server was started), and
+ * the certificate probe against the latter. */
 #include "help_io.h"
 
 #include <signal.h>
@@ -24,8 +25,11 @@ struct fixture {
 
 static struct redis_options options(void)
 {
-    return (struct redis_options){.host = "localhost", .port = atoi(getenv("REDIS_PORT")), .password = "right",
-                                  .tls = getenv("RB_REDIS_CA") != NULL, .ca_file = getenv("RB_REDIS_CA")};
+    return (struct redis_options){.host = "localhost",
+                                  .port = atoi(getenv("REDIS_PORT")),
+                                  .password = "right",
+                                  .tls = getenv("RB_REDIS_CA") != NULL,
+                                  .ca_file = getenv("RB_REDIS_CA")};
 }
 
 static int setup(void **state)
@@ -138,7 +142,8 @@ static void what_is_too_large_is_cut(void **state)
     run(f, "EVAL return(string.rep('x',5000000)) 0", 3000);
     assert_int_equal(f->err.code, ERR_LIMIT);
     run(f, "EVAL local(t)={};for(i)=1,10001(do)t[i]=i(end)return(t) 0", 3000);
-    assert_int_equal(f->err.code, ERR_INPUT); /* not Lua: the line splits at spaces; the real one follows */
+    /* not Lua: the line splits at spaces; the real one follows */
+    assert_int_equal(f->err.code, ERR_INPUT);
     const char *many[] = {"EVAL", "local t = {} for i = 1, 10001 do t[i] = i end return t", "0"};
     f->count = 0;
     redis_command(f->redis, many, 3, 3000, got, f);
@@ -342,7 +347,8 @@ static void a_callback_may_free_the_connection(void **state)
         o.password = i == 3 ? "wrong" : o.password;
         use(f, o);
         f->count = 0;
-        command(f->redis, i == 2 ? "EVAL return(string.rep('x',5000000)) 0" : "PING", 2000, free_it, f);
+        command(f->redis, i == 2 ? "EVAL return(string.rep('x',5000000)) 0" : "PING", 2000, free_it,
+                f);
         command(f->redis, "PING", 2000, free_it, f);
         run_until(f->loop, &f->count, 1, 3000);
         run_for(f->loop, 50);
@@ -358,7 +364,8 @@ static void probed(void *arg, int64_t not_after_ms, const struct err *e)
     f->err = e ? *e : (struct err)ERR_INIT;
 }
 
-static void probe(struct fixture *f, const char *host, int port, const char *ca, int64_t deadline_ms)
+static void probe(struct fixture *f, const char *host, int port, const char *ca,
+                  int64_t deadline_ms)
 {
     f->count = 0;
     assert_non_null(tls_probe(f->loop, f->resolver, host, port, ca, deadline_ms, probed, f));

@@ -79,7 +79,8 @@ void lag_check(const struct lag_watch *w, struct loop *l)
     if (getenv("RB_SHOW_LAG"))
         print_message("lag %.1f ms, waited %.1f ms\n", lag, waited);
     if (lag - waited >= 50)
-        fail_msg("a turn of the loop took %.1f ms (%.1f ms of it at most for want of a core)", lag, waited);
+        fail_msg("a turn of the loop took %.1f ms (%.1f ms of it at most for want of a core)", lag,
+                 waited);
 }
 
 struct connection {
@@ -160,7 +161,8 @@ size_t server_read_request(struct server *s, int fd, char *out, size_t size)
         len += (size_t)n;
         out[len] = '\0';
         char *end = strstr(out, "\r\n\r\n"), *cl = strcasestr(out, "content-length:");
-        if (end && len >= (size_t)(end + 4 - out) + (cl && cl < end ? strtoul(cl + 15, NULL, 10) : 0)) {
+        if (end &&
+            len >= (size_t)(end + 4 - out) + (cl && cl < end ? strtoul(cl + 15, NULL, 10) : 0)) {
             s->requests++;
             return len;
         }

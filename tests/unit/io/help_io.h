@@ -1,4 +1,5 @@
-/* What the io tests share: a loop that gives up in time, its lag, and loopback servers that misbehave to order. */
+/* What the io tests share: a loop that gives up in time, its lag, and loopback servers that
+ * misbehave to order. */
 #ifndef RB_TESTS_HELP_IO_H
 #define RB_TESTS_HELP_IO_H
 
@@ -31,16 +32,19 @@ void lag_check(const struct lag_watch *w, struct loop *l);
 struct server {
     int fd, port;
     atomic_int accepted, requests, stopping;
-    void (*fn)(struct server *s, int fd, int n); /* n: 1 for the first connection; closes fd itself or leaves it to us */
+    /* n: 1 for the first connection; closes fd itself or leaves it to us */
+    void (*fn)(struct server *s, int fd, int n);
     void *arg;
     unsigned long thread;
 };
 void server_start(struct server *s, void (*fn)(struct server *s, int fd, int n));
 void server_stop(struct server *s);
-/* Reads one HTTP request, head and body; its length, 0 at the end of the stream. Counts it in requests. */
+/* Reads one HTTP request, head and body; its length, 0 at the end of the stream. Counts it in
+ * requests. */
 size_t server_read_request(struct server *s, int fd, char *out, size_t size);
 void server_say(int fd, const char *text);
-void server_linger(struct server *s, int fd); /* waits until the peer closes or the server stops */
-void server_reset(int fd);                    /* closes with RST */
+/* waits until the peer closes or the server stops */
+void server_linger(struct server *s, int fd);
+void server_reset(int fd); /* closes with RST */
 
 #endif

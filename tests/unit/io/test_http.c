@@ -1,4 +1,5 @@
-/* HTTP: what is sent, what is refused, what is in doubt; never twice for a mutating call; no stall whatever the peer does. */
+/* HTTP: what is sent, what is refused, what is in doubt; never twice for a mutating call; no stall
+ * whatever the peer does. */
 #include "help_io.h"
 
 #include <arpa/inet.h>
@@ -79,7 +80,8 @@ static int teardown(void **state)
     return 0;
 }
 
-static struct http_call *send_to(struct fixture *f, struct http_request r, const char *scheme, const char *host)
+static struct http_call *send_to(struct fixture *f, struct http_request r, const char *scheme,
+                                 const char *host)
 {
     char url[128];
     snprintf(url, sizeof url, "%s://%s:%d/some/./path%%2f?secret=1", scheme, host, f->server.port);
@@ -107,8 +109,10 @@ static void keeps_alive(struct server *s, int fd, int n)
 {
     (void)n;
     while (server_read_request(s, fd, last_request, sizeof last_request))
-        server_say(fd, "HTTP/1.1 100 Continue\r\nX-Answer: early\r\n\r\nHTTP/1.1 201 Created\r\nX-Answer:  yes \r\n"
-                       "Retry-After: Sun, 06 Nov 1994 08:50:37 GMT\r\nContent-Length: 5\r\n\r\nhello");
+        server_say(fd,
+                   "HTTP/1.1 100 Continue\r\nX-Answer: early\r\n\r\nHTTP/1.1 201 "
+                   "Created\r\nX-Answer:  yes \r\n"
+                   "Retry-After: Sun, 06 Nov 1994 08:50:37 GMT\r\nContent-Length: 5\r\n\r\nhello");
 }
 
 static void an_answer_comes_whole(void **state)
@@ -116,14 +120,16 @@ static void an_answer_comes_whole(void **state)
     struct fixture *f = *state;
     server_start(&f->server, keeps_alive);
     struct http_header h[] = {{"X-One", "1"}, {"X-Empty", ""}};
-    ask(f, (struct http_request){.method = "PUT", .headers = h, .nheaders = 2, .body = "a\0b", .body_len = 3});
+    ask(f, (struct http_request){
+               .method = "PUT", .headers = h, .nheaders = 2, .body = "a\0b", .body_len = 3});
     assert_int_equal(f->err.code, 0);
     assert_int_equal(f->status, 201);
     assert_string_equal(f->body, "hello");
     assert_string_equal(f->header, "yes");
     assert_int_equal(f->retry_after_s, 60);
     assert_true(f->left);
-    assert_non_null(strstr(last_request, "PUT /some/./path%2f?secret=1 HTTP/1.1\r\n")); /* as it was signed */
+    /* as it was signed */
+    assert_non_null(strstr(last_request, "PUT /some/./path%2f?secret=1 HTTP/1.1\r\n"));
     assert_non_null(strstr(last_request, "\r\nContent-Length: 3\r\n"));
     assert_non_null(strstr(last_request, "\r\nX-One: 1\r\n"));
     assert_non_null(strstr(last_request, "\r\nX-Empty:\r\n"));
@@ -154,13 +160,15 @@ static void plain_calls_share_a_connection_and_mutating_ones_do_not(void **state
         ask(f, GET);
     assert_int_equal(f->server.accepted, 1);
     for (int i = 0; i < 3; i++)
-        ask(f, (struct http_request){.method = "POST", .body = "x", .body_len = 1, .mutating = true});
+        ask(f,
+            (struct http_request){.method = "POST", .body = "x", .body_len = 1, .mutating = true});
     assert_int_equal(f->server.accepted, 4);
     ask(f, GET);
     assert_int_equal(f->server.accepted, 4);
 }
 
-/* Answers the first request of a connection, takes the second and closes: what libcurl resends by itself. */
+/* Answers the first request of a connection, takes the second and closes: what libcurl resends by
+ * itself. */
 static void closes_after_second(struct server *s, int fd, int n)
 {
     (void)n;
@@ -194,7 +202,8 @@ static void a_mutating_post_is_never_sent_twice(void **state)
     ask(f, GET);
     assert_int_equal(f->status, 200);
     for (int i = 0; i < 3; i++) {
-        ask(f, (struct http_request){.method = "POST", .body = "x", .body_len = 1, .mutating = true});
+        ask(f,
+            (struct http_request){.method = "POST", .body = "x", .body_len = 1, .mutating = true});
         assert_int_equal(f->status, 0);
         assert_int_equal(f->err.code, ERR_IO);
         assert_true(f->left); /* in doubt */
@@ -228,7 +237,8 @@ static void a_hung_tls_handshake_has_not_left(void **state)
 {
     struct fixture *f = *state;
     server_start(&f->server, linger);
-    send_to(f, (struct http_request){.method = "POST", .body = "x", .body_len = 1, .total_ms = 300}, "https", "localhost");
+    send_to(f, (struct http_request){.method = "POST", .body = "x", .body_len = 1, .total_ms = 300},
+            "https", "localhost");
     run_until(f->loop, &f->count, 1, 2000);
     assert_int_equal(f->err.code, ERR_TIMEOUT);
     assert_false(f->left);
@@ -315,7 +325,8 @@ static void floods_headers(struct server *s, int fd, int n)
     (void)n;
     server_read_request(s, fd, last_request, sizeof last_request);
     server_say(fd, "HTTP/1.1 200 OK\r\n");
-    while (!s->stopping && send(fd, "X-Answer: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\r\n", 48, MSG_NOSIGNAL) > 0) {
+    while (!s->stopping &&
+           send(fd, "X-Answer: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\r\n", 48, MSG_NOSIGNAL) > 0) {
     }
 }
 
@@ -341,7 +352,8 @@ static void a_reset_is_in_doubt(void **state)
     struct fixture *f = *state;
     server_start(&f->server, resets);
     for (int i = 0; i < 2; i++) {
-        ask(f, (struct http_request){.method = "POST", .body = "x", .body_len = 1, .mutating = true});
+        ask(f,
+            (struct http_request){.method = "POST", .body = "x", .body_len = 1, .mutating = true});
         assert_int_equal(f->err.code, ERR_IO);
         assert_int_equal(f->status, 0);
         assert_true(f->left);
@@ -352,7 +364,8 @@ static void redirects(struct server *s, int fd, int n)
 {
     (void)n;
     server_read_request(s, fd, last_request, sizeof last_request);
-    server_say(fd, "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n");
+    server_say(fd,
+               "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n");
 }
 
 static void redirects_are_not_followed(void **state)
@@ -368,8 +381,14 @@ static void what_is_wrong_is_refused_before_it_leaves(void **state)
 {
     struct fixture *f = *state;
     server_start(&f->server, keeps_alive);
-    const char *urls[] = {"", "nonsense", "ftp://localhost/", "file:///etc/passwd", "http://user:pw@localhost/?q",
-                          "http://localhost./", "http://a b/", "gopher://localhost/"};
+    const char *urls[] = {"",
+                          "nonsense",
+                          "ftp://localhost/",
+                          "file:///etc/passwd",
+                          "http://user:pw@localhost/?q",
+                          "http://localhost./",
+                          "http://a b/",
+                          "gopher://localhost/"};
     for (size_t i = 0; i < sizeof urls / sizeof *urls; i++) {
         f->count = 0;
         http_send(f->http, &(struct http_request){.method = "GET", .url = urls[i]}, got, f);
@@ -423,7 +442,8 @@ static void cancel_peer(void *arg, const struct http_answer *a, const struct err
     p->peer->call = NULL;
 }
 
-/* Both may end in one turn: then the first one's callback takes the second out of what is to be told. */
+/* Both may end in one turn: then the first one's callback takes the second out of what is to be
+ * told. */
 static void a_callback_may_cancel_another(void **state)
 {
     struct fixture *f = *state;

@@ -1,4 +1,5 @@
-/* Child processes: what they get, what they must not get, and that each ends: by deadline, by output, with us, as an orphan. */
+/* Child processes: what they get, what they must not get, and that each ends: by deadline, by
+ * output, with us, as an orphan. */
 #include "help_io.h"
 
 #include <fcntl.h>
@@ -99,8 +100,9 @@ static void the_environment_is_clean(void **state)
     setenv("AWS_SECRET_ACCESS_KEY", "canary", 1);
     sh(f, NULL, (struct job_options){.argv = env_argv});
     assert_null(strstr(f->out, "canary"));
-    assert_string_equal(f->out, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\nLANG=C.UTF-8\n"
-                                "HOME=/nonexistent\n");
+    assert_string_equal(
+        f->out, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\nLANG=C.UTF-8\n"
+                "HOME=/nonexistent\n");
     sh(f, NULL, (struct job_options){.argv = env_argv, .env = own});
     assert_string_equal(f->out, "ONE=1\n");
 }
@@ -125,24 +127,30 @@ static bool gone(pid_t pid)
 static void descriptors_are_closed_and_signals_reset(void **state)
 {
     struct fixture *f = *state;
-    int leak = fcntl(STDERR_FILENO, F_DUPFD, 50), low = fcntl(STDERR_FILENO, F_DUPFD, 3); /* without CLOEXEC */
+    /* without CLOEXEC */
+    int leak = fcntl(STDERR_FILENO, F_DUPFD, 50), low = fcntl(STDERR_FILENO, F_DUPFD, 3);
     sigset_t block, before;
     sigemptyset(&block);
     sigaddset(&block, SIGTERM);
     sigprocmask(SIG_BLOCK, &block, &before);
-    sh(f, "ls /proc/$$/fd; sed -n 's/SigBlk:\t//p; s/SigIgn:.*\\(.......\\)$/\\1/p' /proc/$$/status; ulimit -c; umask; pwd", PLAIN);
+    sh(f,
+       "ls /proc/$$/fd; sed -n 's/SigBlk:\t//p; s/SigIgn:.*\\(.......\\)$/\\1/p' /proc/$$/status; "
+       "ulimit -c; umask; pwd",
+       PLAIN);
     sigprocmask(SIG_SETMASK, &before, NULL);
     close(leak);
     close(low);
     assert_string_equal(f->out, "0\n1\n2\n0000000000000000\n0000000\n0\n0077\n/\n");
-    sh(f, "pwd; ps -o pid=,pgid=,sid= -p $$ | awk '{ print ($1 == $2 && $2 == $3) }'", (struct job_options){.dir = "/tmp"});
+    sh(f, "pwd; ps -o pid=,pgid=,sid= -p $$ | awk '{ print ($1 == $2 && $2 == $3) }'",
+       (struct job_options){.dir = "/tmp"});
     assert_string_equal(f->out, "/tmp\n1\n");
 }
 
 static void what_cannot_start_says_why(void **state)
 {
     struct fixture *f = *state;
-    const char *none[] = {"/nonexistent/program", NULL}, *dir[] = {"/tmp", NULL}, *relative[] = {"sh", NULL};
+    const char *none[] = {"/nonexistent/program", NULL}, *dir[] = {"/tmp", NULL},
+               *relative[] = {"sh", NULL};
     sh(f, NULL, (struct job_options){.argv = none});
     assert_int_equal(f->err.code, ERR_NOT_FOUND);
     assert_non_null(strstr(f->err.text, "/nonexistent/program"));
@@ -151,7 +159,8 @@ static void what_cannot_start_says_why(void **state)
     sh(f, "true", (struct job_options){.dir = "/nonexistent"});
     assert_int_equal(f->err.code, ERR_NOT_FOUND);
     struct err e = ERR_INIT;
-    assert_null(job_start(f->loop, &(struct job_options){.argv = relative, .deadline_ms = 1000}, done, f, &e));
+    assert_null(job_start(f->loop, &(struct job_options){.argv = relative, .deadline_ms = 1000},
+                          done, f, &e));
     assert_int_equal(e.code, ERR_INPUT);
     assert_null(job_start(f->loop, &(struct job_options){.argv = none}, done, f, &e));
     assert_int_equal(e.code, ERR_INPUT);
@@ -234,7 +243,8 @@ static pid_t agent_with_job(const char *script, pid_t *job, uint64_t *started)
     if (agent == 0) {
         const char *argv[] = {"/bin/sh", "-c", script, NULL};
         struct loop *l = loop_new(NULL);
-        struct job *j = job_start(l, &(struct job_options){.argv = argv, .deadline_ms = 60000}, NULL, NULL, NULL);
+        struct job *j = job_start(l, &(struct job_options){.argv = argv, .deadline_ms = 60000},
+                                  NULL, NULL, NULL);
         pid_t pid = job_pid(j);
         uint64_t t = job_start_time(j);
         run_for(l, 100);
@@ -286,10 +296,14 @@ static void an_orphan_is_found_and_ended_and_nobody_else(void **state)
     assert_non_null(fgets(text, sizeof text, f));
     fclose(f);
     unsigned long long started;
-    assert_int_equal(sscanf(strrchr(text, ')') + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
-                            "%*d %*d %llu", &started), 1);
+    assert_int_equal(sscanf(strrchr(text, ')') + 2,
+                            "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
+                            "%*d %*d %llu",
+                            &started),
+                     1);
     assert_true(job_alive(orphan, started));
-    assert_int_equal(job_end_orphan(orphan, started + 1, NULL), 0); /* a reused number: left alone */
+    /* a reused number: left alone */
+    assert_int_equal(job_end_orphan(orphan, started + 1, NULL), 0);
     assert_true(job_alive(orphan, started));
     assert_int_equal(job_end_orphan(orphan, started, NULL), 0);
     await_end(orphan, started);

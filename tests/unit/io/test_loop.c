@@ -1,4 +1,5 @@
-/* The loop: timers in order and on time, deferred and posted work, signals, and a lag that shows a callback that blocks. */
+/* The loop: timers in order and on time, deferred and posted work, signals, and a lag that shows a
+ * callback that blocks. */
 #include "help_io.h"
 
 #include <pthread.h>
@@ -108,7 +109,8 @@ static void a_timer_at_zero_does_not_starve_the_loop(void **state)
     assert_true(f->count > 2);
 }
 
-/* Thousands of timers, set, moved and stopped at random by a fixed rule: each runs once, none before an earlier one. */
+/* Thousands of timers, set, moved and stopped at random by a fixed rule: each runs once, none
+ * before an earlier one. */
 struct many {
     struct fixture *f;
     int64_t due;

@@ -1,4 +1,5 @@
-/* Names: numbers and hosts at once, DNS with its cache, a nameserver that never answers, and no stall meanwhile. */
+/* Names: numbers and hosts at once, DNS with its cache, a nameserver that never answers, and no
+ * stall meanwhile. */
 #include "help_io.h"
 
 #include <arpa/inet.h>
@@ -12,7 +13,8 @@
 #include "base/mem.h"
 #include "io/resolve.h"
 
-/* A nameserver: *.v4 has an A record, *.v6 an AAAA only, *.none does not exist, *.hang is never answered. */
+/* A nameserver: *.v4 has an A record, *.v6 an AAAA only, *.none does not exist, *.hang is never
+ * answered. */
 struct dns {
     int fd, port;
     atomic_int questions, stopping;
@@ -48,7 +50,8 @@ static size_t answer(struct dns *d, unsigned char *m, size_t len)
     m[9] = m[11] = 0;
     if (!has)
         return at;
-    unsigned char head[12] = {0xc0, 12, 0, aaaa ? 28 : 1, 0, 1, 0, 0, 0, (unsigned char)d->ttl_s, 0, aaaa ? 16 : 4};
+    unsigned char head[12] = {0xc0, 12, 0, aaaa ? 28 : 1,           0, 1,
+                              0,    0,  0, (unsigned char)d->ttl_s, 0, aaaa ? 16 : 4};
     memcpy(m + at, head, sizeof head);
     at += sizeof head;
     inet_pton(aaaa ? AF_INET6 : AF_INET, aaaa ? "2001:db8::7" : "192.0.2.7", m + at);
@@ -225,7 +228,8 @@ static void freeing_with_questions_under_way_is_clean(void **state)
     resolve(f->resolver, "b.v4.test", 500, got, f);
     run_for(f->loop, 5);
     resolver_free(f->resolver);
-    f->resolver = resolver_new(f->loop, NULL, NULL); /* whatever /etc/resolv.conf holds, even nothing */
+    /* whatever /etc/resolv.conf holds, even nothing */
+    f->resolver = resolver_new(f->loop, NULL, NULL);
     assert_non_null(f->resolver);
     int count = f->count;
     run_for(f->loop, 600);
