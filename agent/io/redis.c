@@ -83,7 +83,9 @@ static bool count_element(const redisReadTask *task, size_t n)
 
 static void *make_string(const redisReadTask *task, char *text, size_t len)
 {
-    char *copy = mem_strndup(text, len);
+    char *copy = mem_alloc(len + 1);
+    if (len)
+        memcpy(copy, text, len);
     for (size_t i = 0; i < len; i++)
         if (!text[i])
             copy[i] = '?'; /* JSON's strings end at a NUL here */
