@@ -209,6 +209,15 @@ static void a_grandchild_that_holds_the_pipe_does_not_hold_us(void **state)
     assert_true(now_ms() - begin < 2000);
 }
 
+static void what_it_leaves_behind_ends_with_it(void **state)
+{
+    struct fixture *f = *state;
+    sh(f, "sleep 100 >/dev/null 2>&1 & echo $!", PLAIN);
+    assert_int_equal(f->result.exit_code, 0);
+    assert_true(atoi(f->out) > 1);
+    assert_true(gone(atoi(f->out)));
+}
+
 static void a_cancelled_job_is_gone_and_silent(void **state)
 {
     struct fixture *f = *state;
@@ -304,6 +313,7 @@ static void an_orphan_is_found_and_ended_and_nobody_else(void **state)
     assert_true(job_alive(orphan, started));
     /* a reused number: left alone */
     assert_int_equal(job_end_orphan(orphan, started + 1, NULL), 0);
+    usleep(50000);
     assert_true(job_alive(orphan, started));
     assert_int_equal(job_end_orphan(orphan, started, NULL), 0);
     await_end(orphan, started);
@@ -337,6 +347,7 @@ int main(void)
         T(too_much_output_ends_it),
         T(a_memory_limit_holds),
         T(a_grandchild_that_holds_the_pipe_does_not_hold_us),
+        T(what_it_leaves_behind_ends_with_it),
         T(a_cancelled_job_is_gone_and_silent),
         T(a_job_ends_with_the_agent),
         T(an_orphan_is_found_and_ended_and_nobody_else),
