@@ -21,6 +21,10 @@ void run_until(struct loop *l, const int *flag, int n, int64_t max_ms);
 void run_for(struct loop *l, int64_t ms);
 int64_t now_ms(void); /* CLOCK_MONOTONIC, read now */
 
+/* Valgrind runs everything twenty times slower and knows no pidfd: what measures time has no
+ * meaning there. */
+bool under_valgrind(void);
+
 /* The 50 ms of the design, less what this thread spent waiting for a core that others held. */
 struct lag_watch {
     double waited_ms;
