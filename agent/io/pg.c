@@ -239,8 +239,9 @@ static void connect_step(struct pg *p)
         return;
     case PGRES_POLLING_OK:
         if (PQsetnonblocking(p->conn, 1) == 0) {
-            /* libpq reads as long as there is something to read: a small window is what bounds one
-             * turn. */
+            /* libpq reads a long row as long as there is something to read. A small window lets the
+             * socket run dry within a turn; over loopback, where the sender keeps up, a single row
+             * of many megabytes can still hold a turn for longer than it should. */
             int size = RECEIVE_BUFFER;
             setsockopt(PQsocket(p->conn), SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
             PQsetErrorVerbosity(p->conn, PQERRORS_DEFAULT);

@@ -171,8 +171,13 @@ static void a_huge_result_is_cut(void **state)
     assert_true(f->left);
     run(f, "SELECT repeat('x', 1000000) AS a FROM generate_series(1, 1000)", 10000);
     assert_int_equal(f->err.code, ERR_LIMIT);
-    run(f, "SELECT repeat('x', 200000000) AS a", 10000); /* one row */
+    lag_check(&f->lag, f->loop);
+    /* One row of 200 MB. libpq reads on while there is more, and over loopback the sender keeps up
+     * with it: the lag of this one is not bounded here. Over a network the small window does that.
+     */
+    run(f, "SELECT repeat('x', 200000000) AS a", 10000);
     assert_int_equal(f->err.code, ERR_LIMIT);
+    lag_start(&f->lag, f->loop);
     run(f, "SELECT 1 AS a", 2000);
     assert_string_equal(f->first, "1");
 }
@@ -393,7 +398,7 @@ static void a_callback_may_free_the_connection(void **state)
         o.port = i == 1 ? 1 : options().port;
         use(f, o);
         f->count = 0;
-        pg_query(f->pg, i == 2 ? "SELECT repeat('x', 20000000)" : "SELECT 1", NULL, 0, 2000,
+        pg_query(f->pg, i == 2 ? "SELECT repeat('x', 17000000)" : "SELECT 1", NULL, 0, 2000,
                  free_it, f);
         pg_query(f->pg, "SELECT 2", NULL, 0, 2000, free_it, f);
         run_until(f->loop, &f->count, 1, 4000);
