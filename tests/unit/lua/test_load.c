@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <string.h>
+#include <time.h>
 #include "base/mem.h"
 #include "help_lua.h"
 
@@ -109,6 +110,58 @@ static void runs_the_example(void **state)
     policy_set_unref(set);
 }
 
+/* The line of the call in the policy's file: of a helper's own, a lib's caller's. */
+static void tells_where_it_was_asked(void **state)
+{
+    const char *text =
+        "local say = use \"say\"\n"
+        "local function page(r) return\n r:page \"helper\" end\n"
+        "policy \"p\" { owner = \"o\", severity = \"sev3\", doc = \"https://x.example\",\n"
+        "  target = find.asg {}, when = sig.asg_cpu { above = \"60%\" },\n"
+        "  actions = { grow = act.asg_scale { by = 1, max = 5 } },\n"
+        "  run = function(r)\n    page(r)\n    say.it(r)\n\n    local x = r.nothing.at_all\n  end "
+        "}\n";
+    static const int lines[] = {3, 9, 11};
+    struct policy_set *set;
+    struct err e = ERR_INIT;
+    struct ask a;
+
+    (void)state;
+    help_file("lib/say.lua",
+              "\n\n\n\nreturn { it = function(r)\n r:log \"lib\"\n return true\nend }\n");
+    set = help_policies(text, NULL);
+    const struct policy *p = policy_find(set, "p");
+    struct script *s = p->script->start(p->script_data, NULL, NULL, &e);
+    for (int i = 0; i < 3; i++) {
+        p->script->resume(s, NULL, &a);
+        assert_int_equal(a.line, lines[i]);
+    }
+    assert_int_equal(a.kind, ASK_FAULT);
+    assert_non_null(strstr(a.text, "E118"));
+    assert_non_null(strstr(a.text, "p.lua:11: attempt to index a nil value"));
+    p->script->free(s);
+    policy_set_unref(set);
+}
+
+/* A start is cheap enough to give every run a state of its own. */
+static void starts_quickly(void **state)
+{
+    struct policy_set *set = help_policies(example, NULL);
+    const struct policy *p = policy_find(set, "asg-cpu-high");
+    struct timespec a, b;
+    struct err e = ERR_INIT;
+
+    (void)state;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &a);
+    for (int i = 0; i < 20; i++)
+        p->script->free(p->script->start(p->script_data, NULL, NULL, &e));
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &b);
+    double ms = ((double)(b.tv_sec - a.tv_sec) * 1e3 + (double)(b.tv_nsec - a.tv_nsec) / 1e6) / 20;
+    print_message("a start takes %.2f ms\n", ms);
+    assert_true(ms < 50);
+    policy_set_unref(set);
+}
+
 static void walks_the_example(void **state)
 {
     struct policy_set *set = help_policies(example, NULL);
@@ -138,10 +191,9 @@ static void walks_the_example(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(loads_the_smallest),
-        cmocka_unit_test(loads_the_example),
-        cmocka_unit_test(runs_the_example),
-        cmocka_unit_test(walks_the_example),
+        cmocka_unit_test(loads_the_smallest), cmocka_unit_test(loads_the_example),
+        cmocka_unit_test(runs_the_example),   cmocka_unit_test(tells_where_it_was_asked),
+        cmocka_unit_test(starts_quickly),     cmocka_unit_test(walks_the_example),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
