@@ -497,6 +497,39 @@ static void kept_while_fetching_fails(void **state)
     clear_environment();
 }
 
+/* Freed while a question, a call to STS or a process is under way: nobody is called. */
+static void freed_in_the_middle(void **state)
+{
+    static const struct line script[] = {{SILENT, 0, NULL, NULL, NULL, NULL}};
+    struct files f;
+    struct server s;
+    struct world w;
+    struct got g = {0};
+
+    (void)state;
+    world_open(&w);
+    server_start(&s, SCRIPT(script));
+    files_open(&f, "[profile slow]\ncredential_process = sleep 30\n",
+               "[keys]\naws_access_key_id = AK\naws_secret_access_key = SK\n");
+    unsetenv("AWS_EC2_METADATA_DISABLED");
+    setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", s.url, 1);
+    setenv("AWS_ENDPOINT_URL", s.url, 1);
+    for (int i = 0; i < 4; i++) {
+        static const char *const profiles[] = {NULL, "keys", "slow", NULL};
+        struct aws_provider *p = provider(&w, profiles[i], i == 1 ? "arn:aws:iam::2:role/x" : NULL);
+        aws_credentials_get(p, on_keys, &g);
+        aws_credentials_get(p, on_keys, &g);
+        world_wait(&w, i < 3 ? 60 : 0);
+        aws_provider_free(p);
+    }
+    world_wait(&w, 60);
+    assert_int_equal(g.count, 0);
+    assert_in_range(s.requests, 2, 3);
+    server_stop(&s);
+    world_close(&w);
+    files_close(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -509,6 +542,7 @@ int main(void)
         cmocka_unit_test(order),
         cmocka_unit_test(process),
         cmocka_unit_test(refreshed_in_the_background),
+        cmocka_unit_test(freed_in_the_middle),
         cmocka_unit_test(kept_while_fetching_fails),
     };
     clear_environment();
