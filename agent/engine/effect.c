@@ -290,6 +290,8 @@ void effect_settle(struct run *r, enum applied how, const struct json *out, cons
     char *item, *line;
     bool ok = how == APPLIED_OK;
 
+    if (how == APPLIED_NOT_SENT && r->act.stage == ACT_APPLYING)
+        r->acts--; /* it never left */
     if (how == APPLIED_IN_DOUBT) {
         effect_doubt(r, text ? text : "no answer");
         return;

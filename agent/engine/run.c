@@ -282,8 +282,8 @@ void run_end(struct run *r, enum outcome o, const char *fmt, ...)
         instance_run_ended(i, r, tx);
         if (page && !i->triggered && i->p->page == PAGE_ON_FAILURE && !r->manual) {
             i->triggered = true;
-            report_add(e, tx, REPORT_TRIGGER, i, r, "%s: %s%s%s", i->t->name, outcome_names[o],
-                       *r->note ? ": " : "", r->note);
+            report_add(e, tx, REPORT_TRIGGER, i, r, "%s: %s%s%s%s%s", i->t->name, outcome_names[o],
+                       *r->note ? ": " : "", r->note, *undos ? ". Left as it is: " : "", undos);
         } else if (page && !r->paged &&
                    (o == OUT_BLIND || o == OUT_EXPIRED || o == OUT_FAILED || o == OUT_REFUSED)) {
             report_add(e, tx, REPORT_HUMAN, i, r, "%s: run ended %s%s%s%s%s", i->t->name,

@@ -89,6 +89,18 @@ static struct plan *scale_undo(const struct action_input *in, const struct plan 
     return p;
 }
 
+static struct plan *idle_plan(const struct action_input *in, const struct json *seen, struct err *e)
+{
+    struct plan *p = plan_new();
+
+    (void)in;
+    (void)seen;
+    (void)e;
+    p->empty = true;
+    p->summary = mem_strdup("nobody matches");
+    return p;
+}
+
 static const struct option scale_options[] = {
     {.name = "by", .type = OPT_COUNT, .fallback = "2", .help = "how many"},
     {.name = "max", .type = OPT_COUNT, .fallback = "20", .help = "at most"}};
@@ -104,8 +116,52 @@ static const struct action_type scale_action = {.name = "scale",
                                                 .plan = scale_plan,
                                                 .judge = scale_judge,
                                                 .undo = scale_undo};
-const struct action_type *const action_types[] = {&scale_action};
-const size_t action_types_len = 1;
+/* Two requests in one act (M20), on an attribute of its own. */
+static struct plan *pair_plan(const struct action_input *in, const struct json *seen, struct err *e)
+{
+    struct plan *p = scale_plan(in, seen, e);
+
+    if (p)
+        plan_call(p, "model:Second", json_copy(json_get(json_at(p->calls, 0), "args")));
+    return p;
+}
+
+static const struct action_type pair_action = {.name = "pair",
+                                               .summary = "two requests",
+                                               .targets = "asg",
+                                               .attribute = "pair",
+                                               .headroom = "",
+                                               .can_probe = true,
+                                               .options = scale_options,
+                                               .noptions = 2,
+                                               .plan = pair_plan,
+                                               .judge = scale_judge};
+
+/* What a human must always approve. */
+static const struct action_type burn_action = {.name = "burn",
+                                               .summary = "cannot be undone",
+                                               .targets = "asg",
+                                               .attribute = "burn",
+                                               .headroom = "database_connections",
+                                               .flags = ACTION_IRREVERSIBLE,
+                                               .can_probe = true,
+                                               .options = scale_options,
+                                               .noptions = 2,
+                                               .plan = scale_plan,
+                                               .judge = scale_judge};
+static const struct action_type idle_action = {.name = "idle",
+                                               .summary = "has nothing to do",
+                                               .targets = "asg",
+                                               .attribute = "idle",
+                                               .headroom = "",
+                                               .can_probe = true,
+                                               .options = scale_options,
+                                               .noptions = 2,
+                                               .plan = idle_plan,
+                                               .judge = scale_judge};
+const struct action_type *const action_types[] = {&scale_action, &pair_action, &burn_action,
+                                                  &idle_action};
+const size_t action_types_len = 4;
 
 static struct model_target *model_of(struct rig *r, const struct target *t)
 {
@@ -382,4 +438,84 @@ struct json *rig_order(struct rig *r, const char *command, ...)
 bool rig_seen(const struct rig *r, const char *text)
 {
     return r->timeline && strstr(r->timeline, text);
+}
+
+struct script {
+    const struct script_line *next;
+};
+
+static struct script *start_lines(void *data, const struct json *target, const struct json *params,
+                                  struct err *e)
+{
+    struct script *s = mem_alloc(sizeof(*s));
+
+    (void)target;
+    (void)params;
+    (void)e;
+    s->next = data;
+    return s;
+}
+
+static void resume_lines(struct script *s, const struct json *answer, struct ask *out)
+{
+    char was = json_type(answer) == JSON_STRING || json_bool(answer, false) ? 'y' : 'n';
+
+    while (s->next->when != '*' && s->next->when != was)
+        s->next++;
+    memset(out, 0, sizeof(*out));
+    out->kind = s->next->kind;
+    out->name = s->next->name;
+    out->text = s->next->name;
+    out->within_ms = s->next->within_ms ? s->next->within_ms : -1;
+    if (out->kind == ASK_PAGE || out->kind == ASK_LOG)
+        out->name = NULL;
+    if (s->next->kind != ASK_END)
+        s->next++;
+}
+
+static void free_lines(struct script *s)
+{
+    mem_free(s);
+}
+
+static const struct script_ops lines_ops = {start_lines, resume_lines, free_lines};
+
+void rig_script(struct policy *p, const struct script_line *lines)
+{
+    p->script = &lines_ops;
+    p->script_data = (void *)(uintptr_t)lines;
+    p->ladder = false;
+}
+
+struct declared_action *rig_action(struct policy *p, const char *name, const char *type)
+{
+    struct declared_action *all =
+        arena_alloc(p->set->arena, (p->nactions + 1) * sizeof(struct declared_action));
+
+    memcpy(all, p->actions, p->nactions * sizeof(*all));
+    all[p->nactions] = p->actions[0];
+    all[p->nactions].name = name;
+    all[p->nactions].type = action_find(type);
+    all[p->nactions].opts = json_copy(p->actions[0].opts);
+    p->actions = all;
+    return &all[p->nactions++];
+}
+
+void rig_check(struct rig *r, struct policy *p, const char *name, struct cond *c)
+{
+    struct declared_check *all =
+        arena_alloc(r->set->arena, (p->nchecks + 1) * sizeof(struct declared_check));
+
+    memcpy(all, p->checks, p->nchecks * sizeof(*all));
+    all[p->nchecks] = (struct declared_check){name, c};
+    p->checks = all;
+    p->nchecks++;
+}
+
+void rig_reload(struct rig *r)
+{
+    struct err e = ERR_INIT;
+
+    if (virtual_reload(r->v, r->set, r->estate, &e))
+        fail_msg("%s", e.text);
 }

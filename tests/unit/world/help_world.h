@@ -14,7 +14,21 @@ struct model_target {
     bool missing; /* no samples */
     int effects;  /* how often desired was changed */
     const char *controller;
+    int calls; /* how many requests a plan of type "pair" takes */
 };
+
+/* A run function in C: the asks in order; a line is skipped unless the answer before it was `when`
+ * ('y' true, 'n' false, '*' any). */
+struct script_line {
+    char when;
+    enum ask_kind kind;
+    const char *name; /* action, check, or the text of a page */
+    int64_t within_ms;
+};
+#define SCRIPT_END                                                                                 \
+    {                                                                                              \
+        '*', ASK_END, NULL, 0                                                                      \
+    }
 
 struct rig {
     struct virtual *v;
@@ -51,6 +65,11 @@ void rig_free(struct rig *r);
 void rig_run(struct rig *r, double minutes);
 struct json *rig_order(struct rig *r, const char *command,
                        ...); /* pairs of key, value; NULL ends; the answer */
+void rig_script(struct policy *p, const struct script_line *lines);
+struct declared_action *rig_action(struct policy *p, const char *name,
+                                   const char *type);                              /* adds one */
+void rig_check(struct rig *r, struct policy *p, const char *name, struct cond *c); /* adds one */
+void rig_reload(struct rig *r);
 bool rig_seen(const struct rig *r, const char *text); /* in the timeline */
 struct cond *rig_leaf(struct rig *r, enum cmp cmp, double threshold, int64_t lasting_ms);
 
