@@ -228,29 +228,34 @@ void engine_unknown(struct engine *e, uint64_t series, const char *why)
     s->dirty = true;
 }
 
+static bool same_fleet(const struct series *a, const struct series *b)
+{
+    return a->signal == b->signal && json_equal(a->opts, b->opts);
+}
+
+/* M4: the series of one signal with the same options, one a target, are judged together. */
 static void judge_fleets(struct engine *e)
 {
+    struct series **fleet = NULL;
+
     for (size_t k = 0; k < e->nseries; k++) {
-        const struct signal *sig = e->series[k]->signal;
-        struct series **fleet;
         size_t n = 0;
         bool first = true;
 
-        if (!sig->zero_suspicious || !e->series[k]->dirty)
+        if (!e->series[k]->zero_suspicious || !e->series[k]->dirty)
             continue;
         for (size_t m = 0; m < k && first; m++)
-            first = !(e->series[m]->dirty && e->series[m]->signal == sig);
+            first = !(e->series[m]->dirty && same_fleet(e->series[m], e->series[k]));
         if (!first)
             continue;
-        fleet = mem_calloc(e->nseries, sizeof(struct series *));
+        if (!fleet)
+            fleet = mem_calloc(e->nseries, sizeof(struct series *));
         for (size_t m = 0; m < e->nseries; m++)
-            if (e->series[m]->signal == sig)
+            if (same_fleet(e->series[m], e->series[k]))
                 fleet[n++] = e->series[m];
         series_fleet_zero(fleet, n, now(e));
-        for (size_t m = 0; m < n; m++)
-            fleet[m]->dirty = true;
-        mem_free(fleet);
     }
+    mem_free(fleet);
 }
 
 void engine_flush(struct engine *e)

@@ -1,0 +1,342 @@
+/* The rules of meaning of runs, undo, freezes and approvals, each by its name (M17 to M25). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "help_rules.h"
+
+static void M17_outcomes(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    rig_init(&r, 1);
+    rules_scripted(&r, act_verify);
+    rig_start(&r);
+    rig_run(&r, 9.5);
+    r.t[0].load = 2000;
+    rig_run(&r, 60);
+    SEEN("end ineffective");
+    rig_free(&r);
+    rig_init(&r, 1);
+    rules_scripted(&r, act_verify);
+    rig_start(&r);
+    rig_run(&r, 9.5);
+    r.t[0].load = 700;
+    r.next_how = APPLIED_REFUSED;
+    rig_run(&r, 60);
+    SEEN("end failed");
+    rig_free(&r);
+}
+
+static void M18_lowering_the_mode_suspends(void **state)
+{
+    struct rig r;
+    char run[64];
+    struct json *m;
+
+    (void)state;
+    rig_init(&r, 1);
+    rules_scripted(&r, grow_and_back);
+    rig_start(&r);
+    rig_run(&r, 9.5);
+    r.t[0].load = 700;
+    rig_run(&r, 20);
+    assert_string_equal(rules_order(&r, "mode", "mode", "shadow", "reason", "x"), "");
+    r.t[0].load = 200;
+    rig_run(&r, 60);
+    SEEN("suspend mode");
+    assert_int_equal(r.t[0].effects, 1); /* not undone meanwhile */
+    assert_non_null(strstr(rules_order(&r, "mode", "mode", "enforce", "reason", "x"), "confirm"));
+    m = json_new_map();
+    json_set_str(m, "command", "mode");
+    json_set_str(m, "mode", "enforce");
+    json_set_bool(m, "confirmed", true);
+    json_free(virtual_command(r.v, m));
+    rig_run(&r, 62);
+    SEEN("end cancelled"); /* the condition no longer holds: its undo is only offered */
+    assert_non_null(strstr(r.reports, "Left as it is: scale desired 10 -> 12"));
+    (void)run;
+    rig_free(&r);
+}
+
+static void M19_undo_is_compare_and_set(void **state)
+{
+    (void)state;
+    for (int drift = 0; drift < 2; drift++) {
+        struct rig r;
+        rig_init(&r, 1);
+        rules_scripted(&r, grow_and_back)->limit = (struct rate){1, 600 * MIN_MS};
+        rig_start(&r);
+        rig_run(&r, 9.5);
+        r.t[0].load = 700;
+        rig_run(&r, 20);
+        assert_int_equal(r.t[0].desired, 12);
+        if (drift)
+            r.t[0].desired = 13;
+        r.t[0].load = 100;
+        rig_run(&r, 60);
+        assert_int_equal(r.t[0].desired, drift ? 13 : 10);
+        if (drift)
+            SEEN("desired is 13: changed by someone else");
+        else
+            SEEN("undo scale desired 12 -> 10 ok"); /* the limit is used up: an undo is counted, not
+                                                       refused */
+        rig_free(&r);
+    }
+}
+
+static void M20_one_intent_a_request(void **state)
+{
+    struct rig r;
+    struct policy *p;
+    struct json *a;
+    int intents;
+
+    (void)state;
+    rig_init(&r, 1);
+    p = rig_policy(&r, "hot");
+    p->actions[0].type = action_find("pair");
+    rig_start(&r);
+    rig_run(&r, 9.5);
+    r.t[0].load = 700;
+    rig_run(&r, 40);
+    assert_int_equal(r.t[0].effects, 2);
+    SEEN("act scale desired 10 -> 12 ok");
+    a = rig_order(&r, "status", NULL);
+    intents = (int)json_get_int(json_get(a, "counts"), "acts", 0);
+    json_free(a);
+    assert_int_equal(intents, 2);
+    rig_free(&r);
+}
+
+static void M21_after_unfreeze_only_while_it_still_holds(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    rig_init(&r, 1);
+    rules_scripted(&r, grow_and_back);
+    rig_start(&r);
+    rig_run(&r, 9.5);
+    r.t[0].load = 700;
+    rig_run(&r, 20);
+    rules_order(&r, "freeze", "reason", "look", "x", "y");
+    r.t[0].load = 100;
+    rig_run(&r, 60);
+    assert_int_equal(r.t[0].effects, 1);
+    rules_order(&r, "unfreeze", "reason", "done", "x", "y");
+    rig_run(&r, 62);
+    SEEN("end cancelled: the condition no longer holds after the freeze");
+    assert_int_equal(r.t[0].desired, 12);
+    rig_free(&r);
+}
+
+static void M21_an_operator_resumes(void **state)
+{
+    struct rig r;
+    char run[64];
+
+    (void)state;
+    rig_init(&r, 1);
+    rules_scripted(&r, grow_and_back);
+    rig_start(&r);
+    rig_run(&r, 9.5);
+    r.t[0].load = 700;
+    rig_run(&r, 20);
+    rules_run(&r, run);
+    rules_order(&r, "freeze", "reason", "look", "x", "y");
+    assert_non_null(strstr(rules_order(&r, "resume", "run", run, "x", "y"), "unfreeze first"));
+    r.t[0].missing = true; /* unknown: it waits for its operator or for data */
+    rig_run(&r, 40);
+    rules_order(&r, "unfreeze", "reason", "done", "x", "y");
+    rig_run(&r, 41);
+    NOT_SEEN(" end ");
+    assert_string_equal(rules_order(&r, "resume", "run", run, "x", "y"), "");
+    r.t[0].missing = false;
+    r.t[0].load = 100;
+    rig_run(&r, 70);
+    SEEN("undo scale desired 12 -> 10 ok");
+    rig_free(&r);
+}
+
+static void M21_the_deadline_expires_a_run(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    rig_init(&r, 1);
+    rules_scripted(&r, grow_and_back)->deadline_ms = 30 * MIN_MS;
+    rig_start(&r);
+    rig_run(&r, 9.5);
+    r.t[0].load = 700;
+    rig_run(&r, 90);
+    SEEN("45m asg/g0 end expired");
+    assert_non_null(strstr(r.reports, "Left as it is: scale desired 10 -> 12"));
+    rig_free(&r);
+}
+
+static void M22_a_wait_goes_on_over_a_restart(void **state)
+{
+    struct rig r;
+    static const struct script_line sleeper[] = {{'*', ASK_ACT, "scale", 0},
+                                                 {'*', ASK_SLEEP, NULL, 30 * MIN_MS},
+                                                 {'*', ASK_LOG, "awake", 0},
+                                                 SCRIPT_END};
+
+    (void)state;
+    rig_init(&r, 1);
+    rules_scripted(&r, sleeper);
+    rig_start(&r);
+    rig_run(&r, 9.5);
+    r.t[0].load = 700;
+    rig_run(&r, 25);
+    virtual_crash(r.v);
+    rig_start(&r);
+    virtual_step_wall(r.v, -365 * 24 * 60 * MIN_MS);
+    rig_run(&r, 60);
+    SEEN("45m asg/g0 log awake");
+    assert_int_equal(r.t[0].effects, 1);
+    rig_free(&r);
+}
+
+static void M24_an_irreversible_act_needs_a_human_even_when_enforced(void **state)
+{
+    struct rig r;
+    struct policy *p;
+
+    (void)state;
+    rig_init(&r, 1);
+    p = rig_policy(&r, "hot");
+    p->actions[0].type = action_find("burn");
+    p->actions[0].approval_unless = rig_leaf(&r, CMP_ABOVE, 1, 0); /* is ignored for these */
+    rig_start(&r);
+    rig_run(&r, 9.5);
+    r.t[0].load = 700;
+    rig_run(&r, 40);
+    assert_int_equal(r.t[0].effects, 0);
+    SEEN("deny approval: nobody approved in time");
+    rig_free(&r);
+}
+
+static void M24_approval_unless(void **state)
+{
+    (void)state;
+    for (int unknown = 0; unknown < 2; unknown++) {
+        struct rig r;
+        struct policy *p;
+        rig_init(&r, 1);
+        p = rig_policy(&r, "hot");
+        p->actions[0].approval_required = true;
+        p->actions[0].approval_unless =
+            rig_leaf(&r, unknown ? CMP_BELOW : CMP_ABOVE, 50, unknown ? 60 * MIN_MS : 0);
+        rig_start(&r);
+        rig_run(&r, 9.5);
+        r.t[0].load = 700;
+        rig_run(&r, 17);
+        assert_int_equal(r.t[0].effects, unknown ? 0 : 1);
+        rig_free(&r);
+    }
+}
+
+static void M24_only_the_named_approve_and_deny_ends_it(void **state)
+{
+    struct rig r;
+    struct policy *p;
+    char run[64];
+
+    (void)state;
+    rig_init(&r, 1);
+    p = rig_policy(&r, "hot");
+    p->mode = MODE_APPROVE;
+    p->actions[0].approvers = "bob, carol";
+    rig_start(&r);
+    rig_run(&r, 9.5);
+    r.t[0].load = 700;
+    rig_run(&r, 17);
+    rules_run(&r, run);
+    assert_non_null(strstr(rules_order(&r, "approve", "run", run, "x", "y"),
+                           "ann is not one of its approvers"));
+    assert_string_equal(rules_order(&r, "approve", "run", run, "by", "bob"), "");
+    rig_run(&r, 18);
+    assert_int_equal(r.t[0].effects, 1);
+    rig_free(&r);
+
+    rig_init(&r, 1);
+    p = rig_policy(&r, "hot");
+    p->mode = MODE_APPROVE;
+    rig_start(&r);
+    rig_run(&r, 9.5);
+    r.t[0].load = 700;
+    rig_run(&r, 17);
+    rules_run(&r, run);
+    assert_string_equal(rules_order(&r, "deny", "run", run, "x", "y"), "");
+    rig_run(&r, 40);
+    assert_int_equal(r.t[0].effects, 0);
+    SEEN("end refused");
+    rig_free(&r);
+}
+
+static void M25_started_by_hand_skips_when_and_no_guard(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    rig_init(&r, 1);
+    rules_scripted(&r, act_verify);
+    rig_start(&r);
+    r.t[0].load = 100;
+    rig_run(&r, 10);
+    assert_string_equal(rules_order(&r, "start", "policy", "hot", "target", "g0"), "");
+    rig_run(&r, 20);
+    assert_int_equal(r.t[0].effects, 1);
+    SEEN("end succeeded");
+    assert_string_equal(rules_order(&r, "start", "policy", "hot", "target", "g0"), "");
+    rig_run(&r, 22);
+    assert_int_equal(r.t[0].effects, 1);
+    SEEN("defer cooldown");
+    rig_free(&r);
+}
+
+static void a_silence_denies_until_it_ends(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    rig_init(&r, 1);
+    rig_policy(&r, "hot");
+    rig_start(&r);
+    rig_run(&r, 5);
+    assert_string_equal(rules_order(&r, "silence", "policy", "hot", "for", "1h"), "");
+    rig_restart(&r);
+    r.t[0].load = 700;
+    rig_run(&r, 30);
+    assert_int_equal(r.t[0].effects, 0);
+    SEEN("deny silence: silence S");
+    rig_free(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(M17_outcomes),
+        cmocka_unit_test(M18_lowering_the_mode_suspends),
+        cmocka_unit_test(M19_undo_is_compare_and_set),
+        cmocka_unit_test(M20_one_intent_a_request),
+        cmocka_unit_test(M21_after_unfreeze_only_while_it_still_holds),
+        cmocka_unit_test(M21_an_operator_resumes),
+        cmocka_unit_test(M21_the_deadline_expires_a_run),
+        cmocka_unit_test(M22_a_wait_goes_on_over_a_restart),
+        cmocka_unit_test(M24_an_irreversible_act_needs_a_human_even_when_enforced),
+        cmocka_unit_test(M24_approval_unless),
+        cmocka_unit_test(M24_only_the_named_approve_and_deny_ends_it),
+        cmocka_unit_test(M25_started_by_hand_skips_when_and_no_guard),
+        cmocka_unit_test(a_silence_denies_until_it_ends),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
