@@ -25,6 +25,13 @@ bool act_in_flight(const struct run *r)
            s == ACT_PROBING || s == ACT_STUCK;
 }
 
+bool act_requesting(const struct run *r)
+{
+    enum act_stage s = r->act.stage;
+
+    return s == ACT_INTENT || s == ACT_RECHECK || s == ACT_APPLYING || s == ACT_OUTCOME;
+}
+
 char *act_lock_key(const struct run *r, const struct declared_action *a)
 {
     return mem_printf("%s/%s", r->t->id, a->type->attribute);
@@ -157,6 +164,10 @@ static void defer(struct run *r, const char *guard, const char *why)
     }
     r->act.stage = ACT_DEFERRED;
     r->act.retry_ms = now(e) + DEFER_AGAIN_MS;
+    if (!r->act.approved) { /* it is made anew, of whatever there is then */
+        plan_free(r->act.plan);
+        r->act.plan = NULL;
+    }
     run_set_state(r, RUN_RUNNING);
 }
 
@@ -492,7 +503,7 @@ void act_approve(struct run *r, const char *by)
     r->act.by = mem_strdup(by);
     run_set_state(r, RUN_RUNNING);
     engine_trace(r->e, r->inst, "approved", "by %s", by);
-    act_observe(r, ACT_OBSERVING);
+    try_guards(r); /* time has passed: all of them are asked again, then the plan is made again (M24) */
 }
 
 void act_refuse(struct run *r, const char *by)

@@ -332,7 +332,7 @@ void engine_wake(struct engine *e)
     if (e->draining && e->drained) {
         bool flying = commit_pending(e);
         for (size_t k = 0; k < e->nruns && !flying; k++)
-            flying = act_in_flight(e->runs[k]) || e->runs[k]->busy;
+            flying = act_requesting(e->runs[k]) || e->runs[k]->busy;
         if (!flying) {
             void (*fn)(void *) = e->drained;
             e->drained = NULL;

@@ -332,6 +332,7 @@ void act_poke(struct run *r);
 void act_reset(struct act *a);
 int64_t act_next_ms(const struct run *r);
 bool act_in_flight(const struct run *r); /* a request may be on its way */
+bool act_requesting(const struct run *r); /* in flight, and about to end by itself */
 void act_record(struct run *r, const char *name, const struct plan *p, bool undo);
 void act_approve(struct run *r, const char *by);
 void act_refuse(struct run *r, const char *by);

@@ -281,6 +281,28 @@ static void M24_only_the_named_approve_and_deny_ends_it(void **state)
     rig_free(&r);
 }
 
+static void M24_an_approval_that_comes_too_late_does_nothing(void **state)
+{
+    struct rig r;
+    char run[64];
+
+    (void)state;
+    rig_init(&r, 1);
+    rig_policy(&r, "hot")->mode = MODE_APPROVE;
+    rig_start(&r);
+    rig_run(&r, 9.5);
+    r.t[0].load = 700;
+    rig_run(&r, 17);
+    rules_run(&r, run);
+    r.t[0].load = 100; /* it passed by itself */
+    rig_run(&r, 20);
+    assert_string_equal(rules_order(&r, "approve", "run", run, "x", "y"), "");
+    rig_run(&r, 22);
+    assert_int_equal(r.t[0].effects, 0);
+    SEEN("deny data: the condition is false");
+    rig_free(&r);
+}
+
 static void M25_started_by_hand_skips_when_and_no_guard(void **state)
 {
     struct rig r;
@@ -334,6 +356,7 @@ int main(void)
         cmocka_unit_test(M24_an_irreversible_act_needs_a_human_even_when_enforced),
         cmocka_unit_test(M24_approval_unless),
         cmocka_unit_test(M24_only_the_named_approve_and_deny_ends_it),
+        cmocka_unit_test(M24_an_approval_that_comes_too_late_does_nothing),
         cmocka_unit_test(M25_started_by_hand_skips_when_and_no_guard),
         cmocka_unit_test(a_silence_denies_until_it_ends),
     };
