@@ -9,15 +9,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* glibc's own tcp_info lacks tcpi_bytes_received, and the two headers exclude each other. */
-#include <linux/tcp.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "io/pg_libpq.h"
 #include "io/pg_rows.h"
 
 #define SYSTEM_CA "/etc/ssl/certs/ca-certificates.crt"
@@ -89,38 +86,11 @@ static int fail(struct pg *p, struct err *e, int code, const char *text)
                    line);
 }
 
-static int sqlstate_code(const char *state)
-{
-    if (!strncmp(state, "28", 2))
-        return ERR_AUTH;
-    if (!strcmp(state, "42501"))
-        return ERR_DENIED;
-    if (!strcmp(state, "57014") || !strcmp(state, "55P03"))
-        return ERR_TIMEOUT;
-    if (!strncmp(state, "42", 2) || !strncmp(state, "22", 2))
-        return ERR_INPUT;
-    if (!strncmp(state, "53", 2) || !strncmp(state, "54", 2))
-        return ERR_LIMIT;
-    return ERR_IO;
-}
-
-/* libpq 15 gives no SQLSTATE for a failed connection, but with PQERRORS_VERBOSE its text has it:
- * "FATAL:  28P01: password ...". */
 static int connect_error(struct pg *p, struct err *e)
 {
-    char state[6] = "", text[512];
-    snprintf(text, sizeof text, "%s", PQerrorMessage(p->conn));
-    char *location = strstr(text, "\nLOCATION:");
-    if (location)
-        *location = '\0';
-    for (const char *at = text; (at = strstr(at, ":  ")); at += 3)
-        if (strspn(at + 3, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") == 5 && at[8] == ':')
-            snprintf(state, sizeof state, "%.5s", at + 3);
-    return fail(p, e,
-                PQconnectionNeedsPassword(p->conn) ? ERR_AUTH
-                : state[0]                         ? sqlstate_code(state)
-                                                   : ERR_IO,
-                text);
+    char text[512];
+    int code = pg_connect_error(p->conn, text, sizeof text);
+    return fail(p, e, code, text);
 }
 
 /* Statements. */
@@ -286,17 +256,8 @@ static void start_connection(struct pg *p, const char *address)
     };
     struct buf info;
     buf_init(&info, 64u << 10);
-    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
-        if (!pairs[i][1])
-            continue;
-        buf_addf(&info, "%s='", pairs[i][0]);
-        for (const char *c = pairs[i][1]; *c; c++) {
-            if (*c == '\'' || *c == '\\')
-                buf_addc(&info, '\\');
-            buf_addc(&info, *c);
-        }
-        buf_adds(&info, "' ");
-    }
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
+        pg_conninfo_add(&info, pairs[i][0], pairs[i][1]);
     struct err e = ERR_INIT;
     p->state = PG_CONNECTING;
     p->conn = info.overflow ? NULL : PQconnectStart(buf_str(&info));
@@ -342,15 +303,6 @@ static void begin(struct pg *p)
 
 /* Running. */
 
-static uint64_t bytes_received(struct pg *p)
-{
-    struct tcp_info info = {0};
-    socklen_t len = sizeof info;
-    if (getsockopt(PQsocket(p->conn), IPPROTO_TCP, TCP_INFO, &info, &len))
-        return 0; /* a Unix socket: a server on this host */
-    return info.tcpi_bytes_received;
-}
-
 static void send_settings(struct pg *p, int64_t timeout_ms)
 {
     char sql[512];
@@ -382,7 +334,7 @@ static void send_first(struct pg *p)
     struct query *q = p->first;
     p->err = (struct err)ERR_INIT;
     p->rows = pg_rows_new();
-    p->received_before = bytes_received(p);
+    p->received_before = pg_bytes_received(p->conn);
     p->state = PG_RUNNING;
     loop_timer_set(p->timer, q->timeout_ms + GRACE_MS);
     if (!PQsendQueryParams(p->conn, q->sql, (int)q->nparams, NULL, (const char *const *)q->params,
@@ -440,7 +392,7 @@ static void note_error(struct pg *p, const PGresult *r)
     char line[512];
     snprintf(line, sizeof line, "SQLSTATE %s: %s", state ? state : "unknown",
              text ? text : PQresultErrorMessage(r));
-    fail(p, &p->err, state ? sqlstate_code(state) : ERR_IO, line);
+    fail(p, &p->err, state ? pg_sqlstate_code(state) : ERR_IO, line);
 }
 
 /* One result of the statement that runs. Returns false when the connection had to be dropped. */
@@ -530,7 +482,7 @@ static void run_step(struct pg *p, short what)
             return;
     }
     /* A single row without end gives no result to count: the socket's count is looked at. */
-    if (p->state == PG_RUNNING && bytes_received(p) - p->received_before > PG_WIRE_MAX) {
+    if (p->state == PG_RUNNING && pg_bytes_received(p->conn) - p->received_before > PG_WIRE_MAX) {
         struct err e = ERR_INIT;
         fail(p, &e, ERR_LIMIT, "the server sent more than 32 MiB for one result");
         fail_running(p, &e);

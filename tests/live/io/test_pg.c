@@ -243,10 +243,11 @@ static void what_cannot_connect_has_not_left(void **state)
     assert_false(f->left);
     assert_non_null(strstr(f->err.text, "certificate"));
     o = options();
-    o.database = "nowhere";
+    o.database = "no'where\\ host=127.0.0.9";
     use(f, o);
     run(f, "SELECT 1", 2000);
-    assert_non_null(strstr(f->err.text, "nowhere"));
+    assert_non_null(strstr(f->err.text, "3D000"));
+    assert_non_null(strstr(f->err.text, "\"no'where\\ host=127.0.0.9\" does not exist"));
     o = options();
     o.host = "no.such.name.invalid";
     o.connect_ms = 300;
