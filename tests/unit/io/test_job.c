@@ -173,13 +173,13 @@ static void the_deadline_ends_the_whole_group(void **state)
     sh(f, "sleep 100 & echo $!; sleep 100", (struct job_options){.deadline_ms = 200});
     assert_int_equal(f->err.code, ERR_TIMEOUT);
     assert_int_equal(f->result.signal, SIGTERM);
-    assert_in_range(now_ms() - begin, 195, 1500);
+    assert_in_range(now_ms() - begin, 195, 4000);
     assert_true(gone(atoi(f->out)));
     begin = now_ms();
-    sh(f, "trap '' TERM; while :; do sleep 0.05; done", (struct job_options){.deadline_ms = 100});
+    sh(f, "trap '' TERM; while :; do sleep 0.05; done", (struct job_options){.deadline_ms = 700});
     assert_int_equal(f->err.code, ERR_TIMEOUT);
     assert_int_equal(f->result.signal, SIGKILL);
-    assert_in_range(now_ms() - begin, 2095, 4000);
+    assert_in_range(now_ms() - begin, 2695, 6500);
 }
 
 static void too_much_output_ends_it(void **state)
@@ -204,9 +204,9 @@ static void a_grandchild_that_holds_the_pipe_does_not_hold_us(void **state)
 {
     struct fixture *f = *state;
     int64_t begin = now_ms();
-    sh(f, "setsid sleep 3 & sleep 0.1; echo done", PLAIN);
+    sh(f, "setsid sleep 8 & sleep 0.1; echo done", PLAIN);
     assert_string_equal(f->out, "done\n");
-    assert_true(now_ms() - begin < 2000);
+    assert_true(now_ms() - begin < 6000);
 }
 
 static void what_it_leaves_behind_ends_with_it(void **state)
