@@ -101,7 +101,7 @@ struct host *host_new(struct err *e)
     h->memory = HOST_MEMORY;
     h->string_max = HOST_LOAD_STRING;
     h->budget = INT64_MAX;
-    h->block_max = HOST_BLOCK;
+    h->block = h->block_max = HOST_BLOCK;
     h->L = lua_newstate(allocate, h);
     if (!h->L) {
         mem_free(h);
@@ -303,7 +303,7 @@ bool host_compile(lua_State *L, struct host *h, int n, int env, struct fault *f)
         mem_free(marked);
     }
     h->string_max = string_max;
-    h->block_max = HOST_BLOCK;
+    h->block_max = h->block;
     if (status == LUA_ERRMEM) {
         lua_error(L);
     }

@@ -22,6 +22,7 @@
           */
 /* Largest block while text runs: bounds the stack, and so what one call can copy. */
 #define HOST_BLOCK (128u << 10)
+#define HOST_DATA_BLOCK (256u << 10) /* the estate and parameters may be long tables */
 #define HOST_MAX_SOURCE (256u << 10) /* bytes of one file */
 #define HOST_MAX_FILES 64            /* of one state */
 #define HOST_MARK_SHIFT 20           /* a mark is (file << shift) + number of the table */
@@ -29,7 +30,8 @@
 struct host {
     lua_State *L;
     lua_State *running; /* the coroutine that the hook must reach */
-    size_t used, memory, string_max, block_max;
+    size_t used, memory, string_max, block_max,
+        block; /* block: what block_max is while text runs */
     int64_t spent, budget;
     bool cut;                         /* the budget is spent: nothing runs in this state any more */
     int refused_source, refused_line; /* where */

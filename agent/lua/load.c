@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include "lua/internal.h"
 
+#define MAX_TRIALS 64 /* different overrides of a file that are tried when it is loaded */
+
 /* A file loaded once more with the overrides of one target. */
 struct variant {
     const struct source *base;
@@ -321,43 +323,70 @@ static struct policy **load_variant(struct policy_set *set, const struct source 
     return policies;
 }
 
-/* Every override that the environment has is tried once, so that a wrong one is an error now and
- * not when its target is met. */
+/* What the overrides of one target give the file's parameters, as text; NULL: nothing. The caller
+ * frees. */
+static char *assignment(const struct json *params, const struct source *base, const char *target)
+{
+    struct json *own = json_new_map();
+    for (const struct json *p = json_first(base->params); p; p = json_next(p)) {
+        char *key = mem_printf("%s@%s", json_key(p), target);
+        if (json_get(params, key)) {
+            json_set(own, json_key(p), json_copy(json_get(params, key)));
+        }
+        mem_free(key);
+    }
+    char *text = json_len(own) ? json_print_canonical(own) : NULL;
+    json_free(own);
+    return text;
+}
+
+static void try_one(struct policy_set *set, const struct policy_load_options *o,
+                    const struct source *base, const char *target, struct diags *d)
+{
+    struct diags *mine = diags_new();
+    size_t n = 0;
+    struct policy **policies = load_variant(set, base, target, target, &n, mine);
+    for (size_t k = 0; k < n; k++) {
+        check_limits(policies[k], o, base->text, base->len, mine);
+    }
+    for (size_t k = 0; k < diags_len(mine); k++) {
+        const struct diag *x = diags_at(mine, k);
+        struct place at = {.file = x->file,
+                           .line = x->line,
+                           .column = x->column,
+                           .width = x->width,
+                           .text = strcmp(x->file, base->name) == 0 ? base->text : NULL,
+                           .text_len = base->len};
+        if (x->code[0] == 'E') {
+            diag_add(d, x->code, &at, "%s (with the parameters of @%s)", x->text, target);
+        }
+    }
+    mem_free(policies);
+    diags_free(mine);
+}
+
+/* The overrides that the environment has are tried once, so that a wrong one is an error now and
+ * not when its target is met: each different set of values of a file, up to a bound that keeps a
+ * load short. Beyond it a wrong one leaves its target without the policy. */
 static void try_overrides(struct policy_set *set, const struct policy_load_options *o,
                           struct diags *d)
 {
     struct set_data *s = set->loader;
     size_t nsources = s->nsources;
-    for (const struct json *v = json_first(s->params); v; v = json_next(v)) {
-        const char *key = json_key(v), *target = strchr(key, '@');
-        char *name = target ? mem_strndup(key, (size_t)(target - key)) : NULL;
-        for (size_t i = 0; target && i < nsources; i++) {
-            const struct source *base = s->sources[i];
-            struct diags *mine = diags_new();
-            size_t n = 0;
-            struct policy **policies = NULL;
-            if (json_get(base->params, name)) {
-                policies = load_variant(set, base, target + 1, target + 1, &n, mine);
+    for (size_t i = 0; i < nsources; i++) {
+        const struct source *base = s->sources[i];
+        struct json *seen = json_new_map();
+        for (const struct json *v = json_first(s->params); v; v = json_next(v)) {
+            const char *at = strchr(json_key(v), '@');
+            char *values =
+                at && json_len(seen) < MAX_TRIALS ? assignment(s->params, base, at + 1) : NULL;
+            if (values && !json_get(seen, values)) {
+                json_set_bool(seen, values, true);
+                try_one(set, o, base, at + 1, d);
             }
-            for (size_t k = 0; k < n; k++) {
-                check_limits(policies[k], o, base->text, base->len, mine);
-            }
-            for (size_t k = 0; k < diags_len(mine); k++) {
-                const struct diag *x = diags_at(mine, k);
-                struct place at = {.file = x->file,
-                                   .line = x->line,
-                                   .column = x->column,
-                                   .width = x->width,
-                                   .text = strcmp(x->file, base->name) == 0 ? base->text : NULL,
-                                   .text_len = base->len};
-                if (x->code[0] == 'E') {
-                    diag_add(d, x->code, &at, "%s (with the parameter \"%s\")", x->text, key);
-                }
-            }
-            mem_free(policies);
-            diags_free(mine);
+            mem_free(values);
         }
-        mem_free(name);
+        json_free(seen);
     }
 }
 
@@ -367,6 +396,9 @@ static const struct policy *variant(struct policy_set *set, const struct policy 
     struct set_data *s = set->loader;
     const struct policy_data *data = p->script_data;
     const struct source *base = data->source;
+    if (!s->params || !overridden(s->params, base, t)) {
+        return p;
+    }
     struct variant *v = NULL;
     for (size_t i = 0; i < s->nvariants && !v; i++) {
         if (s->variants[i].base == base && strcmp(s->variants[i].target, t->id) == 0) {
@@ -380,13 +412,10 @@ static const struct policy *variant(struct policy_set *set, const struct policy 
         }
         v = &s->variants[s->nvariants++];
         *v = (struct variant){.base = base, .target = mem_strdup(t->id)};
-        if (s->params && overridden(s->params, base, t)) {
-            struct diags *d = diags_new();
-            v->policies = load_variant(set, base, t->name, t->id, &v->npolicies, d);
-            v->failed = diags_errors(d) !=
-                        0; /* only for lack of memory: it was tried when the set was loaded */
-            diags_free(d);
-        }
+        struct diags *d = diags_new();
+        v->policies = load_variant(set, base, t->name, t->id, &v->npolicies, d);
+        v->failed = diags_errors(d) != 0;
+        diags_free(d);
     }
     for (size_t i = 0; i < v->npolicies; i++) {
         if (strcmp(v->policies[i]->name, p->name) == 0) {

@@ -329,6 +329,9 @@ bool loader_run(struct loader *ld, const char *name, const char *text, size_t le
         return false;
     }
     ld->h->user = ld;
+    if (ld->kind != FILE_POLICY && ld->kind != FILE_TEST) {
+        ld->h->block = ld->h->block_max = HOST_DATA_BLOCK;
+    }
     struct job job = {.ld = ld, .source = add_source(ld, name, text, len), .finish = finish};
     size_t before = diags_errors(ld->d);
     host_budget(ld->h, HOST_LOAD_BUDGET, HOST_LOAD_STRING);

@@ -26,7 +26,8 @@ struct policy_load_options {
  * an error; warnings do not stop it. One reference is the caller's (policy_set_unref). The policies
  * of set->policies are without overrides per target; policy_for() gives a target's variant: the
  * file is loaded once more with "NAME@TARGET" values in force, at the first question, and kept in
- * the set. */
+ * the set; NULL when the values do not fit, so that nothing acts on them. Different overrides of a
+ * file are tried here already, the first 64 of them. */
 struct policy_set *policies_load(const struct policy_load_options *o, struct diags *d);
 
 /* Enumerates the outcomes of each run function, as its steps can be answered (act and verify: done

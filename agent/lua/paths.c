@@ -191,14 +191,13 @@ static struct place line_place(const struct scan *s, const struct source *source
 {
     struct place at = {
         .file = source->name, .line = line, .text = source->text, .text_len = source->len};
-    size_t found = word ? scan_find(s, line, word) : 0;
-    for (size_t i = 0; i < s->ntokens; i++) {
-        const struct token *t = &s->tokens[i];
-        if (t->line == line && (!found || s->tokens[found].line != line || i == found)) {
-            at.column = t->column;
-            at.width = (int)t->len;
-            break;
-        }
+    size_t found = word ? scan_find(s, line, word) : s->ntokens;
+    if (found == s->ntokens || s->tokens[found].line != line) {
+        found = scan_line(s, line);
+    }
+    if (s->tokens[found].line == line) {
+        at.column = s->tokens[found].column;
+        at.width = (int)s->tokens[found].len;
     }
     return at;
 }

@@ -47,26 +47,21 @@ struct place place_line(const struct loader *ld, int source, int line, const cha
     p.file = ld->names[source];
     p.text = s->text;
     p.text_len = s->len;
-    size_t found = word ? scan_find(s, line, word) : 0;
-    if (word && s->ntokens && (found || token_is(s->text, &s->tokens[0], word)) &&
-        s->tokens[found].line <= line + 8) {
-        return of_token(ld, source, found);
-    }
-    for (size_t i = 0; i < s->ntokens; i++) { /* the line's first token */
-        if (s->tokens[i].line == line && s->tokens[i].kind != TOKEN_END) {
-            return of_token(ld, source, i);
+    size_t found = word ? scan_find(s, line, word) : s->ntokens;
+    if (found == s->ntokens) {
+        found = scan_line(s, line);
+        if (s->tokens[found].line != line || s->tokens[found].kind == TOKEN_END) {
+            return p;
         }
     }
-    return p;
+    return of_token(ld, source, found);
 }
 
 struct place place_here(lua_State *L, const char *word)
 {
     int source, line;
     host_where(L, &source, &line);
-    if (source >= 0) { /* the search is work, and a loop over a mistake must end too */
-        host_charge(L, (int64_t)host_of(L)->sources[source]->ntokens / 16 + 100);
-    }
+    host_charge(L, 100); /* the search is work, and a loop over a mistake must end too */
     return place_line(loader_of(L), source, line, word);
 }
 

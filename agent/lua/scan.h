@@ -63,7 +63,11 @@ char *scan_marked(const struct scan *s, int base, size_t *len);
 /* The field of this name (or list index) in table `i`, or NULL. */
 const struct scan_field *scan_field(const struct scan *s, size_t table, const char *name,
                                     int index);
-/* First token at or after this line that reads so (a name, or a plain string's content), or 0. */
+/* The first token of this line, or of the next one that has any. */
+size_t scan_line(const struct scan *s, int line);
+/* First token in this line or the next few that reads so (a name, or a plain string's content);
+ * ntokens when there is none. */
+#define SCAN_NEAR 8
 size_t scan_find(const struct scan *s, int line, const char *word);
 
 #endif

@@ -57,17 +57,34 @@ const struct scan_field *scan_field(const struct scan *s, size_t table, const ch
     return NULL;
 }
 
+size_t scan_line(const struct scan *s, int line)
+{
+    size_t low = 0, high = s->ntokens - 1; /* the last one ends the text */
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (s->tokens[mid].line < line) {
+            low = mid + 1;
+        } else {
+            high = mid;
+        }
+    }
+    return low;
+}
+
 size_t scan_find(const struct scan *s, int line, const char *word)
 {
     size_t n = strlen(word);
-    for (size_t i = 0; i < s->ntokens; i++) {
+    for (size_t i = scan_line(s, line); s->tokens[i].kind != TOKEN_END; i++) {
         const struct token *t = &s->tokens[i];
         bool same = t->kind == TOKEN_STRING
                         ? t->body_len == n && memcmp(s->text + t->body, word, n) == 0
                         : token_is(s->text, t, word);
-        if (t->line >= line && same) {
+        if (t->line > line + SCAN_NEAR) {
+            break;
+        }
+        if (same) {
             return i;
         }
     }
-    return 0;
+    return s->ntokens;
 }
