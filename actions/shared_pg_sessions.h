@@ -1,0 +1,43 @@
+/* Ending or interrupting sessions of a PostgreSQL server, each named by its identity; shared by
+ * pg_terminate and pg_cancel. */
+#ifndef RB_ACTIONS_SHARED_PG_SESSIONS_H
+#define RB_ACTIONS_SHARED_PG_SESSIONS_H
+
+#include "plugin/action.h"
+
+/* "PID@BACKEND_START/MARK", times in UTC with microseconds as the server has them: pid and
+ * backend_start name the session, also after its pid was given to another one; MARK tells that it has
+ * done nothing since: state_change of an idle session, query_start of a running one. */
+#define PG_IDENTITY_MAX 96
+
+void pg_sessions_observe(struct action_call *c);
+void pg_sessions_cancel(struct action_call *c);
+
+/* function: "pg_terminate_backend" or "pg_cancel_backend". */
+void pg_sessions_apply(struct action_call *c, const char *function);
+
+/* verb: "end" or "cancel"; call: "postgres:terminate". */
+struct plan *pg_sessions_plan(const struct action_input *in, const struct json *seen,
+                              const char *verb, const char *call, struct err *e);
+/* by_query: a session that runs another query, or none, counts as gone. */
+enum verdict pg_sessions_judge(const struct plan *p, size_t i, const struct json *seen,
+                               bool by_query);
+
+/* What a session must be, beside its age: the rows of PG_FILTERS in each action's options. */
+#define PG_FILTERS                                                                                 \
+    {.name = "database", .type = OPT_STRING, .help = "only sessions on this database"},            \
+        {.name = "user", .type = OPT_STRING, .help = "only sessions of this role"},                \
+        {.name = "application",                                                                    \
+         .type = OPT_STRING,                                                                       \
+         .help = "only sessions with this application_name"},                                      \
+        {.name = "client",                                                                         \
+         .type = OPT_STRING,                                                                       \
+         .help = "only sessions from this address, \"10.1.2.3\"; \"local\": by the server's "      \
+                 "socket"},                                                                        \
+        {.name = "except_users", .type = OPT_LIST, .help = "never sessions of these roles"},       \
+    {                                                                                              \
+        .name = "max", .type = OPT_COUNT, .fallback = "10", .min = 1, .max = 1000,                 \
+        .help = "at most so many at once, the oldest first"                                        \
+    }
+
+#endif

@@ -1,0 +1,287 @@
+/* Questions to GetMetricData, each metric once, and the points of the answers. */
+#include "shared_cloudwatch.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/units.h"
+
+#define POINTS_MAX 100800 /* as many as AWS puts into one answer: of one series there are never more */
+
+void cw_init(struct cw_set *s)
+{
+    memset(s, 0, sizeof(*s));
+}
+
+void cw_clear(struct cw_set *s)
+{
+    for (size_t i = 0; i < s->nqueries; i++) {
+        struct cw_query *q = &s->queries[i];
+
+        mem_free(q->key);
+        mem_free(q->namespace);
+        mem_free(q->metric);
+        mem_free(q->stat);
+        mem_free(q->expr);
+        mem_free(q->points);
+        json_free(q->dimensions);
+    }
+    mem_free(s->queries);
+    mem_free(s->batches);
+    cw_init(s);
+}
+
+size_t cw_want(struct cw_set *s, const char *namespace, const char *metric,
+               const struct json *dimensions, const char *stat, int64_t period_ms, const char *expr)
+{
+    char *where = json_print_canonical(dimensions);
+    char *key = mem_printf("%s\n%s\n%s\n%s\n%lld\n%s", namespace, metric, where, stat,
+                           (long long)period_ms, expr != NULL ? expr : "");
+    struct cw_query *q;
+    size_t i = 0;
+
+    mem_free(where);
+    while (i < s->nqueries && strcmp(s->queries[i].key, key) != 0)
+        i++;
+    if (i < s->nqueries) {
+        mem_free(key);
+        return i;
+    }
+    s->queries = mem_realloc(s->queries, (s->nqueries + 1) * sizeof(*s->queries));
+    q = &s->queries[s->nqueries++];
+    *q = (struct cw_query){.key = key,
+                           .namespace = mem_strdup(namespace),
+                           .metric = mem_strdup(metric),
+                           .stat = mem_strdup(stat),
+                           .dimensions = json_copy(dimensions),
+                           .expr = mem_strdup(expr),
+                           .period_ms = period_ms};
+    return i;
+}
+
+void cw_pack(struct cw_set *s)
+{
+    s->nbatches = 0;
+    for (size_t i = 0; i < s->nqueries; i++) {
+        struct cw_query *q = &s->queries[i];
+        size_t need = q->expr != NULL ? 2 : 1, b = 0;
+
+        while (b < s->nbatches && (s->batches[b].period_ms != q->period_ms ||
+                                   s->batches[b].nmembers + need > CW_QUERIES_A_CALL))
+            b++;
+        if (b == s->nbatches) {
+            s->batches = mem_realloc(s->batches, (s->nbatches + 1) * sizeof(*s->batches));
+            s->batches[s->nbatches++] = (struct cw_batch){q->period_ms, 0};
+        }
+        s->batches[b].nmembers += need;
+        q->batch = b;
+    }
+}
+
+static bool is_word(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+}
+
+/* The expression with the metric's own id in place of m. The caller frees. */
+static char *with_id(const char *expr, size_t id)
+{
+    struct buf out;
+
+    buf_init(&out, 4096);
+    for (const char *p = expr; *p != '\0'; p++) {
+        if (*p == 'm' && (p == expr || !is_word(p[-1])) && !is_word(p[1]))
+            (void)buf_addf(&out, "m%zu", id);
+        else
+            (void)buf_addc(&out, *p);
+    }
+    return buf_take(&out);
+}
+
+static void add_metric(struct aws_params *p, const struct cw_query *q, size_t member)
+{
+    size_t n = 0;
+
+    aws_paramf(p, q->namespace, "MetricDataQueries.member.%zu.MetricStat.Metric.Namespace", member);
+    aws_paramf(p, q->metric, "MetricDataQueries.member.%zu.MetricStat.Metric.MetricName", member);
+    for (const struct json *d = json_first(q->dimensions); d != NULL; d = json_next(d)) {
+        n++;
+        aws_paramf(p, json_key(d),
+                   "MetricDataQueries.member.%zu.MetricStat.Metric.Dimensions.member.%zu.Name",
+                   member, n);
+        aws_paramf(p, json_str(d, ""),
+                   "MetricDataQueries.member.%zu.MetricStat.Metric.Dimensions.member.%zu.Value",
+                   member, n);
+    }
+    aws_paramf(p, q->stat, "MetricDataQueries.member.%zu.MetricStat.Stat", member);
+}
+
+struct aws_params *cw_params(const struct cw_set *s, size_t batch, int64_t start_ms, int64_t end_ms,
+                             const char *token)
+{
+    struct aws_params *p = aws_params_new();
+    size_t member = 0;
+    char text[32];
+
+    for (size_t i = 0; i < s->nqueries; i++) {
+        const struct cw_query *q = &s->queries[i];
+
+        if (q->batch != batch)
+            continue;
+        member++;
+        snprintf(text, sizeof(text), "%s%zu", q->expr != NULL ? "m" : "q", i);
+        aws_paramf(p, text, "MetricDataQueries.member.%zu.Id", member);
+        add_metric(p, q, member);
+        snprintf(text, sizeof(text), "%lld", (long long)(q->period_ms / 1000));
+        aws_paramf(p, text, "MetricDataQueries.member.%zu.MetricStat.Period", member);
+        if (q->expr != NULL) {
+            char *expr = with_id(q->expr, i);
+
+            aws_paramf(p, "false", "MetricDataQueries.member.%zu.ReturnData", member);
+            member++;
+            snprintf(text, sizeof(text), "q%zu", i);
+            aws_paramf(p, text, "MetricDataQueries.member.%zu.Id", member);
+            aws_paramf(p, expr, "MetricDataQueries.member.%zu.Expression", member);
+            mem_free(expr);
+        }
+    }
+    aws_param_time(p, "StartTime", start_ms);
+    aws_param_time(p, "EndTime", end_ms);
+    aws_param(p, "ScanBy", "TimestampAscending");
+    aws_param(p, "NextToken", token);
+    return p;
+}
+
+void cw_forget(struct cw_set *s, size_t batch)
+{
+    for (size_t i = 0; i < s->nqueries; i++) {
+        struct cw_query *q = &s->queries[i];
+
+        if (q->batch != batch)
+            continue;
+        q->npoints = 0;
+        q->answered = q->partial = false;
+        q->why[0] = '\0';
+    }
+}
+
+/* The query of that batch by the Id that cw_params gave it. */
+static struct cw_query *by_id(struct cw_set *s, size_t batch, const char *id)
+{
+    char *end = NULL;
+    unsigned long i = id[0] == 'q' ? strtoul(id + 1, &end, 10) : 0;
+
+    if (end == NULL || end == id + 1 || *end != '\0' || i >= s->nqueries ||
+        s->queries[i].batch != batch)
+        return NULL;
+    return &s->queries[i];
+}
+
+static int add_points(struct cw_query *q, const struct xml *result, struct err *e)
+{
+    const struct xml *t = xml_child(xml_child(result, "Timestamps"), "member");
+    const struct xml *v = xml_child(xml_child(result, "Values"), "member");
+
+    for (; t != NULL && v != NULL; t = xml_next(t, "member"), v = xml_next(v, "member")) {
+        const char *text = xml_text(v, "");
+        char *end = NULL;
+        struct cw_point p;
+
+        p.value = strtod(text, &end);
+        if (*text == '\0' || *end != '\0' || time_parse_iso(xml_text(t, ""), &p.start_ms) != 0)
+            return err_set(e, ERR_INPUT, "a point of %s %s is \"%.40s\" at \"%.40s\"", q->namespace,
+                           q->metric, text, xml_text(t, ""));
+        if (q->npoints == POINTS_MAX)
+            return err_set(e, ERR_LIMIT, "more than %d points of %s %s", POINTS_MAX, q->namespace,
+                           q->metric);
+        if (q->npoints == q->cap) {
+            q->cap = q->cap != 0 ? q->cap * 2 : 16;
+            q->points = mem_realloc(q->points, q->cap * sizeof(*q->points));
+        }
+        q->points[q->npoints++] = p;
+    }
+    return t != NULL || v != NULL
+               ? err_set(e, ERR_INPUT, "%s %s has another number of times than of values",
+                         q->namespace, q->metric)
+               : 0;
+}
+
+int cw_take(struct cw_set *s, size_t batch, const struct xml *answer, const char **token,
+            struct err *e)
+{
+    const struct xml *result = xml_child(answer, "GetMetricDataResult");
+    const struct xml *list = xml_child(result, "MetricDataResults");
+    const char *next = xml_path_text(result, "NextToken", "");
+
+    *token = *next != '\0' ? next : NULL;
+    if (list == NULL)
+        return err_set(e, ERR_INPUT, "the answer has no MetricDataResults");
+    for (const struct xml *r = xml_child(list, "member"); r != NULL; r = xml_next(r, "member")) {
+        struct cw_query *q = by_id(s, batch, xml_path_text(r, "Id", ""));
+        const char *status = xml_path_text(r, "StatusCode", "");
+        int rc;
+
+        if (q == NULL)
+            return err_set(e, ERR_INPUT, "the answer has a result that was not asked for: \"%.40s\"",
+                           xml_path_text(r, "Id", ""));
+        rc = add_points(q, r, e);
+        if (rc != 0)
+            return rc;
+        q->answered = true;
+        q->partial = strcmp(status, "PartialData") == 0;
+        if (!q->partial && strcmp(status, "Complete") != 0)
+            snprintf(q->why, sizeof(q->why), "CloudWatch says %.40s of %.50s: %.60s",
+                     *status != '\0' ? status : "nothing", q->metric,
+                     xml_path_text(r, "Messages/member/Value", "no reason given"));
+    }
+    return 0;
+}
+
+static int by_time(const void *a, const void *b)
+{
+    int64_t x = ((const struct cw_point *)a)->start_ms, y = ((const struct cw_point *)b)->start_ms;
+
+    return (x > y) - (x < y);
+}
+
+void cw_finish(struct cw_set *s, size_t batch)
+{
+    for (size_t i = 0; i < s->nqueries; i++) {
+        struct cw_query *q = &s->queries[i];
+        size_t n = 0;
+
+        if (q->batch != batch)
+            continue;
+        if (q->npoints > 1)
+            qsort(q->points, q->npoints, sizeof(*q->points), by_time);
+        for (size_t k = 0; k < q->npoints; k++) {
+            if (n == 0 || q->points[n - 1].start_ms != q->points[k].start_ms)
+                q->points[n++] = q->points[k];
+        }
+        q->npoints = n;
+        if (q->why[0] == '\0' && !q->answered)
+            snprintf(q->why, sizeof(q->why), "CloudWatch's answer leaves %.80s out", q->metric);
+        else if (q->why[0] == '\0' && q->partial)
+            snprintf(q->why, sizeof(q->why), "CloudWatch gave only a part of %.80s", q->metric);
+    }
+}
+
+const struct cw_point *cw_at(const struct cw_query *q, int64_t start_ms)
+{
+    struct cw_point key = {start_ms, 0};
+
+    return q->npoints > 0 ? bsearch(&key, q->points, q->npoints, sizeof(key), by_time) : NULL;
+}
+
+bool cw_period_exists(int64_t period_ms)
+{
+    static const int64_t short_ms[] = {1000, 5000, 10000, 20000, 30000};
+
+    for (size_t i = 0; i < sizeof(short_ms) / sizeof(*short_ms); i++) {
+        if (period_ms == short_ms[i])
+            return true;
+    }
+    return period_ms >= 60000 && period_ms % 60000 == 0 && period_ms <= 86400000;
+}
