@@ -247,6 +247,38 @@ static void overrides_reach_their_target(void **state)
     diags_free(d);
 }
 
+/* Overrides that are right one by one and wrong together: nothing acts, the wider base least of
+ * all. */
+static void overrides_that_do_not_fit_fail_closed(void **state)
+{
+    const char *path =
+        help_file("pair/p.lua", "policy \"p\" { owner = \"o\", severity = \"sev3\", doc = "
+                                "\"https://x.example\", target = find.asg {},\n"
+                                "  when = sig.asg_cpu { above = \"60%\" },\n"
+                                "  actions = { act.asg_scale { by = 1, min = param(\"low\", 1), "
+                                "max = param(\"high\", 5) } } }\n");
+    const struct policy_load_options o = {
+        .paths = &path,
+        .npaths = 1,
+        .mode = MODE_ENFORCE,
+        .params = help_file("pair/params.lua",
+                            "return { [\"low@web-1\"] = 4, [\"high@asg/web-1\"] = 3 }")};
+    struct diags *d = diags_new();
+    struct policy_set *set = policies_load(&o, d);
+    struct estate *e = estate_load(
+        help_file("estate3.lua", "aws \"p\" { region = \"r\" } asg \"web-1\" { aws = \"p\" }"),
+        NULL, d);
+
+    (void)state;
+    if (!set || !e)
+        fail_msg("%s", told(d));
+    assert_null(policy_for(set, "p", estate_by_id(e, "asg/web-1")));
+    assert_null(policy_for(set, "p", estate_by_id(e, "asg/web-1"))); /* the second time too */
+    policy_set_unref(set);
+    estate_unref(e);
+    diags_free(d);
+}
+
 /* The same answers give the same questions, from a stored source as from the file: what replay
  * stands on. */
 static void replays_equal(void **state)
@@ -321,6 +353,7 @@ int main(void)
         cmocka_unit_test(guards_secrets),
         cmocka_unit_test(reads_the_estate),
         cmocka_unit_test(overrides_reach_their_target),
+        cmocka_unit_test(overrides_that_do_not_fit_fail_closed),
         cmocka_unit_test(replays_equal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
