@@ -519,6 +519,13 @@ int engine_load(struct engine *e, struct policy_set *set, struct estate *estate,
             if (!selector_match(&policy->target, target))
                 continue;
             policy = policy_for(set, policy->name, target);
+            if (!policy) { /* not the base in its place: that may be wider */
+                err_set(err, ERR_INPUT,
+                        "policy %s: the parameters of %s do not fit each other; `runbookd check` "
+                        "with only these tells where",
+                        set->policies[p]->name, target->id);
+                goto fail;
+            }
             i = instance_new(e, set, policy, estate, target, err);
             if (!i)
                 goto fail;
