@@ -521,8 +521,8 @@ int engine_load(struct engine *e, struct policy_set *set, struct estate *estate,
             policy = policy_for(set, policy->name, target);
             if (!policy) { /* not the base in its place: that may be wider */
                 err_set(err, ERR_INPUT,
-                        "policy %s: the parameters of %s do not fit each other; `runbookd check` "
-                        "with only these tells where",
+                        "policy %s: the parameters that the environment gives for %s do not fit "
+                        "each other; correct its NAME@TARGET values",
                         set->policies[p]->name, target->id);
                 goto fail;
             }
