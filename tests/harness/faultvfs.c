@@ -479,8 +479,27 @@ struct faultvfs *faultvfs_new(const char *name, uint64_t seed, bool make_default
     return v;
 }
 
+/* Whether a connection is still open. */
+static bool is_used(struct faultvfs *v)
+{
+    bool used = false;
+    pthread_mutex_lock(&v->mutex);
+    for (const struct inode *in = v->disk.inodes; in; in = in->next)
+        used = used || in->handles > 0;
+    pthread_mutex_unlock(&v->mutex);
+    return used;
+}
+
 void faultvfs_free(struct faultvfs *v)
 {
+    faultvfs_release(v);
+    for (int i = 0; is_used(v); i++) { /* another thread may be about to close */
+        if (i == 10000) {
+            fprintf(stderr, "faultvfs_free: %s: a connection is still open after 10 s\n", v->name);
+            abort();
+        }
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
     sqlite3_vfs_unregister(&v->base);
     disk_sweep(&v->disk, true);
     pthread_cond_destroy(&v->released);

@@ -26,7 +26,8 @@ enum faultvfs_op { /* may be or-ed together */
 /* Registers it with SQLite under name; as the default, code that names no VFS uses it without
  * knowing. The same seed and the same calls give the same losses. Never NULL (it aborts). */
 struct faultvfs *faultvfs_new(const char *name, uint64_t seed, bool make_default);
-void faultvfs_free(struct faultvfs *v); /* unregisters; every connection must be closed */
+/* Ends a hang, waits up to 10 s for connections that other threads are closing, and unregisters. */
+void faultvfs_free(struct faultvfs *v);
 
 /* How many operations of these kinds there were, failed ones included. */
 uint64_t faultvfs_count(struct faultvfs *v, unsigned ops);
