@@ -56,6 +56,7 @@ static struct {
     enum mode mode;
     unsigned long at;
     const char *armed; /* nothing counts until this file exists */
+    const char *from;  /* nor until a call that would count carries this text: that is number 1 */
     long timeout_ms;
     FILE *log;
 
@@ -182,6 +183,13 @@ static void leave_call(struct task *task, long result)
 static void enter_call(struct task *task)
 {
     if (!calls_match(&k.filter, task->call, task->tid, task->args, task->text, sizeof task->text)) {
+        task->call = NULL;
+        resume(task, 0);
+        return;
+    }
+    if (k.from && calls_hold(task->call, task->tid, task->args, k.from))
+        k.from = NULL;
+    if (k.from) { /* still before the first */
         task->call = NULL;
         resume(task, 0);
         return;
@@ -408,6 +416,7 @@ static const char usage[] =
     "options:\n"
     "  --only-sync           of the file calls only fsync, fdatasync, msync and renames\n"
     "  --armed FILE          count only from when FILE exists\n"
+    "  --from TEXT           count only from the first call on that writes or sends TEXT\n"
     "  --log FILE            the listing: index, thread, call, target, result (default: standard "
     "error)\n"
     "  --timeout SECONDS     default 60\n";
@@ -436,6 +445,7 @@ int main(int argc, char **argv)
         {"children", no_argument, NULL, 'f'},
         {"only-sync", no_argument, NULL, 'y'},
         {"armed", required_argument, NULL, 'a'},
+        {"from", required_argument, NULL, 'F'},
         {"log", required_argument, NULL, 'l'},
         {"timeout", required_argument, NULL, 't'},
         {"help", no_argument, NULL, 'h'},
@@ -490,6 +500,9 @@ int main(int argc, char **argv)
             break;
         case 'a':
             k.armed = optarg;
+            break;
+        case 'F':
+            k.from = optarg;
             break;
         case 'l':
             k.log = fopen(optarg, "we");

@@ -396,3 +396,49 @@ bool calls_match(const struct call_filter *filter, const struct call *call, pid_
     }
     return false;
 }
+
+#define LOOK_BYTES ((size_t)256 * 1024) /* of one buffer: more is not looked at */
+
+static bool buffer_holds(pid_t tid, uint64_t at, size_t size, const char *text)
+{
+    if (size > LOOK_BYTES)
+        size = LOOK_BYTES;
+    char *data = malloc(size ? size : 1);
+    bool found = data && read_memory(tid, at, data, size) && memmem(data, size, text, strlen(text));
+    free(data);
+    return found;
+}
+
+static bool vector_holds(pid_t tid, uint64_t at, size_t n, const char *text)
+{
+    struct iovec pieces[64];
+    if (n > 64)
+        n = 64;
+    if (!read_memory(tid, at, pieces, n * sizeof pieces[0]))
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        if (buffer_holds(tid, (uint64_t)(uintptr_t)pieces[i].iov_base, pieces[i].iov_len, text))
+            return true;
+    }
+    return false;
+}
+
+bool calls_hold(const struct call *call, pid_t tid, const uint64_t args[6], const char *text)
+{
+    struct msghdr message;
+    switch (call->number) {
+    case SYS_write:
+    case SYS_pwrite64:
+    case SYS_sendto:
+        return buffer_holds(tid, args[1], args[2], text);
+    case SYS_writev:
+    case SYS_pwritev:
+    case SYS_pwritev2:
+        return vector_holds(tid, args[1], args[2], text);
+    case SYS_sendmsg:
+        return read_memory(tid, args[1], &message, sizeof message) &&
+               vector_holds(tid, (uint64_t)(uintptr_t)message.msg_iov, message.msg_iovlen, text);
+    default:
+        return false;
+    }
+}

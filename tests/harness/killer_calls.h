@@ -57,4 +57,7 @@ const struct call *calls_find(uint64_t number); /* NULL: not in the table */
 bool calls_match(const struct call_filter *filter, const struct call *call, pid_t tid,
                  const uint64_t args[6], char *text, size_t size);
 
+/* Tells whether the data that the call writes or sends holds this text. */
+bool calls_hold(const struct call *call, pid_t tid, const uint64_t args[6], const char *text);
+
 #endif

@@ -73,7 +73,8 @@ static void run_names(const char *dir, int n)
         snprintf(from, sizeof from, "%s/tmp%d", dir, i);
         snprintf(to, sizeof to, "%s/name%d", dir, i);
         int f = open(from, O_CREAT | O_WRONLY | O_EXCL | O_CLOEXEC, 0600);
-        need(f >= 0 && write(f, "x", 1) == 1 && fsync(f) == 0 && rename(from, to) == 0, "name");
+        char digit = (char)('0' + i % 10);
+        need(f >= 0 && write(f, &digit, 1) == 1 && fsync(f) == 0 && rename(from, to) == 0, "name");
         close(f);
     }
 }
