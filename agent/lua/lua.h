@@ -70,12 +70,7 @@ struct config {
 struct config *config_load(const char *path, struct diags *d); /* NULL when there was an error */
 void config_free(struct config *c);
 
-/* ---- the manual, from the tables that the checks use; Markdown; the caller frees with mem_free
- * ---- */
-
-char *manual_configuration(void); /* runbookd.lua and the estate */
-char *manual_policies(void); /* fields of policies and procedures, all signals and actions of the
-                                registry, error codes */
+/* ---- secrets ---- */
 
 /* The value of a held secret, {"file": path} or {"env": name}, without the line end; the caller
  * frees with mem_free. ERR_AUTH: the file can be read by its group or by others; ERR_NOT_FOUND,

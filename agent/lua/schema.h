@@ -1,5 +1,5 @@
 /* What may be written where: one table a thing. The tables drive the check, the errors and the
- * reference manual. */
+ * reference (runbookd policy-docs). */
 #ifndef RB_LUA_SCHEMA_H
 #define RB_LUA_SCHEMA_H
 

@@ -77,7 +77,7 @@ static const struct option postgres_options[] = {
     {.name = "user",
      .type = OPT_STRING,
      .required = true,
-     .help = "role to connect as; docs/grants.sql gives its rights"},
+     .help = "role to connect as; config/grants.sql gives its rights"},
     {.name = "password", .type = OPT_SECRET, .help = "its password"},
     {.name = "iam",
      .type = OPT_BOOL,

@@ -10,10 +10,11 @@ int tool_run(int argc, char **argv);
 int tool_check(int argc, char **argv);
 int tool_plan(int argc, char **argv);
 int tool_audit(int argc, char **argv);
+int tool_policy_docs(int argc, char **argv);
 int tool_version(int argc, char **argv);
 
 /* The usage of each, for --help. */
-extern const char usage_run[], usage_check[], usage_plan[], usage_audit[], usage_version[];
+extern const char usage_run[], usage_check[], usage_plan[], usage_audit[], usage_policy_docs[], usage_version[];
 
 /* Options that the subcommands share. 0, or the exit code to end with at once (EXIT_USAGE; after --help EXIT_OK is in *done). */
 struct tool_args {
