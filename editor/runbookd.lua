@@ -131,6 +131,277 @@ function none(conditions) end
 
 sig, act, find = {}, {}, {}
 
+---@class runbookd.sig.asg_cpu
+---@field above? string
+---@field below? string
+---@field at_least? string
+---@field at_most? string
+---@field lasting? string every sample over this time must satisfy it
+---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field period? string period of its points; without it 1m, or 5m where the group is not detailed
+
+---mean CPU of the group's instances
+---@param fields runbookd.sig.asg_cpu
+---@return runbookd.Condition
+function sig.asg_cpu(fields) end
+
+---@class runbookd.sig.alb_p99
+---@field above? string
+---@field below? string
+---@field at_least? string
+---@field at_most? string
+---@field lasting? string every sample over this time must satisfy it
+---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field period? string period of its points
+
+---response time that 99 of 100 requests stay below
+---@param fields runbookd.sig.alb_p99
+---@return runbookd.Condition
+function sig.alb_p99(fields) end
+
+---@class runbookd.sig.alb_avg
+---@field above? string
+---@field below? string
+---@field at_least? string
+---@field at_most? string
+---@field lasting? string every sample over this time must satisfy it
+---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field period? string period of its points
+
+---mean response time
+---@param fields runbookd.sig.alb_avg
+---@return runbookd.Condition
+function sig.alb_avg(fields) end
+
+---@class runbookd.sig.alb_requests
+---@field above? integer
+---@field below? integer
+---@field at_least? integer
+---@field at_most? integer
+---@field lasting? string every sample over this time must satisfy it
+---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field period? string period of its points
+
+---requests in a period
+---@param fields runbookd.sig.alb_requests
+---@return runbookd.Condition
+function sig.alb_requests(fields) end
+
+---@class runbookd.sig.alb_5xx
+---@field above? string
+---@field below? string
+---@field at_least? string
+---@field at_most? string
+---@field lasting? string every sample over this time must satisfy it
+---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field min_requests? integer requests a minute below which a share says nothing: unknown; of a shorter period as much less, of a longer one the same
+---@field period? string period of its points
+
+---share of requests that were answered with a 5xx, by the targets or by the load balancer; missing counts are zero while requests are counted
+---@param fields runbookd.sig.alb_5xx
+---@return runbookd.Condition
+function sig.alb_5xx(fields) end
+
+---@class runbookd.sig.cloudwatch
+---@field above? number
+---@field below? number
+---@field at_least? number
+---@field at_most? number
+---@field lasting? string every sample over this time must satisfy it
+---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field namespace string "AWS/RDS"
+---@field metric string "CPUUtilization"
+---@field unit "number"|"count"|"percent"|"duration"|"size" what its values are; durations in milliseconds, sizes in bytes (see expr)
+---@field dimensions? table<string, string> all dimensions that it is published with; may name "$target.name" and the like
+---@field stat? string Average, Sum, Minimum, Maximum, SampleCount or a percentile, "p99"
+---@field period? string period of its points
+---@field expr? string metric math in which the metric is m: "m * 1000" makes milliseconds of seconds
+
+---any metric
+---@param fields runbookd.sig.cloudwatch
+---@return runbookd.Condition
+function sig.cloudwatch(fields) end
+
+---@class runbookd.sig.asg_in_service
+---@field above? string
+---@field below? string
+---@field at_least? string
+---@field at_most? string
+---@field lasting? string every sample over this time must satisfy it
+---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field period? string how often it is asked
+
+---share of the desired instances that are InService and Healthy; unknown where none is desired
+---@param fields runbookd.sig.asg_in_service
+---@return runbookd.Condition
+function sig.asg_in_service(fields) end
+
+---@class runbookd.sig.asg_desired
+---@field above? integer
+---@field below? integer
+---@field at_least? integer
+---@field at_most? integer
+---@field lasting? string every sample over this time must satisfy it
+---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field period? string how often it is asked
+
+---desired capacity of the group
+---@param fields runbookd.sig.asg_desired
+---@return runbookd.Condition
+function sig.asg_desired(fields) end
+
+---@class runbookd.sig.asg_headroom
+---@field above? integer
+---@field below? integer
+---@field at_least? integer
+---@field at_most? integer
+---@field lasting? string every sample over this time must satisfy it
+---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field period? string how often it is asked
+
+---instances that the group may still grow by
+---@param fields runbookd.sig.asg_headroom
+---@return runbookd.Condition
+function sig.asg_headroom(fields) end
+
+---@class runbookd.sig.alb_healthy
+---@field above? string
+---@field below? string
+---@field at_least? string
+---@field at_most? string
+---@field lasting? string every sample over this time must satisfy it
+---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field period? string how often it is asked
+
+---share of the registered targets, draining ones left out, that are healthy; unknown where none is registered
+---@param fields runbookd.sig.alb_healthy
+---@return runbookd.Condition
+function sig.alb_healthy(fields) end
+
+---@class runbookd.sig.alb_draining
+---@field above? integer
+---@field below? integer
+---@field at_least? integer
+---@field at_most? integer
+---@field lasting? string every sample over this time must satisfy it
+---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field period? string how often it is asked
+
+---targets that are draining
+---@param fields runbookd.sig.alb_draining
+---@return runbookd.Condition
+function sig.alb_draining(fields) end
+
+---@class runbookd.sig.pg_connections
+---@field above? integer
+---@field below? integer
+---@field at_least? integer
+---@field at_most? integer
+---@field lasting? string every sample over this time must satisfy it
+---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field state? "active"|"idle"|"idle_in_transaction" only sessions in this state; idle_in_transaction includes failed transactions
+---@field database? string only sessions on this database
+---@field user? string only sessions of this role
+---@field application? string only sessions with this application_name
+---@field client? string only sessions from this address, "10.1.2.3"; "local": by the server's socket
+---@field period? string how often the server is asked
+
+---sessions of clients, our own left out
+---@param fields runbookd.sig.pg_connections
+---@return runbookd.Condition
+function sig.pg_connections(fields) end
+
+---@class runbookd.sig.pg_conn_used
+---@field above? string
+---@field below? string
+---@field at_least? string
+---@field at_most? string
+---@field lasting? string every sample over this time must satisfy it
+---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field period? string how often the server is asked
+
+---share of the connections for applications that clients use
+---@param fields runbookd.sig.pg_conn_used
+---@return runbookd.Condition
+function sig.pg_conn_used(fields) end
+
+---@class runbookd.sig.pg_query_age
+---@field above? string
+---@field below? string
+---@field at_least? string
+---@field at_most? string
+---@field lasting? string every sample over this time must satisfy it
+---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field database? string only sessions on this database
+---@field user? string only sessions of this role
+---@field application? string only sessions with this application_name
+---@field client? string only sessions from this address, "10.1.2.3"; "local": by the server's socket
+---@field period? string how often the server is asked
+
+---age of the oldest query that runs; 0 when none does
+---@param fields runbookd.sig.pg_query_age
+---@return runbookd.Condition
+function sig.pg_query_age(fields) end
+
+---@class runbookd.sig.pg_idle_in_transaction
+---@field above? string
+---@field below? string
+---@field at_least? string
+---@field at_most? string
+---@field lasting? string every sample over this time must satisfy it
+---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field database? string only sessions on this database
+---@field user? string only sessions of this role
+---@field application? string only sessions with this application_name
+---@field client? string only sessions from this address, "10.1.2.3"; "local": by the server's socket
+---@field period? string how often the server is asked
+
+---how long the longest has been idle in a transaction; 0 when none is
+---@param fields runbookd.sig.pg_idle_in_transaction
+---@return runbookd.Condition
+function sig.pg_idle_in_transaction(fields) end
+
+---@class runbookd.act.asg_scale : runbookd.ActionFields
+---@field by? string|integer change of the desired capacity, "25%", 2, "-25%", -2: growth is rounded up to at least one instance, shrinking is rounded down
+---@field to? integer the desired capacity itself
+---@field min? integer never below this, nor below the group's own minimum
+---@field max integer never above this, nor above the group's own maximum
+
+---set the desired capacity of an Auto Scaling group
+---@param fields runbookd.act.asg_scale
+---@return runbookd.Action
+function act.asg_scale(fields) end
+
+---@class runbookd.act.pg_terminate : runbookd.ActionFields
+---@field idle_over? string sessions outside a transaction that have been idle for longer (by state_change)
+---@field idle_in_transaction_over? string sessions in a transaction, failed ones too, that have been idle for longer
+---@field running_over? string sessions whose query has been running for longer
+---@field database? string only sessions on this database
+---@field user? string only sessions of this role
+---@field application? string only sessions with this application_name
+---@field client? string only sessions from this address, "10.1.2.3"; "local": by the server's socket
+---@field except_users? string|string[] never sessions of these roles
+---@field max? integer at most so many at once, the oldest first
+
+---end client sessions, the oldest first
+---@param fields runbookd.act.pg_terminate
+---@return runbookd.Action
+function act.pg_terminate(fields) end
+
+---@class runbookd.act.pg_cancel : runbookd.ActionFields
+---@field running_over string queries that have been running for longer
+---@field database? string only sessions on this database
+---@field user? string only sessions of this role
+---@field application? string only sessions with this application_name
+---@field client? string only sessions from this address, "10.1.2.3"; "local": by the server's socket
+---@field except_users? string|string[] never sessions of these roles
+---@field max? integer at most so many at once, the oldest first
+
+---cancel running queries, the oldest first
+---@param fields runbookd.act.pg_cancel
+---@return runbookd.Action
+function act.pg_cancel(fields) end
+
 ---an AWS account and region, and how to sign in
 ---@param fields runbookd.SelectorFields
 ---@return runbookd.Selector
