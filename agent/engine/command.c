@@ -402,6 +402,11 @@ struct durable {
     struct json *answer;
 };
 
+static void drop_durable(void *p)
+{
+    json_free(((struct durable *)p)->answer);
+}
+
 static void durable(void *arg_, const char *denied, const struct err *err)
 {
     struct durable *d = arg_;
@@ -409,7 +414,7 @@ static void durable(void *arg_, const char *denied, const struct err *err)
     (void)denied;
     (void)err;
     d->fn(d->arg, d->answer);
-    mem_free(d);
+    engine_release(d);
 }
 
 void engine_command(struct engine *e, const struct json *command, command_fn *fn, void *arg_)
@@ -425,7 +430,7 @@ void engine_command(struct engine *e, const struct json *command, command_fn *fn
     else
         commands[k].run(&q);
     if (k < n && commands[k].order && !q.later && (q.tx || e->owed)) {
-        struct durable *d = mem_alloc(sizeof(*d));
+        struct durable *d = engine_hold(e, sizeof(*d), drop_durable);
         d->fn = fn;
         d->arg = arg_;
         d->answer = q.answer;

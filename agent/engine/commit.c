@@ -113,12 +113,12 @@ static void intent_done(void *arg, const char *denied_scope, const struct err *e
         log_error("journal", "an intent could not be written: %s; nothing is done", err->text);
     in->fn(in->arg, denied_scope, err);
     engine_wake(in->e);
-    mem_free(in);
+    engine_release(in);
 }
 
 void commit_intent(struct engine *e, struct jtx *tx, journal_fn *fn, void *arg)
 {
-    struct intent *in = mem_alloc(sizeof(*in));
+    struct intent *in = engine_hold(e, sizeof(*in), NULL);
 
     in->e = e;
     in->fn = fn;

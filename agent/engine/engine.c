@@ -93,6 +93,7 @@ void engine_free(struct engine *e)
 {
     if (!e)
         return;
+    engine_drop_held(e);
     for (size_t k = 0; k < e->nruns; k++)
         run_free(e->runs[k]);
     for (size_t k = 0; k < e->ndead; k++)

@@ -228,6 +228,7 @@ struct engine {
     struct ticket *tickets;
     size_t ntickets, ctickets;
     uint64_t next_ticket;
+    struct held *held; /* what waits for a completion */
     struct owed *owed, **owed_tail;
     int64_t owed_again_ms;
     bool journal_bad;
@@ -236,7 +237,8 @@ struct engine {
     bool in_wake, draining;
     void (*drained)(void *arg);
     void *drained_arg;
-    struct json *restored_runs, *restored_episodes; /* between engine_restore and the first engine_load */
+    struct json *restored_runs,
+        *restored_episodes; /* between engine_restore and the first engine_load */
     bool loaded;
     int64_t loaded_ms; /* when this process first had policies: data began to arrive then */
     uint64_t fires_total, acts_total, denials_total, reports_total;
@@ -257,6 +259,12 @@ struct series *engine_series(struct engine *e, const struct signal *s, const str
 void engine_reads(struct engine *e, struct instance *i,
                   const struct bound *b); /* i is evaluated when a series of b changes */
 bool is_frozen(struct engine *e);
+
+/* hold.c */
+void *engine_hold(struct engine *e, size_t size,
+                  void (*drop)(void *p)); /* zeroed; drop (may be NULL) frees its members */
+void engine_release(void *p);             /* the completion came: frees p, not its members */
+void engine_drop_held(struct engine *e);
 
 /* commit.c: the two ways into the journal */
 struct jtx *commit_new(struct engine *e);
@@ -331,7 +339,7 @@ void act_resume(struct run *r, const struct json *step); /* a step that a crash 
 void act_poke(struct run *r);
 void act_reset(struct act *a);
 int64_t act_next_ms(const struct run *r);
-bool act_in_flight(const struct run *r); /* a request may be on its way */
+bool act_in_flight(const struct run *r);  /* a request may be on its way */
 bool act_requesting(const struct run *r); /* in flight, and about to end by itself */
 void act_record(struct run *r, const char *name, const struct plan *p, bool undo);
 void act_approve(struct run *r, const char *by);

@@ -71,6 +71,14 @@ void query_status(struct request *q)
     }
 }
 
+static void drop_request(void *p)
+{
+    struct request *q = p;
+
+    json_free((struct json *)(uintptr_t)q->in);
+    json_free(q->answer);
+}
+
 /* History comes from the journal. */
 static void listed(void *p, struct json *list, const struct err *err)
 {
@@ -81,12 +89,12 @@ static void listed(void *p, struct json *list, const struct err *err)
     json_set(q->answer, request_arg(q, "command"), list ? list : json_new_list());
     q->fn(q->arg, q->answer);
     json_free((struct json *)(uintptr_t)q->in);
-    mem_free(q);
+    engine_release(q);
 }
 
 static void history(struct request *q, const char *kind, const char *prefix)
 {
-    struct request *own = mem_alloc(sizeof(*own));
+    struct request *own = engine_hold(q->e, sizeof(*own), drop_request);
 
     *own = *q;
     own->in = json_copy(q->in);
@@ -127,7 +135,7 @@ static void shown_steps(void *p, struct json *list, const struct err *err)
         request_fail(q, "there is no run or episode %s in the journal", request_arg(q, "id"));
     q->fn(q->arg, q->answer);
     json_free((struct json *)(uintptr_t)q->in);
-    mem_free(q);
+    engine_release(q);
 }
 
 static void shown(void *p, struct json *list, const struct err *err)
@@ -156,7 +164,7 @@ void query_show(struct request *q)
         request_fail(q, "which one? give the id of a run or an episode");
         return;
     }
-    own = mem_alloc(sizeof(*own));
+    own = engine_hold(q->e, sizeof(*own), drop_request);
     *own = *q;
     own->in = json_copy(q->in);
     q->later = true;
@@ -198,6 +206,14 @@ struct planning {
 
 static void plan_next(struct planning *p);
 
+static void drop_planning(void *arg)
+{
+    struct planning *p = arg;
+
+    drop_request(&p->q);
+    json_free(p->opts);
+}
+
 static void plan_seen(void *arg_, struct json *seen, const struct err *err)
 {
     struct planning *p = arg_;
@@ -236,7 +252,7 @@ static void plan_end(struct planning *p)
 {
     p->q.fn(p->q.arg, p->q.answer);
     json_free((struct json *)(uintptr_t)p->q.in);
-    mem_free(p);
+    engine_release(p);
 }
 
 static void plan_next(struct planning *p)
@@ -272,7 +288,7 @@ void query_plan(struct request *q)
 
     if (!i)
         return;
-    p = mem_alloc(sizeof(*p));
+    p = engine_hold(q->e, sizeof(*p), drop_planning);
     p->q = *q;
     p->q.in = json_copy(q->in);
     p->i = i;

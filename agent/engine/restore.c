@@ -144,6 +144,11 @@ struct taking_up {
     struct json *doc;
 };
 
+static void drop_taking_up(void *p)
+{
+    json_free(((struct taking_up *)p)->doc);
+}
+
 /* By number: the journal gives the newest first. */
 static struct json *in_order(const struct json *rows)
 {
@@ -206,13 +211,13 @@ static void have_steps(void *arg, struct json *rows, const struct err *err)
     json_free(rows);
     json_free(t->doc);
     engine_wake(t->e);
-    mem_free(t);
+    engine_release(t);
 }
 
 static void attach_run(struct engine *e, const struct json *doc)
 {
     struct instance *i = instance_of(e, doc);
-    struct taking_up *t = mem_alloc(sizeof(*t));
+    struct taking_up *t = engine_hold(e, sizeof(*t), drop_taking_up);
     char *prefix = mem_printf("%s/", json_get_str(doc, "id", "?"));
 
     if (i)

@@ -24,6 +24,11 @@ struct answered {
     struct json *answer;
 };
 
+static void drop_answered(void *p)
+{
+    json_free(((struct answered *)p)->answer);
+}
+
 static void answered(void *arg, const char *denied, const struct err *err)
 {
     struct answered *a = arg;
@@ -33,13 +38,13 @@ static void answered(void *arg, const char *denied, const struct err *err)
     a->r->busy = false;
     step_advance(a->r, a->answer);
     json_free(a->answer);
-    mem_free(a);
+    engine_release(a);
 }
 
 void run_answer_tx(struct run *r, struct jtx *tx, struct json *answer, const char *text,
                    struct json *extra)
 {
-    struct answered *a = mem_alloc(sizeof(*a));
+    struct answered *a = engine_hold(r->e, sizeof(*a), drop_answered);
     char *key = step_key(r);
     struct json *d = step_doc(r, "done");
 

@@ -506,7 +506,8 @@ void rig_check(struct rig *r, struct policy *p, const char *name, struct cond *c
     struct declared_check *all =
         arena_alloc(r->set->arena, (p->nchecks + 1) * sizeof(struct declared_check));
 
-    memcpy(all, p->checks, p->nchecks * sizeof(*all));
+    if (p->nchecks)
+        memcpy(all, p->checks, p->nchecks * sizeof(*all));
     all[p->nchecks] = (struct declared_check){name, c};
     p->checks = all;
     p->nchecks++;
