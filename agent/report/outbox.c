@@ -11,7 +11,8 @@
 
 #define BACKOFF_MS 1000
 #define BACKOFF_MAX_MS (5 * 60 * 1000LL)
-#define MARK_AGAIN_MS (5 * 1000LL)
+#define ANSWER_MS 10000
+#define MARK_AGAIN 5 /* backoffs until a row that could not be marked is tried again */
 #define MAX_SENDING 4      /* a sink, at the same time: after an outage the backlog does not become a flood */
 #define MAX_PENDING 100000 /* what is more stays in the journal and goes out after a restart */
 #define COMPLAIN_MS (10 * 60 * 1000LL)
@@ -125,7 +126,7 @@ static void mark_done(void *arg, const char *denied, const struct err *e)
     }
     if (e && e->code) {
         log_warn("report", "%s cannot be marked as delivered, it may go out once more after a restart: %s", m->row, e->text);
-        loop_timer_set(o->mark_again, MARK_AGAIN_MS);
+        loop_timer_set(o->mark_again, MARK_AGAIN * (o->opt.backoff_ms ? o->opt.backoff_ms : BACKOFF_MS));
         return;
     }
     for (struct mark **at = &o->marks; *at; at = &(*at)->next)
@@ -453,7 +454,7 @@ int outbox_restore(struct outbox *o, struct err *e)
 
 static struct sink *sink_new(const struct outbox_options *o, bool shadow, struct err *e)
 {
-    struct sink_env env = {o->loop, o->http, o->host};
+    struct sink_env env = {o->loop, o->http, o->host, o->answer_ms ? o->answer_ms : ANSWER_MS};
     const struct json *config = shadow ? o->shadow : o->pagerduty;
     struct sink *s = mem_alloc(sizeof(*s));
 

@@ -18,6 +18,7 @@ struct outbox_options {
     const struct json *shadow;
     int64_t backoff_ms;           /* the first; 0: 1 s. Tests make it small. */
     int64_t backoff_max_ms;       /* 0: 5 min */
+    int64_t answer_ms;            /* how long a sink may take; 0: 10 s */
 };
 
 /* NULL on error: a secret that cannot be read. */

@@ -15,7 +15,6 @@
 #define MAX_KEY 255
 #define MAX_LINK 2048
 #define ROUTING_KEY_LEN 32
-#define TOTAL_MS 10000
 
 /* How much of a report is kept, from the first size that fits. */
 static const struct trim {
@@ -239,7 +238,7 @@ static void *pagerduty_send(void *self, const struct json *report, int trim, sin
     struct pagerduty *p = self;
     struct sending *s = mem_alloc(sizeof(*s));
     static const struct http_header headers[] = {{"Content-Type", "application/json"}};
-    struct http_request r = {.method = "POST", .headers = headers, .nheaders = 1, .total_ms = TOTAL_MS, .max_body = 65536, .mutating = true};
+    struct http_request r = {.method = "POST", .headers = headers, .nheaders = 1, .total_ms = p->env.answer_ms, .max_body = 65536, .mutating = true};
     struct err ignored = ERR_INIT;
     bool change;
     struct json *event = pagerduty_event(report, trim, &change);

@@ -12,7 +12,8 @@
 struct sink_env {
     struct loop *loop;
     struct http *http;
-    const char *host; /* this host's name in reports */
+    const char *host;  /* this host's name in reports */
+    int64_t answer_ms; /* how long one delivery may take */
 };
 
 enum sink_result {

@@ -183,7 +183,7 @@ static void explain_one(struct text *t, const struct json *x)
     text_addf(t, TONE_PLAIN, "mode %s: policy %s, target %s, agent %s\n", json_get_str(x, "mode", "?"), json_get_str(x, "mode_policy", "?"),
               json_get_str(x, "mode_target", "?"), json_get_str(x, "mode_agent", "?"));
     if (json_get_bool(x, "breaker_open", false))
-        text_addf(t, TONE_BAD, "breaker open after %lld bad outcomes: runbookctl breaker close %s %s\n", (long long)json_get_int(x, "bad_outcomes", 0),
+        text_addf(t, TONE_BAD, "breaker open after %lld bad outcomes\n  runbookctl breaker close %s %s\n", (long long)json_get_int(x, "bad_outcomes", 0),
                   json_get_str(x, "policy", "?"), json_get_str(x, "target", "?"));
     if (json_get(x, "when")) {
         heading(t, "When");

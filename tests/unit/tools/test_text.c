@@ -1,0 +1,184 @@
+/* What is printed for operators: nothing in it steers a terminal, nothing is wider than it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "tools/show.h"
+
+static void text_for(struct text *t, bool color)
+{
+    memset(t, 0, sizeof(*t));
+    buf_init(&t->out, 1 << 20);
+    t->color = color;
+    t->width = 80;
+}
+
+static void expect_safe(const char *in, size_t max, const char *want)
+{
+    struct buf b;
+
+    buf_init(&b, 4096);
+    text_safe(&b, in, max);
+    assert_string_equal(buf_str(&b), want);
+    buf_free(&b);
+}
+
+static void control_characters_are_shown_not_sent(void **state)
+{
+    (void)state;
+    expect_safe("plain", 0, "plain");
+    expect_safe("a\033[31mb", 0, "a\\x1b[31mb");
+    expect_safe("a\nb\tc\rd", 0, "a\\x0ab\\x09c\\x0dd");
+    expect_safe("\x7f", 0, "\\x7f");
+    expect_safe("\xc2\x9b" "31m", 0, "\\x9b31m");             /* the C1 CSI */
+    expect_safe("\xe2\x80\xae" "evil", 0, "\\u{202e}evil");   /* right-to-left override */
+    expect_safe("\xff\xfe", 0, "\\xff\\xfe");                 /* no UTF-8 */
+    expect_safe("gr\xc3\xbc\xc3\x9f", 0, "gr\xc3\xbc\xc3\x9f");
+}
+
+static void cutting_keeps_characters_whole(void **state)
+{
+    (void)state;
+    expect_safe("abcdef", 6, "abcdef");
+    expect_safe("abcdef", 4, "abc\xe2\x80\xa6");
+    expect_safe("\xc3\xbc\xc3\xbc\xc3\xbc", 2, "\xc3\xbc\xe2\x80\xa6");
+    expect_safe("\033\033\033", 5, "\\x1b\xe2\x80\xa6");
+}
+
+static size_t widest(const char *s)
+{
+    size_t most = 0;
+
+    while (*s) {
+        size_t n = strcspn(s, "\n");
+        char *line = mem_strndup(s, n);
+        size_t w = text_columns(line);
+        most = w > most ? w : most;
+        mem_free(line);
+        s += n + (s[n] == '\n');
+    }
+    return most;
+}
+
+static void a_table_fits_its_width(void **state)
+{
+    static const char *const heads[] = {"POLICY", "TARGET", "WHY"};
+    struct table table;
+    struct text t;
+    struct cell *c;
+    char big[301];
+
+    (void)state;
+    memset(big, 'w', 300);
+    big[300] = 0;
+    text_for(&t, false);
+    table_init(&table, 3, heads);
+    c = table_row(&table);
+    table_set(c, 0, TONE_BAD, "short");
+    table_set(c, 1, TONE_PLAIN, "asg/%s", big);
+    table_set(c, 2, TONE_PLAIN, "%s", big);
+    c = table_row(&table);
+    table_set(c, 0, TONE_BAD, "two\033[2J");
+    table_print(&table, &t);
+    assert_true(widest(buf_str(&t.out)) <= 80);
+    assert_null(strchr(buf_str(&t.out), '\033'));
+    assert_non_null(strstr(buf_str(&t.out), "two\\x1b[2J\n")); /* no blanks at the end */
+    text_free(&t);
+}
+
+static void colours_only_where_wanted(void **state)
+{
+    struct text t;
+
+    (void)state;
+    text_for(&t, false);
+    text_add(&t, TONE_BAD, "x");
+    assert_string_equal(buf_str(&t.out), "x");
+    text_free(&t);
+    text_for(&t, true);
+    text_add(&t, TONE_BAD, "x\033");
+    assert_string_equal(buf_str(&t.out), "\033[31;1mx\\x1b\033[0m");
+    text_free(&t);
+}
+
+static void wrapping_indents(void **state)
+{
+    struct text t;
+
+    (void)state;
+    text_for(&t, false);
+    t.width = 20;
+    text_add(&t, TONE_PLAIN, "label ");
+    text_wrap(&t, TONE_PLAIN, "one two three four five", 6, 6);
+    assert_string_equal(buf_str(&t.out), "label one two three\n      four five\n");
+    text_free(&t);
+}
+
+static void explain_is_readable_on_80_columns(void **state)
+{
+    static const char answer[] =
+        "{\"explain\":[{\"policy\":\"asg-cpu-high\",\"target\":\"asg/web-1\",\"state\":\"firing\",\"episode\":\"E1\",\"mode\":\"shadow\","
+        "\"mode_policy\":\"shadow\",\"mode_target\":\"enforce\",\"mode_agent\":\"enforce\",\"site\":\"policies/asg.lua:3\",\"breaker_open\":true,"
+        "\"when\":{\"kind\":\"all\",\"value\":\"unknown\",\"site\":\"policies/asg.lua:7:10\",\"kids\":["
+        "{\"kind\":\"leaf\",\"value\":\"unknown\",\"pending\":true,\"site\":\"policies/asg.lua:8:3\",\"signal\":\"asg_cpu\",\"comparator\":\"above\","
+        "\"threshold_text\":\"60%\",\"reading_text\":\"85%\",\"age_ms\":12345,\"held_ms\":180000,\"lasting_ms\":300000},"
+        "{\"kind\":\"leaf\",\"value\":\"unknown\",\"site\":\"x:1:1\",\"signal\":\"alb_p99\",\"comparator\":\"below\",\"threshold_text\":\"500ms\","
+        "\"why\":\"forged\\u001b[2J\\nline that is long enough to be wrapped on the terminal of whoever reads it\"}]},"
+        "\"guards\":{\"grow\":[{\"guard\":\"freeze\",\"verdict\":\"allow\",\"why\":\"\"},"
+        "{\"guard\":\"mode\",\"verdict\":\"deny\",\"why\":\"the policy is in shadow\"}]}}]}";
+    struct err e = ERR_INIT;
+    struct json *j = json_parse(answer, strlen(answer), 1 << 20, &e), *clean = text_clean(j);
+    struct text t;
+
+    (void)state;
+    assert_non_null(j);
+    text_for(&t, false);
+    show_explain(&t, clean);
+    assert_true(widest(buf_str(&t.out)) <= 80);
+    assert_non_null(strstr(buf_str(&t.out), "pending  asg_cpu above 60% for 5m: 85%, 12s old, held 3m"));
+    assert_non_null(strstr(buf_str(&t.out), "policies/asg.lua:8:3"));
+    assert_non_null(strstr(buf_str(&t.out), "deny   mode"));
+    assert_null(strchr(buf_str(&t.out), '\033'));
+    assert_null(strstr(buf_str(&t.out), "\nline that"));
+    text_free(&t);
+    json_free(clean);
+    json_free(j);
+}
+
+/* Whatever the answer holds, showing it is safe. */
+static void odd_answers_do_no_harm(void **state)
+{
+    static void (*const shows[])(struct text *t, const struct json *a) = {show_status,  show_episodes, show_runs,    show_decisions, show_reports, show_one,
+                                                                          show_explain, show_plans,    show_sources, show_reload,    show_version};
+    static const char *const answers[] = {"{}", "[]", "{\"explain\":[1,null,{}],\"plans\":[{}],\"policies\":[{}],\"steps\":[{}],\"runs\":[1],\"run\":{}}"};
+
+    (void)state;
+    for (size_t a = 0; a < 3; a++)
+        for (size_t k = 0; k < sizeof(shows) / sizeof(shows[0]); k++) {
+            struct err e = ERR_INIT;
+            struct json *j = json_parse(answers[a], strlen(answers[a]), 4096, &e);
+            struct text t;
+            text_for(&t, true);
+            shows[k](&t, j);
+            text_free(&t);
+            json_free(j);
+        }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(control_characters_are_shown_not_sent),
+        cmocka_unit_test(cutting_keeps_characters_whole),
+        cmocka_unit_test(a_table_fits_its_width),
+        cmocka_unit_test(colours_only_where_wanted),
+        cmocka_unit_test(wrapping_indents),
+        cmocka_unit_test(explain_is_readable_on_80_columns),
+        cmocka_unit_test(odd_answers_do_no_harm),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
