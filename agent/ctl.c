@@ -374,6 +374,12 @@ static void show(struct ctl *c, const struct verb *v, struct json *answer)
         text_addf(&t, TONE_GOOD, "%s%s%s\n", v->done ? v->done : "done", id ? ": " : "", id ? id : "");
     }
     text_flush(&t, STDOUT_FILENO);
+    if (json_get_str(clean, "warning", NULL)) {
+        text_init(&t, STDERR_FILENO);
+        text_add(&t, TONE_WARN, "runbookctl: ");
+        text_wrap(&t, TONE_PLAIN, json_get_str(clean, "warning", ""), 12, 2);
+        text_flush(&t, STDERR_FILENO);
+    }
     if (error) {
         text_init(&t, STDERR_FILENO);
         text_add(&t, TONE_BAD, "runbookctl: ");

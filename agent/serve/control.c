@@ -8,6 +8,7 @@
 
 #define MAX_COMMAND (64 * 1024)
 #define MAX_LIST 500
+#define FREEZE_PATIENCE_MS 2000
 
 /* What only looks. Freezing is everybody's: a kill switch that asks for rights is none. All else changes something and is for operators. */
 static const char *const open_to_all[] = {"status", "episodes", "runs",    "decisions", "reports", "show",
@@ -17,13 +18,16 @@ struct control {
     struct control_options o;
     char *host, **operators;
     struct local *local;
-    size_t waiting; /* answers that the engine owes */
+    struct request *requests; /* whose answers the engine owes */
     bool dead;
 };
 
 struct request {
     struct control *c;
     uint64_t conn;
+    struct loop_timer *patience; /* of a freeze; NULL: none */
+    bool sent;
+    struct request *next;
 };
 
 int control_kind(const struct control_verb *verbs, const char *command)
@@ -64,17 +68,34 @@ static void send_error(struct control *c, uint64_t conn, const char *code, const
 
 static void answered(void *arg, struct json *answer)
 {
-    struct request *r = arg;
+    struct request *r = arg, **at;
     struct control *c = r->c;
 
-    c->waiting--;
-    if (!c->dead)
+    for (at = &c->requests; *at != r; at = &(*at)->next)
+        ;
+    *at = r->next;
+    if (!c->dead && !r->sent)
         send_json(c, r->conn, answer);
     else
         json_free(answer);
-    if (c->dead && c->waiting == 0)
-        mem_free(c);
+    if (r->patience)
+        loop_timer_free(r->patience);
     mem_free(r);
+    if (c->dead && !c->requests)
+        mem_free(c);
+}
+
+/* A freeze holds at once, whatever the disk does; who ordered it is told so before the journal's own time-outs. */
+static void on_patience(void *arg)
+{
+    struct request *r = arg;
+    struct json *answer = json_new_map();
+
+    r->sent = true;
+    json_set_bool(answer, "durable", false);
+    json_set_str(answer, "warning",
+                 "frozen, but not yet written: the journal does not answer. It holds as long as this process lives; make the freeze file to have it hold longer");
+    send_json(r->c, r->conn, answer);
 }
 
 static bool is_operator(const struct control *c, const struct local_peer *peer)
@@ -130,7 +151,12 @@ static void on_line(void *arg, uint64_t conn, const struct local_peer *peer, con
         r = mem_alloc(sizeof(*r));
         r->c = c;
         r->conn = conn;
-        c->waiting++;
+        r->next = c->requests;
+        c->requests = r;
+        if (strcmp(name, "freeze") == 0) {
+            r->patience = loop_timer_new(c->o.loop, on_patience, r);
+            loop_timer_set(r->patience, FREEZE_PATIENCE_MS);
+        }
         engine_command(c->o.engine, command, answered, r);
     }
     json_free(command);
@@ -165,6 +191,11 @@ void control_free(struct control *c)
     mem_free(c->host);
     c->host = NULL;
     c->dead = true;
-    if (c->waiting == 0)
+    for (struct request *r = c->requests; r; r = r->next) {
+        if (r->patience)
+            loop_timer_free(r->patience);
+        r->patience = NULL;
+    }
+    if (!c->requests)
         mem_free(c); /* else with the last answer that the engine owes */
 }

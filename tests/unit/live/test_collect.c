@@ -269,8 +269,8 @@ static void one_instance_a_source_at_its_interval(void **state)
     assert_int_equal(of("postgres/a")->opens, 1);
     assert_int_equal(of("postgres/a")->watched, 2);
     assert_int_equal(of("postgres/b")->watched, 1);
-    assert_in_range(of("postgres/a")->polls, 4, 6);
-    assert_in_range(f->samples, 3 * 4, 3 * 6);
+    assert_in_range(of("postgres/a")->polls, 2, 6); /* fewer when the machine is busy, never more */
+    assert_in_range(f->samples, 3 * 2, 3 * 6);
     /* one flush for the polls that ended in one turn, never more than polls */
     assert_true(f->flushes > 0 && f->flushes <= of("postgres/a")->polls + of("postgres/b")->polls);
     assert_true(collect_settled(f->collect));
@@ -285,7 +285,7 @@ static void a_dead_source_delays_no_other(void **state)
     collect_watch(f->collect, f->estate, f->series, f->n);
     run_for(f->loop, 500);
     assert_true(of("postgres/a")->cancels >= 1); /* at its deadline */
-    assert_in_range(of("postgres/b")->polls, 3, 6);
+    assert_in_range(of("postgres/b")->polls, 2, 6);
     assert_int_equal(warnings, 1); /* said once, then at growing intervals */
     assert_non_null(strstr(last_log, "no answer within 60ms"));
 }
@@ -300,12 +300,13 @@ static void a_failing_source_backs_off_and_its_recovery_is_said_once(void **stat
     run_for(f->loop, 1200);
     polls = of("postgres/a")->polls;
     /* 100, 200, 400, 800 ms less jitter: at 100 ms flat it would be 12 */
-    assert_in_range(polls, 3, 6);
+    assert_in_range(polls, 2, 6);
     assert_int_equal(warnings, 1);
     of("postgres/a")->how = DONE;
     for (int k = 0; k < 200 && !infos; k++)
         run_for(f->loop, 10);
-    run_for(f->loop, 300);
+    for (int k = 0; k < 200 && of("postgres/a")->polls < polls + 2; k++)
+        run_for(f->loop, 10);
     assert_int_equal(infos, 1);
     assert_non_null(strstr(last_log, "answers again"));
     assert_true(of("postgres/a")->polls >= polls + 2); /* back at its interval */
@@ -318,7 +319,8 @@ static void an_open_that_fails_is_tried_again(void **state)
     f->n = 1;
     refuse_open = 2;
     collect_watch(f->collect, f->estate, f->series, 1);
-    run_for(f->loop, 700);
+    for (int k = 0; k < 300 && !f->samples; k++)
+        run_for(f->loop, 10);
     assert_int_equal(of("postgres/a")->opens, 3);
     assert_true(f->samples > 0);
     of("postgres/a")->opens -= 2; /* what was never open is never closed */
@@ -332,7 +334,7 @@ static void done_from_inside_poll_is_fine(void **state)
     of("postgres/a")->how = DONE_AT_ONCE;
     collect_watch(f->collect, f->estate, f->series, f->n);
     run_for(f->loop, 300);
-    assert_in_range(of("postgres/a")->polls, 2, 4);
+    assert_in_range(of("postgres/a")->polls, 1, 4);
 }
 
 static void what_did_not_change_is_kept_over_a_reload(void **state)
@@ -373,16 +375,22 @@ static void a_collector_that_cannot_migrate_is_opened_anew(void **state)
 static void a_change_in_the_middle_of_a_poll_waits_for_its_end(void **state)
 {
     struct fixture *f = *state;
+    int polls, cancels;
 
     collect_watch(f->collect, f->estate, f->series, 1);
     for (int k = 0; k < 100 && of("postgres/a")->polls == 0; k++)
         run_for(f->loop, 1);
     of("postgres/a")->how = HANG;
-    run_for(f->loop, 110); /* a poll hangs now */
+    polls = of("postgres/a")->polls;
+    for (int k = 0; k < 1000 && of("postgres/a")->polls == polls; k++)
+        run_for(f->loop, 1);
+    cancels = of("postgres/a")->cancels; /* a poll hangs now */
     collect_watch(f->collect, f->estate, f->series, 2);
-    run_for(f->loop, 5);
-    assert_int_equal(of("postgres/a")->watched, 1);
-    run_for(f->loop, 100);
+    for (int k = 0; k < 1000 && of("postgres/a")->cancels == cancels; k++) {
+        assert_int_equal(of("postgres/a")->watched, 1);
+        run_for(f->loop, 1);
+    }
+    run_for(f->loop, 20);
     assert_int_equal(of("postgres/a")->watched, 2); /* after its deadline */
 }
 
