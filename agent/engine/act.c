@@ -322,9 +322,8 @@ static void on_observed(void *arg, struct json *seen, const struct err *err)
         plan_free(p);
         return;
     }
-    if (r->act.replanning) { /* M24: an approval is used on the same plan, or on less of it;
-                                anything else asks once more */
-        r->act.replanning = false;
+    if (r->act.approved) { /* M24: an approval is used on the same plan, or on less of it; anything
+                              else asks once more */
         if (!plan_same_or_less(r->act.plan, p)) {
             r->act.approved = false;
             mem_free(r->act.hash);
@@ -417,7 +416,8 @@ static void planned(struct run *r)
         finish_empty(r);
         return;
     }
-    if (!ask_guards(r, true))
+    /* A human took their time: what was allowed then is asked again. */
+    if ((r->act.approved && !ask_guards(r, false)) || !ask_guards(r, true))
         return;
     guard_input_of(r, &in);
     if (guard_needs_approval(&in) && !r->act.approved) {
@@ -498,7 +498,7 @@ int64_t act_next_ms(const struct run *r)
 void act_approve(struct run *r, const char *by)
 {
     r->act.approved = true;
-    r->act.replanning = true;
+    r->act.deferred_ms = 0;
     mem_free(r->act.by);
     r->act.by = mem_strdup(by);
     run_set_state(r, RUN_RUNNING);

@@ -38,39 +38,76 @@ static struct jtx *copy(const struct jtx *tx)
     return c;
 }
 
+/* Intents behind a commit that cannot be made are not made either: what they stand on is not
+ * durable. */
+static void fail_intents(struct engine *e, const struct err *err)
+{
+    struct owed **at = e->owed ? &e->owed->next : NULL, *failed = NULL, **end = &failed;
+
+    while (at && *at) {
+        struct owed *o = *at;
+        if (!o->once) {
+            at = &o->next;
+            continue;
+        }
+        *at = o->next;
+        o->next = NULL;
+        *end = o;
+        end = &o->next;
+    }
+    e->owed_tail = &e->owed;
+    while (*e->owed_tail)
+        e->owed_tail = &(*e->owed_tail)->next;
+    while (failed) {
+        struct owed *o = failed;
+        failed = o->next;
+        o->fn(o->arg, NULL, err);
+        jtx_free(o->tx);
+        mem_free(o);
+    }
+}
+
+static void cannot_write(struct engine *e, const struct err *err)
+{
+    if (!e->journal_bad) {
+        struct buf text;
+        buf_init(&text, 1024);
+        buf_addf(&text,
+                 "runbookd on %s cannot write its journal: %s. It does nothing until it can.",
+                 e->host, err->text);
+        log_error("journal", "%s", buf_str(&text));
+        e->w->ops->emergency(e->w, buf_str(&text));
+        buf_free(&text);
+    }
+    e->journal_bad = true;
+    e->owed_again_ms = now(e) + COMMIT_AGAIN_MS;
+    fail_intents(e, err);
+    engine_schedule(e);
+}
+
 static void owed_done(void *arg, const char *denied_scope, const struct err *err)
 {
     struct engine *e = arg;
     struct owed *o = e->owed; /* completions come in order, and one is out at a time */
 
-    (void)denied_scope;
     o->sent = false;
-    if (err && err->code) {
-        if (!e->journal_bad) {
-            struct buf text;
-            buf_init(&text, 1024);
-            buf_addf(&text,
-                     "runbookd on %s cannot write its journal: %s. It does nothing until it can.",
-                     e->host, err->text);
-            log_error("journal", "%s", buf_str(&text));
-            e->w->ops->emergency(e->w, buf_str(&text));
-            buf_free(&text);
-        }
-        e->journal_bad = true;
-        e->owed_again_ms = now(e) + COMMIT_AGAIN_MS;
-        engine_schedule(e);
+    if (o->once && err && err->code && err->code != ERR_DENIED)
+        log_error("journal", "an intent could not be written: %s; nothing is done", err->text);
+    if (!o->once && err && err->code) {
+        cannot_write(e, err);
         return;
     }
-    if (e->journal_bad) {
+    if (e->journal_bad && !(err && err->code)) {
         e->journal_bad = false;
         log_info("journal", "it can be written again; nothing was lost");
     }
     e->owed = o->next;
     if (!e->owed)
         e->owed_tail = &e->owed;
-    report_deliver(e, o->tx);
+    if (!(err && err->code))
+        report_deliver(e, o->tx);
     if (o->fn)
-        o->fn(o->arg, NULL, NULL);
+        o->fn(o->arg, denied_scope, err);
     jtx_free(o->tx);
     mem_free(o);
     commit_again(e);
@@ -86,44 +123,30 @@ void commit_again(struct engine *e)
     e->w->journal->ops->submit(e->w->journal, copy(e->owed->tx), owed_done, e);
 }
 
-void commit_owed(struct engine *e, struct jtx *tx, journal_fn *fn, void *arg)
+static void append(struct engine *e, struct jtx *tx, journal_fn *fn, void *arg, bool once)
 {
     struct owed *o = mem_alloc(sizeof(*o));
 
     o->tx = tx;
     o->fn = fn;
     o->arg = arg;
+    o->once = once;
     *e->owed_tail = o;
     e->owed_tail = &o->next;
     if (e->owed == o || e->owed_again_ms == NEVER)
         commit_again(e);
 }
 
-struct intent {
-    struct engine *e;
-    journal_fn *fn;
-    void *arg;
-};
-
-static void intent_done(void *arg, const char *denied_scope, const struct err *err)
+void commit_owed(struct engine *e, struct jtx *tx, journal_fn *fn, void *arg)
 {
-    struct intent *in = arg;
-
-    if (err && err->code && err->code != ERR_DENIED)
-        log_error("journal", "an intent could not be written: %s; nothing is done", err->text);
-    in->fn(in->arg, denied_scope, err);
-    engine_wake(in->e);
-    engine_release(in);
+    append(e, tx, fn, arg, false);
 }
 
+/* In the same order as all else: a run that was ended in favour of this one is over in the journal
+ * before the intent is. */
 void commit_intent(struct engine *e, struct jtx *tx, journal_fn *fn, void *arg)
 {
-    struct intent *in = engine_hold(e, sizeof(*in), NULL);
-
-    in->e = e;
-    in->fn = fn;
-    in->arg = arg;
-    e->w->journal->ops->submit(e->w->journal, tx, intent_done, in);
+    append(e, tx, fn, arg, true);
 }
 
 bool commit_pending(const struct engine *e)

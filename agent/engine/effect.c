@@ -18,7 +18,8 @@ static void supersede_others(struct run *r)
 
     for (size_t k = 0; k < r->e->nruns; k++) {
         struct run *other = r->e->runs[k];
-        if (other == r || run_over(other) || run_shadow(other) || other->t != r->t)
+        if (other == r || run_over(other) || run_shadow(other) ||
+            strcmp(other->t->id, r->t->id) != 0) /* their estates may differ after a reload */
             continue;
         for (size_t n = 0; n < other->ndone; n++) {
             const struct declared_action *a = policy_action(other->p, other->done[n].name);

@@ -103,6 +103,7 @@ void engine_free(struct engine *e)
     for (size_t k = 0; k < e->nseries; k++)
         series_free(e->series[k]);
     free_readers(e);
+    standing_free(e);
     for (size_t k = 0; k < e->ntokens; k++) {
         mem_free(e->tokens[k].scope);
         mem_free(e->tokens[k].item);
@@ -539,6 +540,8 @@ int engine_load(struct engine *e, struct policy_set *set, struct estate *estate,
             take_over(made[k], old);
             old->state = EP_QUIET;
             old->gone = true;
+        } else {
+            standing_apply(made[k]);
         }
     }
     for (size_t k = 0; k < e->ninst; k++)

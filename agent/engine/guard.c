@@ -289,6 +289,13 @@ static bool only_waiting(const struct run *o)
 
 static enum verdict_kind lock(const struct guard_input *in, struct buf *why)
 {
+    for (size_t k = 0; in->a && !shadow(in) && k < in->e->ninst; k++) {
+        const struct instance *o = in->e->inst[k];
+        if (o->awaits_run && same_target(o->t, in->t)) {
+            buf_addf(why, "a run of policy %s is being read from the journal", o->p->name);
+            return GUARD_DEFER;
+        }
+    }
     for (size_t k = 0; in->a && !shadow(in) && k < in->e->nruns; k++) {
         const struct run *o = in->e->runs[k];
         bool higher;

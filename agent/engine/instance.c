@@ -121,6 +121,7 @@ void instance_put_standing(struct instance *i, struct jtx *tx)
     json_set_int(d, "last_end_ms", i->last_end_ms);
     json_set_int(d, "bad", i->bad);
     json_set_bool(d, "open", i->breaker_open);
+    standing_set(i->e, i->key, i->last_end_ms, i->bad, i->breaker_open);
     jtx_put(tx, "breaker", i->key, d, i->breaker_open || i->bad || i->last_end_ms);
 }
 

@@ -73,7 +73,6 @@ struct act {
     char *by;            /* who approved */
     char *hash;          /* of the plan that was shown */
     char token[33];
-    bool replanning; /* observing in order to use an approval */
     char *doubt;     /* why it is in doubt */
 };
 
@@ -163,6 +162,14 @@ struct instance {
     bool gone; /* its policy or target is no longer loaded; lives until its episode is closed */
 };
 
+/* Of a policy on a target, by the instance's key: known while neither is loaded, too. */
+struct standing {
+    char *key;
+    int64_t last_end_ms;
+    int bad;
+    bool open;
+};
+
 struct token {
     char *scope, *item;
     int64_t at_ms;
@@ -184,12 +191,14 @@ struct ticket {
     void *arg;
 };
 
-/* A commit of something that already happened, kept until the journal has it. */
+/* A commit that waits for its turn: of something that already happened, kept until the journal has
+ * it, or of an intent. */
 struct owed {
     struct jtx *tx;
     journal_fn *fn;
     void *arg;
     bool sent;
+    bool once; /* an intent: when it cannot be written it is dropped, and fn is told */
     struct owed *next;
 };
 
@@ -221,6 +230,8 @@ struct engine {
     size_t nruns, cruns;
     struct run **dead;
     size_t ndead, cdead;
+    struct standing *standings;
+    size_t nstandings;
     struct token *tokens;
     size_t ntokens, ctokens;
     struct silence *silences;
@@ -275,6 +286,11 @@ void commit_intent(struct engine *e, struct jtx *tx, journal_fn *fn,
                    void *arg); /* before an effect: once */
 void commit_again(struct engine *e);
 bool commit_pending(const struct engine *e);
+
+/* standing.c */
+void standing_set(struct engine *e, const char *key, int64_t last_end_ms, int bad, bool open);
+void standing_apply(struct instance *i); /* what is known of it, if anything */
+void standing_free(struct engine *e);
 
 /* token.c: the engine's mirror of the journal's counters */
 void token_add(struct engine *e, const char *scope, const char *item);

@@ -76,14 +76,8 @@ static struct instance *instance_of(struct engine *e, const struct json *doc)
 
 static bool on_breaker(void *arg, const char *key, const struct json *doc)
 {
-    struct instance *i = instance_of(arg, doc);
-
-    (void)key;
-    if (i) {
-        i->last_end_ms = json_get_int(doc, "last_end_ms", 0);
-        i->bad = (int)json_get_int(doc, "bad", 0);
-        i->breaker_open = json_get_bool(doc, "open", false);
-    }
+    standing_set(arg, key, json_get_int(doc, "last_end_ms", 0), (int)json_get_int(doc, "bad", 0),
+                 json_get_bool(doc, "open", false));
     return true;
 }
 
@@ -98,12 +92,31 @@ int engine_restore(struct engine *e, struct err *err)
     rc = rc ? rc : j->ops->each_open(j, "mode", on_mode, e, err);
     rc = rc ? rc : j->ops->each_open(j, "silence", on_silence, e, err);
     rc = rc ? rc : j->ops->each_token(j, now(e) - 32LL * 24 * 3600 * 1000, on_token, e, err);
+    rc = rc ? rc : j->ops->each_open(j, "breaker", on_breaker, e, err);
     rc = rc ? rc : j->ops->each_open(j, "episode", keep, e->restored_episodes, err);
     rc = rc ? rc : j->ops->each_open(j, "run", keep, e->restored_runs, err);
     return rc ? err_wrap(err, "the journal cannot be taken up") : 0;
 }
 
-static void orphan(struct engine *e, const struct json *doc, const char *kind, const char *why)
+/* The steps that were open when their run was lost are closed with it. */
+static void close_steps(struct jtx *tx, const char *run, const struct json *rows)
+{
+    for (const struct json *s = json_first(rows); s; s = json_next(s)) {
+        struct json *closed;
+        char *key;
+        if (strcmp(json_get_str(s, "state", ""), "done") == 0)
+            continue;
+        closed = json_copy(s);
+        key = mem_printf("%s/%03lld", run, (long long)json_get_int(s, "step", 0));
+        json_set_str(closed, "was", json_get_str(s, "state", ""));
+        json_set_str(closed, "state", "abandoned");
+        jtx_put(tx, "step", key, closed, false);
+        mem_free(key);
+    }
+}
+
+static void orphan(struct engine *e, const struct json *doc, const char *kind, const char *why,
+                   const struct json *steps)
 {
     struct jtx *tx = commit_new(e);
     struct json *closed = json_copy(doc);
@@ -112,6 +125,7 @@ static void orphan(struct engine *e, const struct json *doc, const char *kind, c
     json_set_str(closed, "outcome", "cancelled");
     json_set_str(closed, "note", why);
     jtx_put(tx, kind, json_get_str(doc, "id", "?"), closed, false);
+    close_steps(tx, json_get_str(doc, "id", "?"), steps);
     report_add(e, tx, REPORT_HUMAN, NULL, NULL,
                "%s: %s %s of policy %s was open when the agent stopped and cannot be taken up: %s",
                json_get_str(doc, "target", "?"), kind, json_get_str(doc, "id", "?"),
@@ -125,7 +139,7 @@ static void attach_episode(struct engine *e, const struct json *doc)
     const char *state = json_get_str(doc, "state", "");
 
     if (!i) {
-        orphan(e, doc, "episode", "its policy or target is no longer loaded");
+        orphan(e, doc, "episode", "its policy or target is no longer loaded", NULL);
         return;
     }
     i->state = strcmp(state, "recovering") == 0 ? EP_RECOVERING : EP_FIRING;
@@ -183,7 +197,7 @@ static void give_up(struct taking_up *t, const struct json *rows, const char *wh
         lost ? mem_printf("%s. IN DOUBT: whether \"%s\" took effect is not known: look", why, lost)
              : mem_strdup(why);
 
-    orphan(t->e, t->doc, "run", text);
+    orphan(t->e, t->doc, "run", text, rows);
     mem_free(text);
 }
 
@@ -230,12 +244,8 @@ static void attach_run(struct engine *e, const struct json *doc)
 
 void restore_attach(struct engine *e)
 {
-    struct err err = ERR_INIT;
-
     if (!e->restored_runs)
         return;
-    if (e->w->journal->ops->each_open(e->w->journal, "breaker", on_breaker, e, &err))
-        log_error("journal", "breakers: %s", err.text);
     for (const struct json *d = json_first(e->restored_episodes); d; d = json_next(d))
         attach_episode(e, d);
     for (const struct json *d = json_first(e->restored_runs); d; d = json_next(d))

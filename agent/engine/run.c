@@ -387,7 +387,8 @@ void run_suspend(struct run *r, const char *why)
         return;
     r->suspended_by = mem_strdup(why);
     r->resume_state = r->state;
-    run_set_state(r, RUN_SUSPENDED);
+    if (r->state != RUN_IN_DOUBT) /* that is still to be seen, probed and settled */
+        run_set_state(r, RUN_SUSPENDED);
     tx = commit_new(r->e);
     jtx_put(tx, "run", r->id, run_doc(r), true);
     commit_owed(r->e, tx, NULL, NULL);
@@ -458,7 +459,10 @@ void run_poke(struct run *r)
         effective_mode(e, r->inst ? r->inst->p : r->p, r->t) < r->mode)
         run_suspend(r, "mode");
     if (r->suspended_by) {
-        poke_suspended(r);
+        if (r->step_open && act_in_flight(r))
+            step_poke(r); /* what is in doubt is still asked after: that is no act */
+        else
+            poke_suspended(r);
         return;
     }
     if (r->step_open)

@@ -58,10 +58,8 @@ void run_answer_tx(struct run *r, struct jtx *tx, struct json *answer, const cha
     mem_free(key);
     r->step_open = false;
     r->step_until_ms = NEVER;
-    if (!r->suspended_by)
-        run_set_state(r, RUN_RUNNING);
-    else
-        r->resume_state = RUN_RUNNING;
+    run_set_state(r, r->suspended_by ? RUN_SUSPENDED : RUN_RUNNING);
+    r->resume_state = RUN_RUNNING;
     jtx_put(tx, "run", r->id, run_doc(r), true);
     a->r = r;
     a->answer = answer;
@@ -324,10 +322,8 @@ static void recall(struct run *r, const struct json *step)
 }
 
 /* A step that was begun before the restart and is not done. */
-static void resume_step(struct run *r, const struct json *step)
+static void resume_open(struct run *r, const struct json *step)
 {
-    r->step_open = true;
-    r->step_until_ms = json_get_int(step, "until_ms", NEVER);
     switch (r->ask.kind) {
     case ASK_ACT:
     case ASK_UNDO:
@@ -356,18 +352,37 @@ static void resume_step(struct run *r, const struct json *step)
     }
 }
 
+static void resume_step(struct run *r, const struct json *step)
+{
+    r->step_open = true;
+    r->step_until_ms = json_get_int(step, "until_ms", NEVER);
+    resume_open(r, step);
+    if (r->suspended_by && r->state != RUN_IN_DOUBT && !run_over(r)) {
+        r->resume_state = r->state;
+        run_set_state(r, RUN_SUSPENDED);
+    }
+}
+
 void step_advance(struct run *r, const struct json *answer)
 {
     struct json *recorded = NULL;
     struct jtx *tx;
 
-    if (r->suspended_by || r->e->draining) {
-        /* The answer is journaled; the script is not asked for more until the run goes on. */
-        json_free(r->held);
-        r->held = answer ? json_copy(answer) : json_new_null();
-        return;
-    }
     for (;;) {
+        if (r->cancel_wanted && (size_t)r->step >= r->nreplay) {
+            json_free(recorded);
+            run_end(r, OUT_CANCELLED, "%s", r->cancel_by);
+            return;
+        }
+        if ((r->suspended_by || r->e->draining) && (size_t)r->step >= r->nreplay) {
+            /* The answer is journaled; the script is not asked for more until the run goes on. What
+             * is recorded is handed back all the same: what the run owns and what is in doubt does
+             * not wait. */
+            json_free(r->held);
+            r->held = answer ? json_copy(answer) : json_new_null();
+            json_free(recorded);
+            return;
+        }
         run_script(r)->resume(r->script, answer, &r->ask);
         json_free(recorded);
         recorded = NULL;

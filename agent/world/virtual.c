@@ -204,6 +204,7 @@ void virtual_crash(struct virtual *v)
     v->npending = 0;
     v->nfeeds = 0;
     v->wake_ms = NEVER;
+    v->now_ms++; /* a process is not back within the millisecond */
 }
 
 void virtual_free(struct virtual *v)

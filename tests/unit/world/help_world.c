@@ -244,7 +244,8 @@ static void trace(void *arg, int64_t at_ms, const char *policy, const char *targ
 {
     struct rig *r = arg;
 
-    (void)policy;
+    if (r->on_trace)
+        r->on_trace(r, policy, target, verb, text);
     append(&r->timeline, mem_printf("%gm %s %s %s", (double)at_ms / MIN_MS, target, verb, text));
 }
 
@@ -356,6 +357,16 @@ struct policy *rig_policy(struct rig *r, const char *name)
     return p;
 }
 
+struct policy_set *rig_new_set(void)
+{
+    struct policy_set *s = mem_alloc(sizeof(*s));
+
+    s->refs = 1;
+    s->arena = arena_new();
+    s->destroy = destroy;
+    return s;
+}
+
 void rig_init(struct rig *r, int targets)
 {
     struct virtual_options o = {
@@ -368,10 +379,7 @@ void rig_init(struct rig *r, int targets)
     memset(r, 0, sizeof(*r));
     r->next_how = -1;
     r->ntargets = targets;
-    r->set = mem_alloc(sizeof(*r->set));
-    r->set->refs = 1;
-    r->set->arena = arena_new();
-    r->set->destroy = destroy;
+    r->set = rig_new_set();
     r->estate = estate_new();
     for (int k = 0; k < targets; k++) {
         char name[16];

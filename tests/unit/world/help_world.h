@@ -49,6 +49,8 @@ struct rig {
     int emergencies, humans, triggers, resolves;
     char last_human[512];
     void (*on_apply)(struct rig *r, const struct world_step *s); /* before the effect */
+    void (*on_trace)(struct rig *r, const char *policy, const char *target, const char *verb,
+                     const char *text);
     void *arg;
     void (*script)(struct rig *r,
                    int64_t at_ms); /* changes the model before the samples of this time */
@@ -58,6 +60,7 @@ struct policy *
 rig_policy(struct rig *r,
            const char *name); /* ladder: scale by 2, max 20, when load above 60 for 5m */
 void rig_init(struct rig *r, int targets);
+struct policy_set *rig_new_set(void); /* without policies: rig_policy fills r->set */
 void rig_budget(struct rig *r, struct rate budget); /* before rig_start */
 void rig_start(struct rig *r);
 void rig_restart(struct rig *r);
