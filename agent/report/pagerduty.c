@@ -123,8 +123,8 @@ static struct json *details_of(const struct json *report, const struct trim *t)
             }
         }
     }
-    if (chain)
-        json_set_strf(d, "journal", "row %lld, head %.16s", (long long)json_get_int(chain, "seq", 0), json_get_str(chain, "head", ""));
+    if (chain) /* as runbookd audit --witness takes it */
+        json_set_strf(d, "journal", "%lld:%s", (long long)json_get_int(chain, "seq", 0), json_get_str(chain, "head", ""));
     return d;
 }
 

@@ -57,7 +57,7 @@ static void a_trigger_says_what_is_asked_at_three_in_the_morning(void **state)
     for (const char *const *k = (const char *const[]){"seen", "since", "helped", "next", "stop", "doc", NULL}; *k; k++)
         assert_non_null(json_get_str(details(e), *k, NULL));
     assert_string_equal(json_str(json_at(json_get(details(e), "done"), 0), ""), "grow: desired 8 -> 10");
-    assert_string_equal(json_get_str(details(e), "journal", ""), "row 77, head 0123456789abcdef");
+    assert_string_equal(json_get_str(details(e), "journal", ""), "77:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef");
     assert_string_equal(json_get_str(json_at(json_get(e, "links"), 0), "href", ""), "https://runbooks.example.com/high-cpu");
     json_free(e);
     json_free(r);
