@@ -178,7 +178,7 @@ static void read_series(struct cloudwatch *s, struct reader *r)
         snprintf(r->why, sizeof(r->why), "%.60s names no Auto Scaling group: give it asg = \"...\"",
                  w->target->id);
     else if (strcmp(aws, s->account) != 0)
-        snprintf(r->why, sizeof(r->why), "%.60s is in account %.40s, %.60s in %.40s", asg->id, aws,
+        snprintf(r->why, sizeof(r->why), "%.50s is in account %.30s, %.50s in %.30s", asg->id, aws,
                  w->target->id, s->account);
     else if (strcmp(w->signal->name, "asg_cpu") == 0)
         read_cpu(s, r, asg);
