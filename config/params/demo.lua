@@ -1,5 +1,6 @@
--- The values of param("NAME", default) in this environment; "NAME@TARGET" is one target's own.
+-- The values of param("NAME", default) in this environment; "NAME@TARGET" is one target's own. What is not here keeps the policy's default.
 return {
-  web_cpu_limit = "60%",
+  asg_cpu_limit = "60%",
+  asg_max = 12,
   ["pg_connections_limit@basecoat-portal-db"] = 800,
 }
