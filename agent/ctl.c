@@ -350,6 +350,19 @@ static int confirm(struct ctl *c, const struct verb *v, struct json *q)
 
 /* Showing */
 
+static void complain(enum tone tone, const char *what)
+{
+    struct text t;
+
+    if (!what)
+        return;
+    text_init(&t, STDERR_FILENO);
+    text_add(&t, tone, "runbookctl: ");
+    text_wrap(&t, TONE_PLAIN, what, 12, 2);
+    text_flush(&t, STDERR_FILENO);
+    text_free(&t);
+}
+
 static void show(struct ctl *c, const struct verb *v, struct json *answer)
 {
     const char *error = json_get_str(answer, "error", NULL);
@@ -374,19 +387,9 @@ static void show(struct ctl *c, const struct verb *v, struct json *answer)
         text_addf(&t, TONE_GOOD, "%s%s%s\n", v->done ? v->done : "done", id ? ": " : "", id ? id : "");
     }
     text_flush(&t, STDOUT_FILENO);
-    if (json_get_str(clean, "warning", NULL)) {
-        text_init(&t, STDERR_FILENO);
-        text_add(&t, TONE_WARN, "runbookctl: ");
-        text_wrap(&t, TONE_PLAIN, json_get_str(clean, "warning", ""), 12, 2);
-        text_flush(&t, STDERR_FILENO);
-    }
-    if (error) {
-        text_init(&t, STDERR_FILENO);
-        text_add(&t, TONE_BAD, "runbookctl: ");
-        text_wrap(&t, TONE_PLAIN, json_get_str(clean, "error", ""), 12, 2);
-        text_flush(&t, STDERR_FILENO);
-    }
     text_free(&t);
+    complain(TONE_WARN, json_get_str(clean, "warning", NULL));
+    complain(TONE_BAD, json_get_str(clean, "error", NULL));
     json_free(clean);
 }
 

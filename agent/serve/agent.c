@@ -110,7 +110,8 @@ static int start_resolver(struct agent *a, struct err *e)
 
 static void stop_resolver(struct agent *a)
 {
-    resolver_free(a->resolver);
+    if (a->resolver)
+        resolver_free(a->resolver);
 }
 
 static int start_http(struct agent *a, struct err *e)
@@ -121,7 +122,8 @@ static int start_http(struct agent *a, struct err *e)
 
 static void stop_http(struct agent *a)
 {
-    http_free(a->http);
+    if (a->http)
+        http_free(a->http);
 }
 
 /* Journal */
@@ -213,7 +215,8 @@ static int start_journal(struct agent *a, struct err *e)
 static void stop_journal(struct agent *a)
 {
     /* It completes what it still holds from inside: whoever submitted is alive until here. */
-    a->journal->ops->close(a->journal);
+    if (a->journal)
+        a->journal->ops->close(a->journal);
     if (a->engine)
         engine_free(a->engine);
     if (a->live)
@@ -289,10 +292,7 @@ static int start_reports(struct agent *a, struct err *e)
     a->outbox = outbox_new(&o, e);
     if (!a->outbox)
         return e->code == ERR_AUTH ? EXIT_SECRET : EXIT_NO_SECRET;
-    if (outbox_restore(a->outbox, e) == 0)
-        return 0;
-    stop_reports(a);
-    return EXIT_JOURNAL;
+    return outbox_restore(a->outbox, e) ? EXIT_JOURNAL : 0;
 }
 
 static int start_engine(struct agent *a, struct err *e)
@@ -414,7 +414,8 @@ static int start_signals(struct agent *a, struct err *e)
 
 static void stop_signals(struct agent *a)
 {
-    loop_timer_free(a->stop_timer);
+    if (a->stop_timer)
+        loop_timer_free(a->stop_timer);
 }
 
 /* Housekeeping, once a second */
@@ -468,7 +469,8 @@ static int start_house(struct agent *a, struct err *e)
 
 static void stop_house(struct agent *a)
 {
-    loop_timer_free(a->house);
+    if (a->house)
+        loop_timer_free(a->house);
 }
 
 /* The list */
@@ -497,6 +499,7 @@ enum exit_code agent_run(const char *config, const char *version)
     struct agent *a = mem_alloc(sizeof(*a));
     size_t n = sizeof(parts) / sizeof(parts[0]), k;
     struct err e = ERR_INIT;
+    bool ran = false;
     int code = 0;
 
     a->config_path = config;
@@ -505,17 +508,19 @@ enum exit_code agent_run(const char *config, const char *version)
         code = parts[k].start(a, &e);
         if (code) {
             say_error(parts[k].name, &e);
+            k++; /* what it had begun is ended, too */
             break;
         }
     }
     if (!code) {
+        ran = true;
         log_info("agent", "runbookd %s on %s: mode %s, %zu policies, %zu targets", version, a->host, mode_name(a->now.config->mode),
                  a->now.set->npolicies, estate_len(a->now.estate));
         notify_state("READY=1\nSTATUS=mode %s, %zu policies", mode_name(a->now.config->mode), a->now.set->npolicies);
         code = loop_run(a->loop);
         log_info("agent", "ends with code %d", code);
     }
-    if (k == n && !a->drained)
+    if (ran && !a->drained)
         _exit(code); /* something hangs in flight: nothing is waited for any more */
     while (k-- > 0)
         if (parts[k].stop)

@@ -132,6 +132,7 @@ static void on_deadline(void *arg)
     if (s->ended)
         return;
     s->running = false;
+    s->ended = true; /* whatever it says from here on is too late */
     s->type->cancel(&s->call);
     unit_format_duration(text, sizeof(text), s->call.deadline_ms);
     s->how = APPLIED_IN_DOUBT;
@@ -187,12 +188,12 @@ void steps_apply(struct steps *h, const struct world_step *w)
 
 static void drop(struct step *s)
 {
+    s->ended = true;
+    s->ticket = 0;
     if (s->running) {
         s->running = false;
         s->type->cancel(&s->call);
     }
-    s->ended = true;
-    s->ticket = 0;
     loop_timer_stop(s->deadline);
     want_turn(s->host);
 }

@@ -1,6 +1,7 @@
 """The closed loop with the real programs: a group whose CPU rises on cloudsim."""
 
 import os
+import signal
 import subprocess
 import time
 import unittest
@@ -145,6 +146,22 @@ asg "web" {{ aws = "prod", target_group = "targetgroup/web/0123456789abcdef", al
         self.assertEqual(run["outcome"], "succeeded", self.log())
         self.assertEqual(self.effects(), before)
         self.assertEqual(self.desired(), 4)
+
+    def test_sigterm_with_a_request_in_flight(self):
+        self.prepare("enforce")
+        self.sim.call("POST", "faults", {"kind": "delay", "service": "autoscaling", "action": "SetDesiredCapacity", "when": "after", "seconds": 60, "count": 1})
+        self.heat()
+        eventually(lambda: self.effects() == 1, 40, 0.1)  # carried out, and the answer does not come
+        self.agent.send_signal(signal.SIGTERM)
+        time.sleep(1)
+        self.assertIsNone(self.agent.poll(), "it waits for the request in flight")
+        self.agent.send_signal(signal.SIGTERM)
+        self.assertEqual(self.agent.wait(5), 0)
+        self.start(env=AWS_ENV)
+        run = eventually(lambda: [r for r in self.runs() if r.get("outcome")], 90, 0.5)[0]
+        self.assertEqual(run["outcome"], "succeeded", self.log())
+        self.assertEqual(self.effects(), 1, "the probe saw that it was done")
+        self.assertIn("probe grow: done", self.log())
 
 
 if __name__ == "__main__":
