@@ -73,15 +73,12 @@ static struct run *need_run(struct request *q)
 
 /* Orders */
 
-static void started(void *arg_, const char *denied, const struct err *err)
+static bool only_one(const struct engine *e, const struct instance *i)
 {
-    struct engine *e = arg_;
-
-    (void)denied;
-    (void)err;
-    for (size_t k = 0; k < e->nruns; k++)
-        if (e->runs[k]->state == RUN_PROPOSED)
-            run_start(e->runs[k]);
+    for (size_t k = 0; k < e->ninst; k++)
+        if (e->inst[k] != i && !e->inst[k]->gone && strcmp(e->inst[k]->p->name, i->p->name) == 0)
+            return false;
+    return true;
 }
 
 static void start(struct request *q)
@@ -92,20 +89,23 @@ static void start(struct request *q)
 
     if (!i)
         return;
-    if (i->run) {
-        request_fail(q, "run %s of this policy is open on this target", i->run->id);
+    if (!request_arg(q, "target") && only_one(e, i) == false) {
+        request_fail(q, "policy %s has several targets: say which", i->p->name);
+        return;
+    }
+    if (i->run || i->awaits_run) {
+        request_fail(q, "run %s of this policy is open on this target",
+                     i->run ? i->run->id : "(being read from the journal)");
         return;
     }
     i->run = run_new(i, true, by(q));
     tx = commit_new(e);
-    jtx_put(tx, "run", i->run->id, run_doc(i->run), true);
-    jtx_source(tx, i->p->source_hash,
-               e->loader.source ? e->loader.source(e->loader.arg, i->p) : json_new_map());
+    run_propose(i->run, tx);
     report_add(e, tx, REPORT_NOTE, NULL, i->run, "%s: %s started by %s", i->t->name, i->p->name,
                by(q));
     engine_trace(e, i, "start", "by %s", by(q));
     json_set_str(q->answer, "run", i->run->id);
-    commit_owed(e, tx, started, e);
+    commit_owed(e, tx, run_proposed, i->run);
 }
 
 static void approve(struct request *q)
@@ -121,6 +121,8 @@ static void approve(struct request *q)
     } else if (hash && (strlen(hash) < 8 || strncmp(hash, r->act.hash, strlen(hash)) != 0)) {
         request_fail(q, "the plan is another one now (%.12s): look at it with runbookctl show %s",
                      r->act.hash, r->id);
+    } else if (now(q->e) >= r->act.until_ms) {
+        request_fail(q, "its time to be approved is over");
     } else if (is_frozen(q->e) || r->suspended_by) {
         request_fail(q, "the run is suspended (%s); unfreeze first",
                      r->suspended_by ? r->suspended_by : "freeze");

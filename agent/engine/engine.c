@@ -142,12 +142,17 @@ void engine_free(struct engine *e)
 
 /* Series and who reads them */
 
-struct series *engine_series(struct engine *e, const struct signal *s, const struct target *t,
+struct series *engine_series(struct engine *e, const struct signal *s, const struct target *of,
                              const struct json *opts, int64_t history_ms)
 {
-    char *key = series_key(s, t, opts);
+    /* A run may hold the target of an estate before this one: a series lives in today's. */
+    const struct target *t = estate_find(e->estate, of->kind, of->name);
     struct series *found = NULL;
+    char *key;
 
+    if (!t)
+        return NULL;
+    key = series_key(s, t, opts);
     for (size_t k = 0; k < e->nseries && !found; k++)
         if (strcmp(e->series[k]->key, key) == 0)
             found = e->series[k];
@@ -165,6 +170,22 @@ struct series *engine_series(struct engine *e, const struct signal *s, const str
         found->keep_ms = history_ms;
     mem_free(key);
     return found;
+}
+
+static struct series *wanted(void *arg, const struct signal *s, const struct target *t,
+                             struct json *opts, int64_t history_ms, struct err *err)
+{
+    struct series *found = engine_series(arg, s, t, opts, history_ms);
+
+    if (!found)
+        err_set(err, ERR_NOT_FOUND, "%s is no longer in the estate", t->id);
+    return found;
+}
+
+struct bind_context engine_bind(struct engine *e, struct estate *estate, const struct target *t,
+                                struct json *params)
+{
+    return (struct bind_context){wanted, estate, t, params, e};
 }
 
 void engine_reads(struct engine *e, struct instance *i, const struct bound *b)
@@ -334,7 +355,7 @@ void engine_wake(struct engine *e)
     if (e->draining && e->drained) {
         bool flying = commit_pending(e);
         for (size_t k = 0; k < e->nruns && !flying; k++)
-            flying = act_requesting(e->runs[k]) || e->runs[k]->busy;
+            flying = act_requesting(e->runs[k]) || (e->runs[k]->busy && !e->journal_bad);
         if (!flying) {
             void (*fn)(void *) = e->drained;
             e->drained = NULL;
@@ -351,7 +372,7 @@ void engine_schedule(struct engine *e)
         int64_t n = instance_next_ms(e->inst[k]);
         at = n < at ? n : at;
     }
-    for (size_t k = 0; k < e->nruns; k++) {
+    for (size_t k = 0; k < e->nruns && !e->draining; k++) { /* nobody is poked while it drains */
         int64_t n = run_next_ms(e->runs[k]);
         at = n < at ? n : at;
     }
@@ -415,7 +436,7 @@ void engine_applied(struct engine *e, uint64_t ticket, enum applied how, struct 
 
 /* Loading */
 
-static struct instance *find_instance(struct engine *e, const char *key)
+struct instance *instance_find(struct engine *e, const char *key)
 {
     for (size_t k = 0; k < e->ninst; k++)
         if (!e->inst[k]->gone && strcmp(e->inst[k]->key, key) == 0)
@@ -445,6 +466,10 @@ static void take_over(struct instance *to, struct instance *from)
     to->unknown_since_ms = from->unknown_since_ms;
     to->blind_reported = from->blind_reported;
     to->status_ms = from->status_ms;
+    if (!to->p->status_every_ms)
+        to->status_ms = NEVER;
+    else if (to->status_ms > now(to->e) + to->p->status_every_ms)
+        to->status_ms = now(to->e) + to->p->status_every_ms;
     to->last_end_ms = from->last_end_ms;
     to->bad = from->bad;
     to->breaker_open = from->breaker_open;
@@ -535,7 +560,7 @@ int engine_load(struct engine *e, struct policy_set *set, struct estate *estate,
             made[n++] = i;
         }
     for (size_t k = 0; k < n; k++) {
-        struct instance *old = find_instance(e, made[k]->key);
+        struct instance *old = instance_find(e, made[k]->key);
         if (old) {
             take_over(made[k], old);
             old->state = EP_QUIET;

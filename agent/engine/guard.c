@@ -49,7 +49,7 @@ static enum verdict_kind silence(const struct guard_input *in, struct buf *why)
         const struct silence *s = &in->e->silences[k];
         char left[32];
         if (s->until_ms <= now(in->e) || (s->policy && strcmp(s->policy, in->p->name) != 0) ||
-            (s->target && strcmp(s->target, in->t->id) != 0))
+            (s->target && strcmp(s->target, in->t->id) != 0 && strcmp(s->target, in->t->name) != 0))
             continue;
         unit_format_duration(left, sizeof(left), (s->until_ms - now(in->e)) / 1000 * 1000);
         buf_addf(why, "silence %s by %s for another %s: %s", s->id, s->by, left, s->reason);

@@ -36,18 +36,11 @@ static int bind_one(struct bound **out, const struct cond *c, const struct bind_
                 : err_wrap(err, "%s:%d: %s", c->site.file ? c->site.file : "?", c->site.line, what);
 }
 
-static struct series *wanted(void *arg, const struct signal *s, const struct target *t,
-                             struct json *opts, int64_t history_ms, struct err *e)
-{
-    (void)e;
-    return engine_series(arg, s, t, opts, history_ms);
-}
-
 struct instance *instance_new(struct engine *e, struct policy_set *set, const struct policy *p,
                               struct estate *estate, const struct target *t, struct err *err)
 {
     struct instance *i = mem_alloc(sizeof(*i));
-    struct bind_context ctx = {wanted, estate, t, p->params, e};
+    struct bind_context ctx = engine_bind(e, estate, t, p->params);
 
     i->e = e;
     i->set = policy_set_ref(set);
@@ -162,17 +155,6 @@ static void storm_check(struct instance *i, struct jtx *tx)
     engine_trace(e, i, "storm", "%d episodes", recent);
 }
 
-static void fired(void *arg, const char *denied, const struct err *err)
-{
-    struct engine *e = arg;
-
-    (void)denied;
-    (void)err;
-    for (size_t k = 0; k < e->nruns; k++)
-        if (e->runs[k]->state == RUN_PROPOSED && !e->runs[k]->busy)
-            run_start(e->runs[k]);
-}
-
 static void fire(struct instance *i)
 {
     struct engine *e = i->e;
@@ -193,16 +175,16 @@ static void fire(struct instance *i)
     storm_check(i, tx);
     i->triggered =
         i->p->page == PAGE_AT_FIRE && !e->storm && effective_mode(e, i->p, i->t) > MODE_SHADOW;
-    i->run = run_new(i, false, NULL);
+    if (!i->run) { /* else an operator's run is at work on it already: the episode's own (M6) */
+        i->run = run_new(i, false, NULL);
+        run_propose(i->run, tx);
+    }
     set_state(i, EP_FIRING, tx);
-    jtx_put(tx, "run", i->run->id, run_doc(i->run), true);
-    jtx_source(tx, i->p->source_hash,
-               e->loader.source ? e->loader.source(e->loader.arg, i->p) : json_new_map());
     if (i->p->page == PAGE_AT_FIRE && !e->storm)
         report_add(e, tx, REPORT_TRIGGER, i, i->run, "%s: %s", i->t->name, i->seen);
     else
         report_add(e, tx, REPORT_NOTE, i, i->run, "%s: %s", i->t->name, i->seen);
-    commit_owed(e, tx, fired, e);
+    commit_owed(e, tx, run_proposed, i->run);
 }
 
 static void resolve(struct instance *i)
@@ -223,6 +205,7 @@ static void resolve(struct instance *i)
     engine_trace(e, i, "resolve", "after %s", spent);
     commit_owed(e, tx, NULL, NULL);
     i->state = EP_QUIET;
+    i->episode[0] = 0; /* what is reported from now on has nothing to do with it */
     i->triggered = false;
 }
 
@@ -318,6 +301,8 @@ static void step_episode(struct instance *i)
     case EP_QUIET:
     case EP_PENDING:
     case EP_RESOLVED:
+        if (i->awaits_run)
+            return; /* what is being read from the journal comes first */
         if (i->now.value == TRI_TRUE)
             fire(i);
         else if (i->now.pending && i->state != EP_PENDING) {
@@ -335,13 +320,13 @@ static void step_episode(struct instance *i)
         engine_trace(e, i, "clear", "%s", i->t->id);
         __attribute__((fallthrough)); /* it is resolved at once when no run holds it open */
     case EP_RECOVERING:
-        if (i->now.value == TRI_TRUE && i->when && !i->clear) {
+        if (i->when && i->now.value == TRI_TRUE && !is_clear(i)) {
             tx = commit_new(e);
             set_state(i, EP_FIRING, tx);
             commit_owed(e, tx, NULL, NULL);
             return;
         }
-        if (!i->run && !i->awaits_run)
+        if (!i->run && !i->awaits_run && is_clear(i)) /* still: unknown resolves nothing */
             resolve(i);
         return;
     case EP_VANISHED:
@@ -360,6 +345,8 @@ void instance_eval(struct instance *i)
         i->again_ms = i->now.again_ms;
         if (i->p->mode != MODE_OFF && !i->gone)
             note_blind(i);
+        else
+            i->unknown_since_ms = 0; /* nobody is told: no time to wait for */
     }
     note_status(i);
     if (!i->gone || is_open(i))

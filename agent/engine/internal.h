@@ -265,8 +265,12 @@ void engine_trace(struct engine *e, const struct instance *i, const char *verb, 
 void engine_make_id(struct engine *e, char prefix, char out[ID_LEN]);
 uint64_t engine_ticket(struct engine *e, const struct ticket *t);
 void engine_ticket_drop(struct engine *e, uint64_t id);
-struct series *engine_series(struct engine *e, const struct signal *s, const struct target *t,
+/* NULL: the estate does not hold this target any more. */
+struct series *engine_series(struct engine *e, const struct signal *s, const struct target *of,
                              const struct json *opts, int64_t history_ms);
+struct bind_context engine_bind(struct engine *e, struct estate *estate, const struct target *t,
+                                struct json *params);
+struct instance *instance_find(struct engine *e, const char *key); /* "policy@kind/name" */
 void engine_reads(struct engine *e, struct instance *i,
                   const struct bound *b); /* i is evaluated when a series of b changes */
 bool is_frozen(struct engine *e);
@@ -318,6 +322,8 @@ enum mode effective_mode(const struct engine *e, const struct policy *p, const s
 struct run *run_new(struct instance *i, bool manual, const char *by);
 struct run *run_restore(struct engine *e, const struct json *doc, struct json *steps,
                         struct instance *i, struct err *err);
+void run_propose(const struct run *r, struct jtx *tx);
+void run_proposed(void *run, const char *denied, const struct err *err); /* starts it */
 void run_free(struct run *r);
 void run_start(struct run *r);
 void run_poke(struct run *r); /* time passed or a condition changed */

@@ -197,11 +197,13 @@ void query_explain(struct request *q)
 /* plan: what each action would do now; asks the world, changes nothing */
 struct planning {
     struct request q;
-    struct instance *i;
+    struct policy_set *set; /* counted, as the estate: a reload may come in between */
+    const struct policy *p;
+    struct estate *estate;
+    const struct target *t;
     size_t action;
     struct json *opts;
     struct json *list;
-    uint64_t ticket;
 };
 
 static void plan_next(struct planning *p);
@@ -212,27 +214,30 @@ static void drop_planning(void *arg)
 
     drop_request(&p->q);
     json_free(p->opts);
+    estate_unref(p->estate);
+    policy_set_unref(p->set);
 }
 
 static void plan_seen(void *arg_, struct json *seen, const struct err *err)
 {
     struct planning *p = arg_;
-    const struct declared_action *a = &p->i->p->actions[p->action];
+    const struct declared_action *a = &p->p->actions[p->action];
     struct json *row = json_add(p->list, json_new_map());
-    struct action_input in = {.target = p->i->t,
-                              .estate = p->i->estate,
+    struct action_input in = {.target = p->t,
+                              .estate = p->estate,
                               .opts = p->opts,
                               .wall_ms = wall(p->q.e),
                               .run_id = "plan"};
-    struct guard_input g = {p->q.e,       p->i, NULL, p->i->p, p->i->t,
-                            p->i->estate, a,    NULL, false,   false};
+    char *key = mem_printf("%s@%s", p->p->name, p->t->id);
+    struct guard_input g = {
+        p->q.e, instance_find(p->q.e, key), NULL, p->p, p->t, p->estate, a, NULL, false, false};
     struct err e2 = ERR_INIT;
     struct plan *plan = err && err->code ? NULL : a->type->plan(&in, seen, &e2);
 
     json_set_str(row, "action", a->name);
     json_set_str(row, "type", a->type->name);
     if (plan) {
-        char *hash = plan_hash(plan, a->type->name, p->i->t->id);
+        char *hash = plan_hash(plan, a->type->name, p->t->id);
         json_set(row, "plan", plan_to_json(plan));
         json_set_str(row, "hash", hash);
         mem_free(hash);
@@ -244,6 +249,7 @@ static void plan_seen(void *arg_, struct json *seen, const struct err *err)
     plan_free(plan);
     json_free(p->opts);
     p->opts = NULL;
+    mem_free(key);
     p->action++;
     plan_next(p);
 }
@@ -252,6 +258,8 @@ static void plan_end(struct planning *p)
 {
     p->q.fn(p->q.arg, p->q.answer);
     json_free((struct json *)(uintptr_t)p->q.in);
+    estate_unref(p->estate);
+    policy_set_unref(p->set);
     engine_release(p);
 }
 
@@ -262,21 +270,20 @@ static void plan_next(struct planning *p)
     struct ticket t = {0, NULL, plan_seen, NULL, p};
     struct world_step s;
 
-    if (p->i->gone || p->action >= p->i->p->nactions) {
+    if (p->action >= p->p->nactions) {
         plan_end(p);
         return;
     }
-    a = &p->i->p->actions[p->action];
+    a = &p->p->actions[p->action];
     p->opts = refs_resolve(
-        a->opts, &(struct refs){.target = p->i->t, .params = p->i->p->params, .run_id = "plan"},
-        &err);
+        a->opts, &(struct refs){.target = p->t, .params = p->p->params, .run_id = "plan"}, &err);
     if (!p->opts) {
         request_fail(&p->q, "%s: %s", a->name, err.text);
         plan_end(p);
         return;
     }
-    s = (struct world_step){0,    a->type, p->i->t, p->i->estate, p->opts,
-                            NULL, NULL,    NULL,    30 * 1000,    a->name};
+    s = (struct world_step){0,    a->type, p->t, p->estate, p->opts,
+                            NULL, NULL,    NULL, 30 * 1000, a->name};
     s.ticket = engine_ticket(p->q.e, &t);
     p->q.e->w->ops->observe(p->q.e->w, &s);
 }
@@ -291,7 +298,10 @@ void query_plan(struct request *q)
     p = engine_hold(q->e, sizeof(*p), drop_planning);
     p->q = *q;
     p->q.in = json_copy(q->in);
-    p->i = i;
+    p->set = policy_set_ref(i->set);
+    p->p = i->p;
+    p->estate = estate_ref(i->estate);
+    p->t = i->t;
     p->list = json_set(q->answer, "plans", json_new_list());
     json_set_str(q->answer, "policy", i->p->name);
     json_set_str(q->answer, "target", i->t->id);

@@ -72,10 +72,12 @@ void report_add(struct engine *e, struct jtx *tx, enum report_kind k, const stru
                 const struct run *r, const char *fmt, ...)
 {
     struct json *d = json_new_map();
-    const char *episode = i && *i->episode ? i->episode : r ? r->id : "agent";
+    const char *episode = i && *i->episode ? i->episode : r ? r->id : i ? i->key : "agent";
     struct buf text;
     char *key = next_key(e), at[32];
-    bool shadow = (r && run_shadow(r)) || (!r && i && effective_mode(e, i->p, i->t) <= MODE_SHADOW);
+    /* What was opened at the pager is closed there, whatever the mode is by then. */
+    bool real = i && i->triggered && (k == REPORT_RESOLVE || !r);
+    bool shadow = !real && (r ? run_shadow(r) : i && effective_mode(e, i->p, i->t) <= MODE_SHADOW);
     va_list ap;
 
     buf_init(&text, 8192);
@@ -113,7 +115,7 @@ void report_add(struct engine *e, struct jtx *tx, enum report_kind k, const stru
         if (!run_over(r))
             json_set_strf(d, "stop", "runbookctl cancel %s, or runbookctl freeze", r->id);
     }
-    if (e->dashboard && i)
+    if (e->dashboard && i && *i->episode)
         json_set_strf(d, "link", "%s/episodes/%s", e->dashboard, episode);
     buf_free(&text);
     e->reports_total++;

@@ -131,6 +131,25 @@ struct run *run_new(struct instance *i, bool manual, const char *by)
     return r;
 }
 
+/* The run and the source it begins with, durable before it starts. */
+void run_propose(const struct run *r, struct jtx *tx)
+{
+    const struct policy_loader *l = &r->e->loader;
+
+    jtx_put(tx, "run", r->id, run_doc(r), true);
+    jtx_source(tx, r->p->source_hash, l->source ? l->source(l->arg, r->p) : json_new_map());
+}
+
+void run_proposed(void *arg, const char *denied, const struct err *err)
+{
+    struct run *r = arg;
+
+    (void)denied;
+    (void)err;
+    if (r->state == RUN_PROPOSED)
+        run_start(r);
+}
+
 void run_free(struct run *r)
 {
     act_reset(&r->act);
@@ -169,18 +188,11 @@ struct run *run_find(struct engine *e, const char *id)
     return NULL;
 }
 
-static struct series *wanted(void *arg, const struct signal *s, const struct target *t,
-                             struct json *opts, int64_t history_ms, struct err *e)
-{
-    (void)e;
-    return engine_series(arg, s, t, opts, history_ms);
-}
-
 /* The run's own clocks: its checks count only what came after its acts (M15). */
 void run_bind_checks(struct run *r)
 {
     struct engine *e = r->e;
-    struct bind_context ctx = {wanted, r->estate, r->t, r->params, e};
+    struct bind_context ctx = engine_bind(e, r->estate, r->t, r->params);
     struct err err = ERR_INIT;
     size_t before = e->nseries;
 
@@ -279,9 +291,10 @@ void run_end(struct run *r, enum outcome o, const char *fmt, ...)
     if (i) {
         bool page =
             outcome_is_bad(o) && !run_shadow(r) && o != OUT_CANCELLED && o != OUT_SUPERSEDED;
+        bool first = page && !i->triggered && i->p->page == PAGE_ON_FAILURE && !r->manual;
+        i->triggered = i->triggered || first; /* before the episode is written */
         instance_run_ended(i, r, tx);
-        if (page && !i->triggered && i->p->page == PAGE_ON_FAILURE && !r->manual) {
-            i->triggered = true;
+        if (first) {
             report_add(e, tx, REPORT_TRIGGER, i, r, "%s: %s%s%s%s%s", i->t->name, outcome_names[o],
                        *r->note ? ": " : "", r->note, *undos ? ". Left as it is: " : "", undos);
         } else if (page && !r->paged &&

@@ -203,7 +203,9 @@ static void begin_read(struct run *r)
     } else {
         r->read_series = engine_series(r->e, s, r->t, opts ? opts : empty, 0);
         r->e->w->ops->watch(r->e->w, r->e->series, r->e->nseries);
-        r->step_until_ms = now(r->e) + 2 * r->read_series->interval_ms + s->lag_ms;
+        r->step_until_ms = now(r->e); /* a target that is gone is not read */
+        if (r->read_series)
+            r->step_until_ms += 2 * r->read_series->interval_ms + s->lag_ms;
         step_begin(r, RUN_WAITING);
         poke_read(r);
     }

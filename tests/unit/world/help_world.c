@@ -477,6 +477,15 @@ static void resume_lines(struct script *s, const struct json *answer, struct ask
     out->within_ms = s->next->within_ms ? s->next->within_ms : -1;
     if (out->kind == ASK_PAGE || out->kind == ASK_LOG)
         out->name = NULL;
+    if (out->kind == ASK_READ) { /* of a series of its own */
+        static struct json *wish;
+        if (!wish) {
+            wish = json_new_map();
+            json_set_str(wish, "signal", "load");
+            json_set_int(json_set(wish, "opts", json_new_map()), "own", 1);
+        }
+        out->signal = wish;
+    }
     if (s->next->kind != ASK_END)
         s->next++;
 }
