@@ -24,7 +24,7 @@ struct reader {
     const struct watch *w;
     uint64_t series;    /* w's, which is told of after w has gone */
     size_t a, b, c;     /* queries: the metric; of alb_5xx target errors, balancer's errors, requests */
-    char why[200];      /* cannot be asked at all */
+    char why[256];      /* cannot be asked at all */
     int64_t given_ms;   /* AWS's clock: the start of the last period that was told of, or -1 */
     int64_t reached_ms; /* the end of what was asked for last, or -1 */
 };
@@ -261,7 +261,7 @@ static void give_errors(struct cloudwatch *s, struct reader *r)
                           *requests = &s->set.queries[r->c];
     int64_t period_ms = r->w->interval_ms, settle_ms = period_ms / 4;
     double least = least_requests(r->w);
-    char why[160];
+    char why[256];
 
     if (settle_ms > SETTLE_MAX_MS)
         settle_ms = SETTLE_MAX_MS;
@@ -289,7 +289,7 @@ static void tell_silence(struct cloudwatch *s, struct reader *r)
 {
     const struct cw_query *q = &s->set.queries[r->c != NONE ? r->c : r->a];
     const struct watch *w = r->w;
-    char why[300], period[UNIT_TEXT], *where;
+    char why[256], period[UNIT_TEXT], *where;
 
     if (r->given_ms >= 0 &&
         s->now_ms - r->given_ms <= 2 * w->interval_ms + w->signal->lag_ms + SETTLE_MAX_MS)

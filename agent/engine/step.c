@@ -96,6 +96,27 @@ static void end_shadowed(struct run *r)
     run_end(r, OUT_SHADOWED, "it would have gone on from here");
 }
 
+/* Ends a verify or a wait with a note of what came of it (M8); hit: the check that became true, or
+ * NULL. Owns answer. */
+static void answer_told(struct run *r, const char *hit, struct json *answer, const char *text)
+{
+    struct jtx *tx = commit_new(r->e);
+    const char *name = r->t->name;
+
+    if (r->ask.kind == ASK_VERIFY && hit)
+        report_add(r->e, tx, REPORT_NOTE, r->inst, r, "%s: verified: %s", name, hit);
+    else if (r->ask.kind == ASK_VERIFY)
+        report_add(r->e, tx, REPORT_NOTE, r->inst, r, "%s: not verified in time: %s: %s", name,
+                   r->ask_name, text);
+    else if (r->ask.kind == ASK_WAIT && hit)
+        report_add(r->e, tx, REPORT_NOTE, r->inst, r, "%s: waited for %s: %s", name, r->ask_name,
+                   hit);
+    else if (r->ask.kind == ASK_WAIT)
+        report_add(r->e, tx, REPORT_NOTE, r->inst, r, "%s: waited in vain for %s", name,
+                   r->ask_name);
+    run_answer_tx(r, tx, answer, text, NULL);
+}
+
 /* verify, wait and holds: the checks are asked until one answers or the deadline passes. */
 static void poke_checks(struct run *r)
 {
@@ -129,7 +150,8 @@ static void poke_checks(struct run *r)
             r->verified = true;
             r->last_verify = TRI_TRUE;
         }
-        run_answer(r, r->ask.kind == ASK_WAIT ? json_new_str(hit) : json_new_bool(true), "true");
+        answer_told(r, hit, r->ask.kind == ASK_WAIT ? json_new_str(hit) : json_new_bool(true),
+                    "true");
     } else if (r->ask.kind == ASK_HOLDS && all == TRI_FALSE) {
         engine_trace(e, r->inst, "holds", "%s false", r->ask_name);
         run_answer(r, json_new_bool(false), buf_str(&why));
@@ -145,7 +167,7 @@ static void poke_checks(struct run *r)
         } else {
             engine_trace(e, r->inst, ask_name(r->ask.kind),
                          r->ask.kind == ASK_WAIT ? "%s -> timeout" : "%s failed", r->ask_name);
-            run_answer(r, json_new_bool(false), buf_str(&why));
+            answer_told(r, NULL, json_new_bool(false), buf_str(&why));
         }
     }
     buf_free(&why);
