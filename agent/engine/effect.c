@@ -327,7 +327,7 @@ void effect_settle(struct run *r, enum applied how, const struct json *out, cons
               : mem_printf("%s %s not done: %s", r->ask_name, p->summary, text ? text : "refused");
     engine_trace(e, r->inst, verb, "%s %s %s%s%s", r->ask_name, p->summary, ok ? "ok" : "failed",
                  ok || !text ? "" : ": ", ok || !text ? "" : text);
-    report_add(e, tx, REPORT_NOTE, r->inst, r, "%s: %s%s", r->t->name, r->act.undo ? "undid: " : "",
+    report_add(e, tx, REPORT_NOTE, r->inst, r, "%s: %s%s", r->t->name, r->act.undo ? "undid: " : "did: ",
                line);
     r->last_act_end_ms = now(e);
     if (ok)

@@ -201,7 +201,8 @@ static void resolve(struct instance *i)
                    "this page by hand once you have looked",
                    i->t->name, spent);
     else
-        report_add(e, tx, REPORT_RESOLVE, i, NULL, "%s: clear after %s", i->t->name, spent);
+        report_add(e, tx, i->triggered ? REPORT_RESOLVE : REPORT_NOTE, i, NULL,
+                   "%s: clear after %s", i->t->name, spent);
     engine_trace(e, i, "resolve", "after %s", spent);
     commit_owed(e, tx, NULL, NULL);
     i->state = EP_QUIET;
@@ -220,7 +221,7 @@ void instance_vanish(struct instance *i)
         return;
     tx = commit_new(e);
     set_state(i, EP_VANISHED, tx);
-    report_add(e, tx, REPORT_RESOLVE, i, NULL,
+    report_add(e, tx, i->triggered ? REPORT_RESOLVE : REPORT_NOTE, i, NULL,
                "%s: no longer watched: the target or its policy is gone; nothing was verified",
                i->t->name);
     engine_trace(e, i, "vanish", "%s", i->t->id);

@@ -41,7 +41,7 @@ static void M7_a_vanished_target_ends_its_episode(void **state)
 
     (void)state;
     rig_init(&r, 2);
-    rules_scripted(&r, grow_and_back);
+    rules_scripted(&r, grow_and_back)->page = PAGE_AT_FIRE;
     rig_start(&r);
     rig_run(&r, 9.5);
     r.t[0].load = 700;
