@@ -131,7 +131,10 @@ static void world_watch(struct world *w, struct series *const *series, size_t n)
     for (size_t k = 0; k < n; k++) {
         int64_t every = series[k]->interval_ms > 0 ? series[k]->interval_ms : 1000;
         v->feeds[k].series = series[k];
-        v->feeds[k].next_ms = v->o.start_wall_ms + (virtual_now(v) + every - 1) / every * every;
+        int64_t from = virtual_now(v);
+        if (v->o.backfill && series[k]->count == 0)
+            from = from > series[k]->keep_ms + every ? from - series[k]->keep_ms - every : 0;
+        v->feeds[k].next_ms = v->o.start_wall_ms + (from + every - 1) / every * every;
     }
     v->nfeeds = n;
 }
@@ -259,13 +262,14 @@ static void feed(struct virtual *v)
         struct feed *f = &v->feeds[k];
         int64_t every = f->series->interval_ms > 0 ? f->series->interval_ms : 1000;
         double value;
-        if (f->next_ms > v->now_ms)
-            continue;
-        f->next_ms += every;
-        if (!v->o.model.sample(v->o.model.arg, f->series, virtual_now(v), &value))
-            continue;
-        engine_sample(v->engine, f->series->id, world_wall(&v->world) - every, every, value);
-        any = true;
+        for (; f->next_ms <= v->now_ms; f->next_ms += every) {
+            int64_t ago = v->o.backfill ? v->now_ms - f->next_ms : 0;
+            if (!v->o.model.sample(v->o.model.arg, f->series, virtual_now(v) - ago, &value))
+                continue;
+            engine_sample(v->engine, f->series->id, world_wall(&v->world) - ago - every, every,
+                          value);
+            any = true;
+        }
     }
     if (any)
         engine_flush(v->engine);

@@ -33,6 +33,8 @@ struct virtual_options {
     struct engine_options engine;
     struct policy_loader loader;
     struct virtual_model model;
+    bool backfill; /* a series that begins is given what the model has of the time before, as far as
+                      its conditions look back: the sources keep history (M5) */
 };
 
 struct virtual;
