@@ -3,12 +3,14 @@
 import json
 import os
 import pty
+import resource
 import signal
+import socket
 import subprocess
 import time
 import unittest
 
-from agent_case import RUNBOOKCTL, AgentCase, eventually
+from agent_case import RUNBOOKCTL, RUNBOOKD, AgentCase, eventually
 
 
 class Control(AgentCase):
@@ -168,6 +170,52 @@ class Life(AgentCase):
             core = [line for line in f if line.startswith("Max core file size")][0]
         self.assertEqual(core.split()[4:6], ["0", "0"])
 
+    def test_the_service_manager_is_told(self):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+            s.bind(self.path("notify"))
+            s.settimeout(10)
+            # WATCHDOG_PID is left out: then it is meant for whoever reads it
+            p = self.start(env={**os.environ, "NOTIFY_SOCKET": self.path("notify"), "WATCHDOG_USEC": "2000000"})
+            told = []
+
+            def until(word):
+                while not told or word not in told[-1]:
+                    told.append(s.recv(4096).decode())
+            until("READY=1")
+            until("WATCHDOG=1")
+            p.send_signal(signal.SIGHUP)
+            until("RELOADING=1")
+            until("READY=1")
+            p.send_signal(signal.SIGTERM)
+            until("STOPPING=1")
+            self.assertEqual(p.wait(10), 0)
+
+    def test_out_of_memory_it_pages_and_ends_with_its_own_code(self):
+        with open(RUNBOOKD, "rb") as f:
+            asan = b"__asan_init" in f.read()
+        if asan:
+            self.skipTest("the sanitizer needs its address space")
+        p = self.start()
+        with open(f"/proc/{p.pid}/statm", encoding="ascii") as f:
+            now = int(f.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        resource.prlimit(p.pid, resource.RLIMIT_AS, (now, now))
+        for _ in range(400):
+            if p.poll() is not None:
+                break
+            try:
+                # an answer that does not fit into what is left
+                with socket.socket(socket.AF_UNIX) as s:
+                    s.settimeout(1)
+                    s.connect(self.path("run/control.sock"))
+                    s.sendall(b'{"command":"freeze","reason":"' + b"m" * 60000 + b'"}\n')
+                    s.recv(65536)
+            except OSError:
+                pass
+        self.assertEqual(p.wait(10), 71, self.log()[-2000:])
+        self.assertRegex(self.log(), "out of memory")
+        audit = subprocess.run([RUNBOOKD, "audit", self.path("state/journal.db")], capture_output=True, text=True)
+        self.assertEqual(audit.returncode, 0, audit.stdout + audit.stderr)
+
     def test_files_are_ours_alone(self):
         self.start()
         for folder, _, names in os.walk(self.path("state")):
@@ -175,13 +223,13 @@ class Life(AgentCase):
             for name in names:
                 self.assertEqual(os.stat(os.path.join(folder, name)).st_mode & 0o077, 0, name)
 
-    def test_a_hundred_starts_leave_a_whole_journal(self):
+    def test_kills_leave_a_whole_journal(self):
         for n in range(4):
             p = self.start()
             self.ctl("freeze", f"n{n}")
             p.send_signal(signal.SIGKILL if n % 2 else signal.SIGTERM)
             p.wait()
-        run = subprocess.run([os.path.join(os.path.dirname(RUNBOOKCTL), "runbookd"), "audit", "--json", self.path("state/journal.db")],
+        run = subprocess.run([RUNBOOKD, "audit", "--json", self.path("state/journal.db")],
                              capture_output=True, text=True)
         self.assertEqual(run.returncode, 0, run.stdout)
         self.assertEqual(json.loads(run.stdout)["findings"], [])
