@@ -286,6 +286,27 @@ static void faults_lose_nothing_and_keep_the_order(void **state)
     assert_int_equal(open_rows(f), 0);
 }
 
+static void one_at_a_time_of_a_key(void **state)
+{
+    struct fixture *f = *state;
+    char got[256];
+
+    f->pager.only = "\"E1\"";
+    f->pager.answers[0] = HANG;
+    f->pager.nanswers = 1;
+    report(f, "trigger", "E1", "one", false);
+    report(f, "human", "E1", "two", false);
+    for (int k = 0; k < 100 && f->pager.matched < 1; k++)
+        run_for(f->loop, 1);
+    report(f, "trigger", "E2", "other", false); /* its end gives others a turn, but not one that is being sent */
+    report(f, "trigger", "E3", "other", false);
+    run_for(f->loop, 100);
+    assert_int_equal(f->pager.matched, 1);
+    wait_until_idle(f);
+    taken_of(f, "E1", got, sizeof(got));
+    assert_string_equal(got, "one;two;");
+}
+
 static void what_is_refused_is_trimmed_once_then_given_up(void **state)
 {
     struct fixture *f = *state;
@@ -483,6 +504,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_report_is_delivered_and_its_row_closed),
         TEST(faults_lose_nothing_and_keep_the_order),
+        TEST(one_at_a_time_of_a_key),
         TEST(what_is_refused_is_trimmed_once_then_given_up),
         TEST(a_refused_report_that_is_taken_when_trimmed_is_delivered),
         TEST(an_unknown_refusal_is_not_final),
