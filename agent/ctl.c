@@ -44,7 +44,8 @@ enum ask { ASK_NOTHING, ASK_YES, ASK_HOST };
 struct verb {
     const char *name;
     const char *command; /* NULL: the name */
-    const char *args;    /* positional, in order: "policy", "target?", "reason*" (all that is left), "=params" (key=value into params), "=" (key=value) */
+    const char *args;    /* positional, in order: "policy", "target?", "reason*" (all that is left),
+                            "=params" (key=value into params), "=" (key=value) */
     const char *usage, *help;
     void (*show)(struct text *t, const struct json *answer);
     enum ask ask;
@@ -53,31 +54,53 @@ struct verb {
 };
 
 static const struct verb verbs[] = {
-    {"status", NULL, "", "", "mode, freezes, policies and their targets, reports, sources", show_status, ASK_NOTHING, NULL, NULL},
-    {"episodes", NULL, "", "[--limit N]", "the latest episodes", show_episodes, ASK_NOTHING, NULL, NULL},
+    {"status", NULL, "", "", "mode, freezes, policies and their targets, reports, sources",
+     show_status, ASK_NOTHING, NULL, NULL},
+    {"episodes", NULL, "", "[--limit N]", "the latest episodes", show_episodes, ASK_NOTHING, NULL,
+     NULL},
     {"runs", NULL, "", "[--limit N]", "the latest runs", show_runs, ASK_NOTHING, NULL, NULL},
-    {"decisions", NULL, "", "[--limit N]", "what guards denied, and why", show_decisions, ASK_NOTHING, NULL, NULL},
-    {"reports", NULL, "", "[--limit N]", "what was reported, and whether it was delivered", show_reports, ASK_NOTHING, NULL, NULL},
-    {"show", NULL, "id", "ID", "a run or an episode, step by step", show_one, ASK_NOTHING, NULL, NULL},
-    {"explain", NULL, "policy target?", "POLICY [TARGET]", "the condition with its readings, each guard's verdict", show_explain, ASK_NOTHING, NULL, NULL},
-    {"plan", NULL, "policy target", "POLICY TARGET", "the exact calls it would make now", show_plans, ASK_NOTHING, NULL, NULL},
-    {"start", NULL, "policy target =params", "POLICY TARGET [NAME=VALUE ...]", "start a policy or procedure; no guard is skipped", NULL, ASK_NOTHING, NULL,
-     "started"},
-    {"approve", NULL, "run", "RUN [--hash H]", "approve the plan that the run waits with", NULL, ASK_YES, "Approve this plan?", "approved"},
+    {"decisions", NULL, "", "[--limit N]", "what guards denied, and why", show_decisions,
+     ASK_NOTHING, NULL, NULL},
+    {"reports", NULL, "", "[--limit N]", "what was reported, and whether it was delivered",
+     show_reports, ASK_NOTHING, NULL, NULL},
+    {"show", NULL, "id", "ID", "a run or an episode, step by step", show_one, ASK_NOTHING, NULL,
+     NULL},
+    {"explain", NULL, "policy target?", "POLICY [TARGET]",
+     "the condition with its readings, each guard's verdict", show_explain, ASK_NOTHING, NULL,
+     NULL},
+    {"plan", NULL, "policy target", "POLICY TARGET", "the exact calls it would make now",
+     show_plans, ASK_NOTHING, NULL, NULL},
+    {"start", NULL, "policy target =params", "POLICY TARGET [NAME=VALUE ...]",
+     "start a policy or procedure; no guard is skipped", NULL, ASK_NOTHING, NULL, "started"},
+    {"approve", NULL, "run", "RUN [--hash H]", "approve the plan that the run waits with", NULL,
+     ASK_YES, "Approve this plan?", "approved"},
     {"deny", NULL, "run", "RUN", "refuse it", NULL, ASK_NOTHING, NULL, "denied"},
-    {"cancel", NULL, "run", "RUN", "end a run after the request in flight", NULL, ASK_NOTHING, NULL, "cancelled"},
-    {"settle", NULL, "run as", "RUN done|not-done", "say whether a step in doubt took effect", NULL, ASK_YES, "Have you looked, and is it so?", "settled"},
-    {"resume", NULL, "run", "RUN", "go on with a suspended run", NULL, ASK_NOTHING, NULL, "resumed"},
-    {"freeze", NULL, "reason*", "[REASON ...]", "nothing acts from now on; survives restarts", NULL, ASK_NOTHING, NULL, "frozen"},
-    {"unfreeze", NULL, "reason*", "[REASON ...]", "act again", NULL, ASK_YES, "Let the agent act again?", "unfrozen"},
-    {"silence", NULL, "=", "for=2h [policy=P] [target=T] [reason=...]", "hold a policy or a target back for a time", NULL, ASK_NOTHING, NULL, "silenced"},
-    {"unsilence", NULL, "silence", "ID", "end a silence", NULL, ASK_YES, "End this silence?", "ended"},
-    {"breaker", NULL, "close policy target", "close POLICY TARGET", "let a policy act again after bad outcomes", NULL, ASK_YES, "Close this breaker?", "closed"},
-    {"mode", NULL, "mode", "MODE [--confirm HOST]", "off, shadow, approve or enforce, for the whole agent", NULL, ASK_HOST, NULL, "set"},
-    {"reload", NULL, "", "[--widen]", "read everything anew; --widen: even if it may do more then", show_reload, ASK_NOTHING, NULL, NULL},
-    {"sources", NULL, "", "", "what is collected from where, and what fails", show_sources, ASK_NOTHING, NULL, NULL},
-    {"report-test", NULL, "", "", "page whoever is on call, as a test", NULL, ASK_NOTHING, NULL, "a test report is on its way"},
-    {"version", NULL, "", "", "the version of the running agent", show_version, ASK_NOTHING, NULL, NULL},
+    {"cancel", NULL, "run", "RUN", "end a run after the request in flight", NULL, ASK_NOTHING, NULL,
+     "cancelled"},
+    {"settle", NULL, "run as", "RUN done|not-done", "say whether a step in doubt took effect", NULL,
+     ASK_YES, "Have you looked, and is it so?", "settled"},
+    {"resume", NULL, "run", "RUN", "go on with a suspended run", NULL, ASK_NOTHING, NULL,
+     "resumed"},
+    {"freeze", NULL, "reason*", "[REASON ...]", "nothing acts from now on; survives restarts", NULL,
+     ASK_NOTHING, NULL, "frozen"},
+    {"unfreeze", NULL, "reason*", "[REASON ...]", "act again", NULL, ASK_YES,
+     "Let the agent act again?", "unfrozen"},
+    {"silence", NULL, "=", "for=2h [policy=P] [target=T] [reason=...]",
+     "hold a policy or a target back for a time", NULL, ASK_NOTHING, NULL, "silenced"},
+    {"unsilence", NULL, "silence", "ID", "end a silence", NULL, ASK_YES, "End this silence?",
+     "ended"},
+    {"breaker", NULL, "close policy target", "close POLICY TARGET",
+     "let a policy act again after bad outcomes", NULL, ASK_YES, "Close this breaker?", "closed"},
+    {"mode", NULL, "mode", "MODE [--confirm HOST]",
+     "off, shadow, approve or enforce, for the whole agent", NULL, ASK_HOST, NULL, "set"},
+    {"reload", NULL, "", "[--widen]", "read everything anew; --widen: even if it may do more then",
+     show_reload, ASK_NOTHING, NULL, NULL},
+    {"sources", NULL, "", "", "what is collected from where, and what fails", show_sources,
+     ASK_NOTHING, NULL, NULL},
+    {"report-test", NULL, "", "", "page whoever is on call, as a test", NULL, ASK_NOTHING, NULL,
+     "a test report is on its way"},
+    {"version", NULL, "", "", "the version of the running agent", show_version, ASK_NOTHING, NULL,
+     NULL},
 };
 #define NVERBS (sizeof(verbs) / sizeof(verbs[0]))
 
@@ -91,7 +114,8 @@ static void help(FILE *out)
         else
             fprintf(out, "\n%38s%s\n", "", verbs[k].help);
     }
-    fputs("\nThe socket is " DEFAULT_SOCKET ", or RUNBOOKD_SOCKET. What widens what the agent may do\n"
+    fputs("\nThe socket is " DEFAULT_SOCKET
+          ", or RUNBOOKD_SOCKET. What widens what the agent may do\n"
           "asks on a terminal; elsewhere it needs --yes. NO_COLOR is honoured.\n\nExit codes:\n",
           out);
 #define X(name, code, text) fprintf(out, "  %d  %s\n", code, text);
@@ -120,10 +144,13 @@ static int reach(struct ctl *c)
         return CTL_OK;
     }
     if (errno == EACCES || errno == EPERM) {
-        fprintf(stderr, "runbookctl: no permission for %s: become the agent's user or root\n", c->socket);
+        fprintf(stderr, "runbookctl: no permission for %s: become the agent's user or root\n",
+                c->socket);
         return CTL_PERMISSION;
     }
-    fprintf(stderr, "runbookctl: no agent listens on %s (%s); is runbookd running, is --socket right?\n", c->socket, strerror(errno));
+    fprintf(stderr,
+            "runbookctl: no agent listens on %s (%s); is runbookd running, is --socket right?\n",
+            c->socket, strerror(errno));
     return CTL_NO_AGENT;
 }
 
@@ -151,8 +178,10 @@ static int talk(struct ctl *c, const struct json *command, struct json **answer)
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0 || buf_add(&c->in, piece, (size_t)n)) {
-            fprintf(stderr, "runbookctl: the agent gave no answer%s; what was asked may still be carried out\n",
-                    n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) ? " in time" : "");
+            fprintf(
+                stderr,
+                "runbookctl: the agent gave no answer%s; what was asked may still be carried out\n",
+                n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) ? " in time" : "");
             code = CTL_BROKEN;
         }
     }
@@ -170,7 +199,8 @@ static int talk(struct ctl *c, const struct json *command, struct json **answer)
     return CTL_OK;
 }
 
-static int simple(struct ctl *c, const char *command, const char *key, const char *value, struct json **answer)
+static int simple(struct ctl *c, const char *command, const char *key, const char *value,
+                  struct json **answer)
 {
     struct json *q = json_new_map();
     int code;
@@ -253,7 +283,8 @@ static bool asked(const char *question, const char *want)
 {
     char line[300];
 
-    fprintf(stderr, "%s %s ", question, strcmp(want, "yes") == 0 ? "Type yes:" : "Type its name to go on:");
+    fprintf(stderr, "%s %s ", question,
+            strcmp(want, "yes") == 0 ? "Type yes:" : "Type its name to go on:");
     if (!fgets(line, sizeof(line), stdin))
         return false;
     line[strcspn(line, "\n")] = 0;
@@ -339,7 +370,8 @@ static int confirm(struct ctl *c, const struct verb *v, struct json *q)
     if (code)
         return code;
     if (!isatty(STDIN_FILENO)) {
-        fprintf(stderr, "runbookctl: this must be confirmed: say --yes%s\n", strcmp(v->name, "approve") == 0 ? ", or --hash" : "");
+        fprintf(stderr, "runbookctl: this must be confirmed: say --yes%s\n",
+                strcmp(v->name, "approve") == 0 ? ", or --hash" : "");
         return CTL_NOT_CONFIRMED;
     }
     if (asked(v->question, "yes"))
@@ -384,7 +416,8 @@ static void show(struct ctl *c, const struct verb *v, struct json *answer)
         v->show(&t, clean);
     else if (!error) {
         const char *id = json_get_str(clean, "run", json_get_str(clean, "silence", NULL));
-        text_addf(&t, TONE_GOOD, "%s%s%s\n", v->done ? v->done : "done", id ? ": " : "", id ? id : "");
+        text_addf(&t, TONE_GOOD, "%s%s%s\n", v->done ? v->done : "done", id ? ": " : "",
+                  id ? id : "");
     }
     text_flush(&t, STDOUT_FILENO);
     text_free(&t);
@@ -405,7 +438,8 @@ static void complete(struct ctl *c, const struct verb *v, struct json *answer)
             json_set(answer, "metrics", more);
         else
             json_free(more);
-    } else if (strcmp(v->name, "show") == 0 && json_get(answer, "run") && !json_get_str(json_get(answer, "run"), "outcome", NULL)) {
+    } else if (strcmp(v->name, "show") == 0 && json_get(answer, "run") &&
+               !json_get_str(json_get(answer, "run"), "outcome", NULL)) {
         more = open_run(c, json_get(answer, "run"));
         if (more)
             json_set(answer, "live", more);
@@ -446,7 +480,10 @@ static int take_options(struct ctl *c, int argc, char **argv, int *kept)
         const struct {
             const char *name;
             const char **value;
-        } with[] = {{"--socket", &c->socket}, {"--hash", &c->hash}, {"--confirm", &c->confirm}, {"--limit", &c->limit}};
+        } with[] = {{"--socket", &c->socket},
+                    {"--hash", &c->hash},
+                    {"--confirm", &c->confirm},
+                    {"--limit", &c->limit}};
         bool taken = false;
 
         for (size_t o = 0; o < sizeof(with) / sizeof(with[0]) && !taken; o++) {

@@ -14,7 +14,8 @@ static const struct subcommand {
     {"check", tool_check, usage_check, "check configuration, estate and policies"},
     {"plan", tool_plan, usage_plan, "show what a policy would do now"},
     {"audit", tool_audit, usage_audit, "verify the journal"},
-    {"policy-docs", tool_policy_docs, usage_policy_docs, "print the reference of policies and configuration"},
+    {"policy-docs", tool_policy_docs, usage_policy_docs,
+     "print the reference of policies and configuration"},
     {"version", tool_version, usage_version, "say which version this is"},
 };
 #define N (sizeof(subcommands) / sizeof(subcommands[0]))
@@ -24,7 +25,8 @@ static void help(FILE *out)
     fputs("usage: runbookd COMMAND [OPTION ...]\n\n", out);
     for (size_t k = 0; k < N; k++)
         fprintf(out, "  %-11s %s\n", subcommands[k].name, subcommands[k].summary);
-    fputs("\nrunbookd COMMAND --help says more. The configuration is " DEFAULT_CONFIG " unless --config names another.\n"
+    fputs("\nrunbookd COMMAND --help says more. The configuration is " DEFAULT_CONFIG
+          " unless --config names another.\n"
           "\nExit codes:\n",
           out);
 #define X(name, code, text) fprintf(out, "  %2d  %s\n", code, text);

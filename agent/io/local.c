@@ -1,4 +1,5 @@
-/* Lines over a Unix socket on libevent's bufferevents, with caps on everything the other side can make us hold. */
+/* Lines over a Unix socket on libevent's bufferevents, with caps on everything the other side can
+ * make us hold. */
 #include "io/local.h"
 
 #include <errno.h>
@@ -169,7 +170,8 @@ void local_send(struct local *s, uint64_t id, const char *text)
         evbuffer_add(out, text, strlen(text));
         evbuffer_add(out, "\n", 1);
         loop_timer_set(c->timer, s->o.idle_ms);
-        loop_defer(s->loop, on_more, c); /* not from here: pipelined lines must not become a deep stack */
+        loop_defer(s->loop, on_more,
+                   c); /* not from here: pipelined lines must not become a deep stack */
         return;
     }
 }
@@ -248,13 +250,18 @@ static int check_folder(const char *path, struct err *e)
     else
         strcpy(folder, ".");
     if (stat(folder, &st) && errno == ENOENT && mkdir(folder, 0700))
-        rc = err_set(e, ERR_IO, "cannot make the folder %s of the control socket: %s", folder, strerror(errno));
+        rc = err_set(e, ERR_IO, "cannot make the folder %s of the control socket: %s", folder,
+                     strerror(errno));
     else if (stat(folder, &st))
-        rc = err_set(e, ERR_IO, "cannot look at the folder %s of the control socket: %s", folder, strerror(errno));
+        rc = err_set(e, ERR_IO, "cannot look at the folder %s of the control socket: %s", folder,
+                     strerror(errno));
     else if (!S_ISDIR(st.st_mode))
         rc = err_set(e, ERR_IO, "%s is no folder; the control socket cannot be made in it", folder);
     else if ((st.st_uid != 0 && st.st_uid != geteuid()) || (st.st_mode & 022))
-        rc = err_set(e, ERR_AUTH, "others may write in %s, where the control socket is to be: give it to us or root and take their right (chmod go-w)", folder);
+        rc = err_set(e, ERR_AUTH,
+                     "others may write in %s, where the control socket is to be: give it to us or "
+                     "root and take their right (chmod go-w)",
+                     folder);
     mem_free(folder);
     return rc;
 }
@@ -268,7 +275,8 @@ static int make_room(const struct sockaddr_un *a, struct err *e)
     if (lstat(a->sun_path, &st))
         return errno == ENOENT ? 0 : err_set(e, ERR_IO, "%s: %s", a->sun_path, strerror(errno));
     if (!S_ISSOCK(st.st_mode))
-        return err_set(e, ERR_IO, "%s is there and is no socket: remove it, or name another path", a->sun_path);
+        return err_set(e, ERR_IO, "%s is there and is no socket: remove it, or name another path",
+                       a->sun_path);
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return err_set(e, ERR_IO, "socket: %s", strerror(errno));
@@ -277,12 +285,14 @@ static int make_room(const struct sockaddr_un *a, struct err *e)
     else if (errno != ECONNREFUSED)
         rc = err_set(e, ERR_IO, "%s: %s", a->sun_path, strerror(errno));
     else if (unlink(a->sun_path))
-        rc = err_set(e, ERR_IO, "cannot remove the stale socket %s: %s", a->sun_path, strerror(errno));
+        rc = err_set(e, ERR_IO, "cannot remove the stale socket %s: %s", a->sun_path,
+                     strerror(errno));
     close(fd);
     return rc;
 }
 
-struct local *local_listen(struct loop *l, const struct local_options *o, local_fn *fn, void *arg, struct err *e)
+struct local *local_listen(struct loop *l, const struct local_options *o, local_fn *fn, void *arg,
+                           struct err *e)
 {
     struct sockaddr_un a = {.sun_family = AF_UNIX};
     struct local *s = NULL;
@@ -290,14 +300,17 @@ struct local *local_listen(struct loop *l, const struct local_options *o, local_
     int fd = -1;
 
     if (strlen(o->path) >= sizeof(a.sun_path)) {
-        err_set(e, ERR_INPUT, "the control socket's path has %zu bytes; a socket's may have %zu: %s", strlen(o->path), sizeof(a.sun_path) - 1, o->path);
+        err_set(e, ERR_INPUT,
+                "the control socket's path has %zu bytes; a socket's may have %zu: %s",
+                strlen(o->path), sizeof(a.sun_path) - 1, o->path);
         return NULL;
     }
     strcpy(a.sun_path, o->path);
     if (check_folder(o->path, e) || make_room(&a, e))
         return NULL;
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0 || fchmod(fd, 0600) || bind(fd, (const struct sockaddr *)&a, sizeof(a)) || chmod(o->path, 0600) || listen(fd, 16) || stat(o->path, &st)) {
+    if (fd < 0 || fchmod(fd, 0600) || bind(fd, (const struct sockaddr *)&a, sizeof(a)) ||
+        chmod(o->path, 0600) || listen(fd, 16) || stat(o->path, &st)) {
         err_set(e, ERR_IO, "cannot listen on %s: %s", o->path, strerror(errno));
         if (fd >= 0)
             close(fd);

@@ -1,5 +1,5 @@
-/* Reports as JSON lines in a file, or in the log: what shadow runs say, and what is said where no pager is configured. A thread of its own writes the file,
- * so that a hung disk holds up nobody. */
+/* Reports as JSON lines in a file, or in the log: what shadow runs say, and what is said where no
+ * pager is configured. A thread of its own writes the file, so that a hung disk holds up nobody. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -54,7 +54,8 @@ static void lines_unref(struct lines *l)
 static void complete(void *arg)
 {
     struct line *x = arg;
-    struct sink_answer a = {x->failed ? SINK_RETRY : SINK_DELIVERED, -1, true, x->failed ? strerror(x->failed) : "written"};
+    struct sink_answer a = {x->failed ? SINK_RETRY : SINK_DELIVERED, -1, true,
+                            x->failed ? strerror(x->failed) : "written"};
 
     if (x->fn)
         x->fn(x->arg, &a);
@@ -65,7 +66,8 @@ static void complete(void *arg)
 /* The file is opened for each line: it can be rotated at any time. */
 static int write_line(const char *path, const char *text, size_t len)
 {
-    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600), e = 0;
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600),
+        e = 0;
 
     if (fd < 0)
         return errno;

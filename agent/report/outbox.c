@@ -1,4 +1,5 @@
-/* Queues per sink and key, retries with backoff and jitter, and the row's last word in the journal. */
+/* Queues per sink and key, retries with backoff and jitter, and the row's last word in the journal.
+ */
 #include "report/outbox.h"
 
 #include <stdio.h>
@@ -13,7 +14,8 @@
 #define BACKOFF_MAX_MS (5 * 60 * 1000LL)
 #define ANSWER_MS 10000
 #define MARK_AGAIN 5 /* backoffs until a row that could not be marked is tried again */
-#define MAX_SENDING 4      /* a sink, at the same time: after an outage the backlog does not become a flood */
+#define MAX_SENDING                                                                                \
+    4 /* a sink, at the same time: after an outage the backlog does not become a flood */
 #define MAX_PENDING 100000 /* what is more stays in the journal and goes out after a restart */
 #define COMPLAIN_MS (10 * 60 * 1000LL)
 
@@ -30,7 +32,7 @@ struct sink {
 
 struct item {
     struct json *report;
-    char *row;     /* its key in the journal; NULL: an emergency, which has none */
+    char *row; /* its key in the journal; NULL: an emergency, which has none */
     int attempts;
     int trim;
     int64_t due_ms; /* boot clock */
@@ -125,8 +127,11 @@ static void mark_done(void *arg, const char *denied, const struct err *e)
         return;
     }
     if (e && e->code) {
-        log_warn("report", "%s cannot be marked as delivered, it may go out once more after a restart: %s", m->row, e->text);
-        loop_timer_set(o->mark_again, MARK_AGAIN * (o->opt.backoff_ms ? o->opt.backoff_ms : BACKOFF_MS));
+        log_warn("report",
+                 "%s cannot be marked as delivered, it may go out once more after a restart: %s",
+                 m->row, e->text);
+        loop_timer_set(o->mark_again,
+                       MARK_AGAIN * (o->opt.backoff_ms ? o->opt.backoff_ms : BACKOFF_MS));
         return;
     }
     for (struct mark **at = &o->marks; *at; at = &(*at)->next)
@@ -147,7 +152,8 @@ static void on_mark_again(void *arg)
             send_mark(m);
 }
 
-static void close_row(struct outbox *o, struct item *it, const char *outcome, const char *sink, const char *text)
+static void close_row(struct outbox *o, struct item *it, const char *outcome, const char *sink,
+                      const char *text)
 {
     struct mark *m;
     struct json *d;
@@ -255,16 +261,19 @@ static void delivered(struct queue *q)
     char since[UNIT_TEXT];
 
     if (s->failing) {
-        unit_format_duration(since, sizeof(since), (boot(q->o) - s->failing_since_ms) / 1000 * 1000);
-        log_info("report", "%s takes reports again, after %s and %llu attempts", s->type->name, since, (unsigned long long)s->failures);
+        unit_format_duration(since, sizeof(since),
+                             (boot(q->o) - s->failing_since_ms) / 1000 * 1000);
+        log_info("report", "%s takes reports again, after %s and %llu attempts", s->type->name,
+                 since, (unsigned long long)s->failures);
     }
     s->failing = false;
     s->failures = 0;
     q->o->delivered++;
     q->o->last_error[0] = 0;
     if (s->type != &lines_sink) /* which has just said it itself */
-        log_info("report", "%s: %s %s delivered: %s", s->type->name, json_get_str(q->head->report, "kind", "?"), q->key,
-             json_get_str(q->head->report, "summary", ""));
+        log_info("report", "%s: %s %s delivered: %s", s->type->name,
+                 json_get_str(q->head->report, "kind", "?"), q->key,
+                 json_get_str(q->head->report, "summary", ""));
     finished(q, "delivered", NULL);
 }
 
@@ -273,15 +282,17 @@ static void refused(struct queue *q, const char *text)
     struct item *it = q->head;
 
     if (it->trim == 0) {
-        log_warn("report", "%s refused %s (%s); trying it trimmed", q->sink->type->name, q->key, text);
+        log_warn("report", "%s refused %s (%s); trying it trimmed", q->sink->type->name, q->key,
+                 text);
         it->trim = 1;
         it->due_ms = boot(q->o);
         loop_timer_set(q->timer, 0);
         return;
     }
     q->o->dead_letters++;
-    log_error("report", "%s does not take this report, it is given up: %s; the report: %s %s: %s", q->sink->type->name, text,
-              json_get_str(it->report, "kind", "?"), q->key, json_get_str(it->report, "summary", ""));
+    log_error("report", "%s does not take this report, it is given up: %s; the report: %s %s: %s",
+              q->sink->type->name, text, json_get_str(it->report, "kind", "?"), q->key,
+              json_get_str(it->report, "summary", ""));
     finished(q, "dead", text);
 }
 
@@ -290,13 +301,15 @@ static void retry(struct queue *q, const struct sink_answer *a)
     struct outbox *o = q->o;
     struct sink *s = q->sink;
     struct item *it = q->head;
-    int64_t first = o->opt.backoff_ms ? o->opt.backoff_ms : BACKOFF_MS, most = o->opt.backoff_max_ms ? o->opt.backoff_max_ms : BACKOFF_MAX_MS;
+    int64_t first = o->opt.backoff_ms ? o->opt.backoff_ms : BACKOFF_MS,
+            most = o->opt.backoff_max_ms ? o->opt.backoff_max_ms : BACKOFF_MAX_MS;
     int64_t wait = first, now = boot(o);
 
     for (int k = 1; k < it->attempts && wait < most; k++)
         wait *= 2;
     wait = (int64_t)((double)(wait < most ? wait : most) * (0.5 + 0.5 * random_share()));
-    /* Never longer than the ceiling, whatever was asked for: a page that comes hours late is no page. */
+    /* Never longer than the ceiling, whatever was asked for: a page that comes hours late is no
+     * page. */
     if (a->retry_after_ms > wait)
         wait = a->retry_after_ms < most ? a->retry_after_ms : most;
     if (a->all && a->retry_after_ms > 0 && it->row)
@@ -309,10 +322,12 @@ static void retry(struct queue *q, const struct sink_answer *a)
         s->failing = true;
         s->failing_since_ms = now;
         s->complain_ms = now + COMPLAIN_MS;
-        log_warn("report", "%s: %s; tried again until it is taken, %zu reports wait", s->type->name, a->text, o->pending);
+        log_warn("report", "%s: %s; tried again until it is taken, %zu reports wait", s->type->name,
+                 a->text, o->pending);
     } else if (now >= s->complain_ms) {
         s->complain_ms = now + COMPLAIN_MS;
-        log_error("report", "%s still takes no reports: %s; %zu wait", s->type->name, a->text, o->pending);
+        log_error("report", "%s still takes no reports: %s; %zu wait", s->type->name, a->text,
+                  o->pending);
     }
     loop_timer_set(q->timer, wait);
 }
@@ -428,7 +443,10 @@ void outbox_deliver(struct outbox *o, const char *row, const struct json *report
     }
     if (o->overflow || o->pending >= MAX_PENDING) {
         if (!o->overflow)
-            log_error("report", "%d reports wait: what comes now stays in the journal and goes out after a restart", MAX_PENDING);
+            log_error(
+                "report",
+                "%d reports wait: what comes now stays in the journal and goes out after a restart",
+                MAX_PENDING);
         o->overflow = true;
         return;
     }

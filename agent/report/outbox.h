@@ -1,4 +1,5 @@
-/* The outbox: every report goes out at least once, in order within its key, for as long as it takes, and never holds up an action. */
+/* The outbox: every report goes out at least once, in order within its key, for as long as it
+ * takes, and never holds up an action. */
 #ifndef RB_REPORT_OUTBOX_H
 #define RB_REPORT_OUTBOX_H
 
@@ -14,11 +15,12 @@ struct outbox_options {
     int64_t (*now_ms)(void *arg); /* the engine's steady clock, for the journal's rows */
     void *arg;
     const char *host;
-    const struct json *pagerduty; /* their tables of the configuration; NULL: reports are only logged */
+    const struct json
+        *pagerduty; /* their tables of the configuration; NULL: reports are only logged */
     const struct json *shadow;
-    int64_t backoff_ms;           /* the first; 0: 1 s. Tests make it small. */
-    int64_t backoff_max_ms;       /* 0: 5 min */
-    int64_t answer_ms;            /* how long a sink may take; 0: 10 s */
+    int64_t backoff_ms;     /* the first; 0: 1 s. Tests make it small. */
+    int64_t backoff_max_ms; /* 0: 5 min */
+    int64_t answer_ms;      /* how long a sink may take; 0: 10 s */
 };
 
 /* NULL on error: a secret that cannot be read. */
@@ -31,8 +33,8 @@ int outbox_restore(struct outbox *o, struct err *e);
 /* A new row of kind "report" is durable. */
 void outbox_deliver(struct outbox *o, const char *key, const struct json *report);
 
-/* Straight to the pager, not through the journal: it cannot be written, or memory is short. Said once while it lasts; resolved when a report
- * becomes durable again. */
+/* Straight to the pager, not through the journal: it cannot be written, or memory is short. Said
+ * once while it lasts; resolved when a report becomes durable again. */
 void outbox_emergency(struct outbox *o, const char *summary);
 
 size_t outbox_pending(const struct outbox *o); /* reports not yet delivered or not yet marked so */

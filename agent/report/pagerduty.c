@@ -8,8 +8,9 @@
 #include "lua/lua.h"
 #include "report/sink.h"
 
-/* The API's limits: developer.pagerduty.com/docs/events-api-v2/overview ("Size Limits": 512 KB an event), trigger-events and
- * send-change-events (summary 1024 characters, dedup_key 255). 202 is success; 429, 5xx and no answer are to be tried again. */
+/* The API's limits: developer.pagerduty.com/docs/events-api-v2/overview ("Size Limits": 512 KB an
+ * event), trigger-events and send-change-events (summary 1024 characters, dedup_key 255). 202 is
+ * success; 429, 5xx and no answer are to be tried again. */
 #define MAX_EVENT (512 * 1024)
 #define MAX_SUMMARY 1024
 #define MAX_KEY 255
@@ -91,7 +92,8 @@ static void add_link(struct json *links, const char *href, const char *text)
 {
     struct json *l;
 
-    if (!href || (strncmp(href, "https://", 8) != 0 && strncmp(href, "http://", 7) != 0) || strlen(href) > MAX_LINK)
+    if (!href || (strncmp(href, "https://", 8) != 0 && strncmp(href, "http://", 7) != 0) ||
+        strlen(href) > MAX_LINK)
         return;
     l = json_add(links, json_new_map());
     json_set_str(l, "href", href);
@@ -101,8 +103,9 @@ static void add_link(struct json *links, const char *href, const char *text)
 static struct json *details_of(const struct json *report, const struct trim *t)
 {
     /* In the order in which they are asked for at 3 a.m. */
-    static const char *const texts[] = {"seen",  "since", "helped", "next", "stop",    "doc",     "policy", "target",
-                                        "owner", "mode",  "episode", "run", "severity", "host", "at"};
+    static const char *const texts[] = {"seen",    "since",  "helped",   "next",  "stop",
+                                        "doc",     "policy", "target",   "owner", "mode",
+                                        "episode", "run",    "severity", "host",  "at"};
     struct json *d = json_new_map();
     const struct json *done = json_get(report, "done"), *chain = json_get(report, "chain");
 
@@ -111,7 +114,8 @@ static struct json *details_of(const struct json *report, const struct trim *t)
         if (strcmp(texts[k], "since") == 0 && json_len(done) > 0) {
             struct json *list = json_set(d, "done", json_new_list());
             size_t n = 0;
-            for (const struct json *i = json_first(done); i && n < t->items; i = json_next(i), n++) {
+            for (const struct json *i = json_first(done); i && n < t->items;
+                 i = json_next(i), n++) {
                 char *text = cut(json_str(i, ""), t->text);
                 json_add(list, json_new_str(text));
                 mem_free(text);
@@ -124,14 +128,16 @@ static struct json *details_of(const struct json *report, const struct trim *t)
         }
     }
     if (chain) /* as runbookd audit --witness takes it */
-        json_set_strf(d, "journal", "%lld:%s", (long long)json_get_int(chain, "seq", 0), json_get_str(chain, "head", ""));
+        json_set_strf(d, "journal", "%lld:%s", (long long)json_get_int(chain, "seq", 0),
+                      json_get_str(chain, "head", ""));
     return d;
 }
 
 static struct json *build(const struct json *report, const struct trim *t, bool change)
 {
     struct json *e = json_new_map(), *p, *links;
-    const char *kind = json_get_str(report, "kind", "note"), *target = json_get_str(report, "target", NULL);
+    const char *kind = json_get_str(report, "kind", "note"),
+               *target = json_get_str(report, "target", NULL);
     const char *text = json_get_str(report, "summary", "");
 
     if (!change) {
@@ -226,7 +232,8 @@ static char *read_key(const struct pagerduty *p, struct err *e)
     if (secret_read(p->secret, &key, e))
         return NULL;
     if (strlen(key) != ROUTING_KEY_LEN) {
-        err_set(e, ERR_INPUT, "routing_key: an integration key has %d characters, this one has %zu", ROUTING_KEY_LEN, strlen(key));
+        err_set(e, ERR_INPUT, "routing_key: an integration key has %d characters, this one has %zu",
+                ROUTING_KEY_LEN, strlen(key));
         mem_free(key);
         return NULL;
     }
@@ -238,7 +245,12 @@ static void *pagerduty_send(void *self, const struct json *report, int trim, sin
     struct pagerduty *p = self;
     struct sending *s = mem_alloc(sizeof(*s));
     static const struct http_header headers[] = {{"Content-Type", "application/json"}};
-    struct http_request r = {.method = "POST", .headers = headers, .nheaders = 1, .total_ms = p->env.answer_ms, .max_body = 65536, .mutating = true};
+    struct http_request r = {.method = "POST",
+                             .headers = headers,
+                             .nheaders = 1,
+                             .total_ms = p->env.answer_ms,
+                             .max_body = 65536,
+                             .mutating = true};
     struct err ignored = ERR_INIT;
     bool change;
     struct json *event = pagerduty_event(report, trim, &change);

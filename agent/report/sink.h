@@ -30,7 +30,8 @@ struct sink_answer {
 };
 typedef void sink_fn(void *arg, const struct sink_answer *a);
 
-/* A report as the engine made it (agent/engine/report.c), with "chain" {"seq", "head"} added. trim: 0, or how much shorter it must be than what was refused before. */
+/* A report as the engine made it (agent/engine/report.c), with "chain" {"seq", "head"} added. trim:
+ * 0, or how much shorter it must be than what was refused before. */
 struct sink_type {
     const char *name, *summary;
     /* config: this sink's table of the configuration, secrets as references. NULL on error. */
@@ -43,7 +44,8 @@ struct sink_type {
 
 extern const struct sink_type pagerduty_sink, lines_sink;
 
-/* The event that PagerDuty is sent, without the routing key; *change: it goes to the change endpoint. The caller frees. */
+/* The event that PagerDuty is sent, without the routing key; *change: it goes to the change
+ * endpoint. The caller frees. */
 struct json *pagerduty_event(const struct json *report, int trim, bool *change);
 
 #endif

@@ -18,7 +18,8 @@
 #define RESERVE_BYTES (8u << 20) /* enough to page and to end in order */
 #define HOUSE_MS 1000
 #define LAG_WARN_MS 250.0
-#define STOP_MS (20 * 1000LL)     /* after SIGTERM: what is in flight then is settled after the next start */
+#define STOP_MS                                                                                    \
+    (20 * 1000LL) /* after SIGTERM: what is in flight then is settled after the next start */
 #define LAST_WORDS_MS (3 * 1000LL) /* of those, for reports that are on their way */
 #define EMERGENCY_MS (5 * 1000LL)
 
@@ -60,7 +61,10 @@ static int start_files(struct agent *a, struct err *e)
         fputs(buf_str(&text), stderr);
     buf_free(&text);
     if (!ok)
-        err_set(e, ERR_INPUT, "%zu errors in what is configured; nothing was started (runbookd check --config %s)", diags_errors(d), a->config_path);
+        err_set(
+            e, ERR_INPUT,
+            "%zu errors in what is configured; nothing was started (runbookd check --config %s)",
+            diags_errors(d), a->config_path);
     diags_free(d);
     if (!ok)
         return code;
@@ -75,8 +79,11 @@ static int start_files(struct agent *a, struct err *e)
     }
     if (json_len(a->now.discover) > 0) {
         const struct json *first = json_at(a->now.discover, 0);
-        err_set(e, ERR_INPUT, "%s:%lld: discover.%s: this agent acts on what is declared by name only; name the targets",
-                json_get_str(first, "file", "?"), (long long)json_get_int(first, "line", 0), json_get_str(first, "kind", "?"));
+        err_set(e, ERR_INPUT,
+                "%s:%lld: discover.%s: this agent acts on what is declared by name only; name the "
+                "targets",
+                json_get_str(first, "file", "?"), (long long)json_get_int(first, "line", 0),
+                json_get_str(first, "kind", "?"));
         return EXIT_RULE;
     }
     return 0;
@@ -131,8 +138,9 @@ static void stop_http(struct agent *a)
 static void on_stall(void *arg, int64_t waited_ms)
 {
     struct agent *a = arg;
-    char *text = mem_printf("runbookd on %s: the journal's disk has not answered for %lld s. Nothing is done until it does.", a->host,
-                            (long long)(waited_ms / 1000));
+    char *text = mem_printf("runbookd on %s: the journal's disk has not answered for %lld s. "
+                            "Nothing is done until it does.",
+                            a->host, (long long)(waited_ms / 1000));
 
     if (a->outbox)
         outbox_emergency(a->outbox, text);
@@ -149,7 +157,8 @@ static int journal_exit(const struct err *e)
     case ERR_INPUT:
         return EXIT_CORRUPT;
     default:
-        /* SQLite's own finding of a file that is none of its, or broken (io/db.c), comes as an I/O error with these words. */
+        /* SQLite's own finding of a file that is none of its, or broken (io/db.c), comes as an I/O
+         * error with these words. */
         return strstr(e->text, "is damaged") ? EXIT_CORRUPT : EXIT_JOURNAL;
     }
 }
@@ -158,12 +167,14 @@ static int check_state_dir(const char *dir, struct err *e)
 {
     struct stat st;
 
-    if (mkdir(dir, 0700) && errno != EEXIST && errno != EACCES && errno != EROFS && errno != EPERM) {
+    if (mkdir(dir, 0700) && errno != EEXIST && errno != EACCES && errno != EROFS &&
+        errno != EPERM) {
         err_set(e, ERR_IO, "cannot make the state directory %s: %s", dir, strerror(errno));
         return EXIT_JOURNAL;
     }
     if (stat(dir, &st)) {
-        err_set(e, errno == EACCES ? ERR_AUTH : ERR_IO, "cannot use the state directory %s: %s", dir, strerror(errno));
+        err_set(e, errno == EACCES ? ERR_AUTH : ERR_IO, "cannot use the state directory %s: %s",
+                dir, strerror(errno));
         return errno == EACCES ? EXIT_PERMISSION : EXIT_JOURNAL;
     }
     if (!S_ISDIR(st.st_mode)) {
@@ -171,7 +182,10 @@ static int check_state_dir(const char *dir, struct err *e)
         return EXIT_JOURNAL;
     }
     if (access(dir, W_OK | X_OK)) {
-        err_set(e, ERR_AUTH, "no permission to write in the state directory %s: it must belong to the agent's user", dir);
+        err_set(
+            e, ERR_AUTH,
+            "no permission to write in the state directory %s: it must belong to the agent's user",
+            dir);
         return EXIT_PERMISSION;
     }
     return 0;
@@ -181,7 +195,8 @@ static int start_journal(struct agent *a, struct err *e)
 {
     char *path = mem_printf("%s/journal.db", a->now.config->state_dir);
     char *by = mem_printf("runbookd %s", a->version);
-    struct sqlite_journal_options o = {.path = path, .created_by = by, .on_stall = on_stall, .arg = a};
+    struct sqlite_journal_options o = {
+        .path = path, .created_by = by, .on_stall = on_stall, .arg = a};
     struct steady_clock clock;
     char away[UNIT_TEXT];
     int code = check_state_dir(a->now.config->state_dir, e);
@@ -205,7 +220,9 @@ static int start_journal(struct agent *a, struct err *e)
         if (clock.source == CLOCK_NEW)
             log_info("journal", "%s made", path);
         else
-            log_info("journal", "%s taken up after %s away%s", path, away, clock.source == CLOCK_BY_WALL ? " (by the wall clock: the host was rebooted)" : "");
+            log_info("journal", "%s taken up after %s away%s", path, away,
+                     clock.source == CLOCK_BY_WALL ? " (by the wall clock: the host was rebooted)"
+                                                   : "");
     }
     mem_free(path);
     mem_free(by);
@@ -334,7 +351,9 @@ static int start_control(struct agent *a, struct err *e)
     a->control = control_listen(&o, e);
     if (a->control)
         return 0;
-    return e->code == ERR_AUTH ? EXIT_PERMISSION : e->code == ERR_STATE ? EXIT_SECOND : EXIT_CONTROL;
+    return e->code == ERR_AUTH    ? EXIT_PERMISSION
+           : e->code == ERR_STATE ? EXIT_SECOND
+                                  : EXIT_CONTROL;
 }
 
 static void stop_control(struct agent *a)
@@ -347,7 +366,8 @@ static void stop_control(struct agent *a)
 
 static void look_for_end(struct agent *a)
 {
-    bool words = outbox_pending(a->outbox) > 0 && loop_boot_ms(a->loop) < a->stop_at_ms - STOP_MS + LAST_WORDS_MS;
+    bool words = outbox_pending(a->outbox) > 0 &&
+                 loop_boot_ms(a->loop) < a->stop_at_ms - STOP_MS + LAST_WORDS_MS;
 
     if (a->stopping && a->drained && !words)
         loop_stop(a->loop, EXIT_OK);
@@ -367,7 +387,8 @@ static void on_stop_time(void *arg)
     struct agent *a = arg;
 
     if (a->stopping && !a->drained && loop_boot_ms(a->loop) >= a->stop_at_ms) {
-        log_warn("agent", "something is still in flight after 20s: it is in the journal and is settled after the next start");
+        log_warn("agent", "something is still in flight after 20s: it is in the journal and is "
+                          "settled after the next start");
         loop_stop(a->loop, EXIT_OK);
     }
     look_for_end(a);
@@ -427,12 +448,15 @@ static void look_at_memory(struct agent *a)
     if (!a->out_of_memory && mem_is_low()) {
         a->out_of_memory = true;
         a->stop_at_ms = loop_boot_ms(a->loop) + EMERGENCY_MS;
-        text = mem_printf("runbookd on %s is out of memory: it does nothing more and ends. Its journal is whole.", a->host);
+        text = mem_printf(
+            "runbookd on %s is out of memory: it does nothing more and ends. Its journal is whole.",
+            a->host);
         outbox_emergency(a->outbox, text);
         mem_free(text);
         engine_drain(a->engine, on_drained, a);
     }
-    if (a->out_of_memory && (outbox_emergency_sent(a->outbox) || loop_boot_ms(a->loop) >= a->stop_at_ms))
+    if (a->out_of_memory &&
+        (outbox_emergency_sent(a->outbox) || loop_boot_ms(a->loop) >= a->stop_at_ms))
         loop_stop(a->loop, EXIT_MEMORY);
 }
 
@@ -514,9 +538,10 @@ enum exit_code agent_run(const char *config, const char *version)
     }
     if (!code) {
         ran = true;
-        log_info("agent", "runbookd %s on %s: mode %s, %zu policies, %zu targets", version, a->host, mode_name(a->now.config->mode),
-                 a->now.set->npolicies, estate_len(a->now.estate));
-        notify_state("READY=1\nSTATUS=mode %s, %zu policies", mode_name(a->now.config->mode), a->now.set->npolicies);
+        log_info("agent", "runbookd %s on %s: mode %s, %zu policies, %zu targets", version, a->host,
+                 mode_name(a->now.config->mode), a->now.set->npolicies, estate_len(a->now.estate));
+        notify_state("READY=1\nSTATUS=mode %s, %zu policies", mode_name(a->now.config->mode),
+                     a->now.set->npolicies);
         code = loop_run(a->loop);
         log_info("agent", "ends with code %d", code);
     }

@@ -10,9 +10,11 @@
 #define MAX_LIST 500
 #define FREEZE_PATIENCE_MS 2000
 
-/* What only looks. Freezing is everybody's: a kill switch that asks for rights is none. All else changes something and is for operators. */
-static const char *const open_to_all[] = {"status", "episodes", "runs",    "decisions", "reports", "show",
-                                          "explain", "plan",    "version", "sources",   "metrics", "freeze"};
+/* What only looks. Freezing is everybody's: a kill switch that asks for rights is none. All else
+ * changes something and is for operators. */
+static const char *const open_to_all[] = {"status",  "episodes", "runs",    "decisions",
+                                          "reports", "show",     "explain", "plan",
+                                          "version", "sources",  "metrics", "freeze"};
 
 struct control {
     struct control_options o;
@@ -50,7 +52,8 @@ static void send_json(struct control *c, uint64_t conn, struct json *answer)
     json_free(answer);
 }
 
-static void send_error(struct control *c, uint64_t conn, const char *code, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+static void send_error(struct control *c, uint64_t conn, const char *code, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
 static void send_error(struct control *c, uint64_t conn, const char *code, const char *fmt, ...)
 {
     struct json *answer = json_new_map();
@@ -85,7 +88,8 @@ static void answered(void *arg, struct json *answer)
         mem_free(c);
 }
 
-/* A freeze holds at once, whatever the disk does; who ordered it is told so before the journal's own time-outs. */
+/* A freeze holds at once, whatever the disk does; who ordered it is told so before the journal's
+ * own time-outs. */
 static void on_patience(void *arg)
 {
     struct request *r = arg;
@@ -94,7 +98,8 @@ static void on_patience(void *arg)
     r->sent = true;
     json_set_bool(answer, "durable", false);
     json_set_str(answer, "warning",
-                 "frozen, but not yet written: the journal does not answer. It holds as long as this process lives; make the freeze file to have it hold longer");
+                 "frozen, but not yet written: the journal does not answer. It holds as long as "
+                 "this process lives; make the freeze file to have it hold longer");
     send_json(r->c, r->conn, answer);
 }
 
@@ -108,7 +113,8 @@ static bool is_operator(const struct control *c, const struct local_peer *peer)
     return false;
 }
 
-static void on_line(void *arg, uint64_t conn, const struct local_peer *peer, const char *line, size_t len)
+static void on_line(void *arg, uint64_t conn, const struct local_peer *peer, const char *line,
+                    size_t len)
 {
     struct control *c = arg;
     struct err e = ERR_INIT;
@@ -129,13 +135,17 @@ static void on_line(void *arg, uint64_t conn, const struct local_peer *peer, con
     }
     kind = control_kind(c->o.verbs, name);
     if (kind && !is_operator(c, peer)) {
-        log_warn("control", "%s (uid %u, pid %d) may not %s: not one of the operators", peer->user, (unsigned)peer->uid, (int)peer->pid, name);
-        send_error(c, conn, "denied", "%s is not one of the operators of this agent (operators in its configuration)", peer->user);
+        log_warn("control", "%s (uid %u, pid %d) may not %s: not one of the operators", peer->user,
+                 (unsigned)peer->uid, (int)peer->pid, name);
+        send_error(c, conn, "denied",
+                   "%s is not one of the operators of this agent (operators in its configuration)",
+                   peer->user);
         json_free(command);
         return;
     }
     if (kind || strcmp(name, "freeze") == 0)
-        log_info("control", "%s by %s (uid %u, pid %d)", name, peer->user, (unsigned)peer->uid, (int)peer->pid);
+        log_info("control", "%s by %s (uid %u, pid %d)", name, peer->user, (unsigned)peer->uid,
+                 (int)peer->pid);
     json_set_str(command, "by", peer->user);
     if (json_get(command, "limit")) { /* of a list; nobody makes us read the whole journal */
         int64_t limit = json_get_int(command, "limit", 20);

@@ -1,4 +1,5 @@
-/* How runbookd ends: one code for each reason, told apart by whoever starts it. `runbookd --help` prints this table. */
+/* How runbookd ends: one code for each reason, told apart by whoever starts it. `runbookd --help`
+ * prints this table. */
 #ifndef RB_SERVE_EXITS_H
 #define RB_SERVE_EXITS_H
 

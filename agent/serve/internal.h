@@ -30,7 +30,8 @@ struct agent {
 
 extern const struct control_verb agent_verbs[];
 
-/* Reads everything anew and puts it in force, or keeps the old and says why. The answer for the operator. */
+/* Reads everything anew and puts it in force, or keeps the old and says why. The answer for the
+ * operator. */
 struct json *agent_reload(struct agent *a, bool widen);
 
 #endif

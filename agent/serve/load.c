@@ -6,7 +6,8 @@
 #include "base/mem.h"
 #include "base/units.h"
 
-bool load_all(const char *config, const char *const *files, size_t nfiles, struct loaded *out, struct diags *d)
+bool load_all(const char *config, const char *const *files, size_t nfiles, struct loaded *out,
+              struct diags *d)
 {
     size_t before = diags_errors(d);
     struct policy_load_options o = {.mode = MODE_ENFORCE};
@@ -88,7 +89,8 @@ static bool rate_wider(struct rate was, struct rate is)
     return is.n > was.n || (double)is.n * (double)was.per_ms > (double)was.n * (double)is.per_ms;
 }
 
-static void compare_rate(struct json *list, const char *policy, const char *what, struct rate was, struct rate is)
+static void compare_rate(struct json *list, const char *policy, const char *what, struct rate was,
+                         struct rate is)
 {
     char a[UNIT_TEXT], b[UNIT_TEXT];
 
@@ -98,7 +100,8 @@ static void compare_rate(struct json *list, const char *policy, const char *what
         is.n ? unit_format_rate(b, sizeof(b), is.n, is.per_ms) : "none");
 }
 
-static void compare_number(struct json *list, const char *where, const struct json *was, const struct json *is, const char *name, bool upper)
+static void compare_number(struct json *list, const char *where, const struct json *was,
+                           const struct json *is, const char *name, bool upper)
 {
     const struct json *a = json_get(was, name), *b = json_get(is, name);
     double x = json_num(a, 0), y = json_num(b, 0);
@@ -111,7 +114,8 @@ static void compare_number(struct json *list, const char *where, const struct js
         say(list, "%s: %s %g -> %g", where, name, x, y);
 }
 
-static void compare_action(struct json *list, const struct policy *p, const struct declared_action *was, const struct declared_action *is)
+static void compare_action(struct json *list, const struct policy *p,
+                           const struct declared_action *was, const struct declared_action *is)
 {
     char *where = mem_printf("%s.%s", p->name, is->name);
 
@@ -127,7 +131,8 @@ static void compare_action(struct json *list, const struct policy *p, const stru
     if (was->approval_required && !was->approval_unless && is->approval_unless)
         say(list, "%s: approval has an approval_unless now", where);
     if (was->approvers && (!is->approvers || strcmp(was->approvers, is->approvers) != 0))
-        say(list, "%s: approvers %s -> %s", where, was->approvers, is->approvers ? is->approvers : "anyone");
+        say(list, "%s: approvers %s -> %s", where, was->approvers,
+            is->approvers ? is->approvers : "anyone");
     if (is->max_acts > was->max_acts)
         say(list, "%s: max_acts %d -> %d", where, was->max_acts, is->max_acts);
     if (is->coexist && !was->coexist)
@@ -151,12 +156,17 @@ static void compare_policy(struct json *list, const struct policy *was, const st
     compare_rate(list, is->name, "limit", was->limit, is->limit);
     compare_rate(list, is->name, "policy_limit", was->policy_limit, is->policy_limit);
     if (is->cooldown_ms < was->cooldown_ms)
-        say(list, "%s: cooldown %s -> %s", is->name, unit_format_duration(a, sizeof(a), was->cooldown_ms), unit_format_duration(b, sizeof(b), is->cooldown_ms));
+        say(list, "%s: cooldown %s -> %s", is->name,
+            unit_format_duration(a, sizeof(a), was->cooldown_ms),
+            unit_format_duration(b, sizeof(b), is->cooldown_ms));
     if (was->max_targets && is->max_targets > was->max_targets)
         say(list, "%s: max_targets %d -> %d", is->name, was->max_targets, is->max_targets);
-    else if (!was->max_targets && !is->max_targets && is->max_targets_percent > was->max_targets_percent)
-        say(list, "%s: max_targets %g%% -> %g%%", is->name, was->max_targets_percent, is->max_targets_percent);
-    else if (!!was->max_targets != !!is->max_targets) /* a count against a share: nobody can tell, so it is asked */
+    else if (!was->max_targets && !is->max_targets &&
+             is->max_targets_percent > was->max_targets_percent)
+        say(list, "%s: max_targets %g%% -> %g%%", is->name, was->max_targets_percent,
+            is->max_targets_percent);
+    else if (!!was->max_targets !=
+             !!is->max_targets) /* a count against a share: nobody can tell, so it is asked */
         say(list, "%s: max_targets between a count and a percentage", is->name);
     if (was->window && !is->window)
         say(list, "%s: window removed", is->name);
@@ -169,9 +179,11 @@ struct json *load_wider(const struct loaded *old, const struct loaded *now)
     struct json *list = json_new_list();
 
     for (size_t k = 0; k < now->set->npolicies; k++)
-        compare_policy(list, policy_find(old->set, now->set->policies[k]->name), now->set->policies[k]);
+        compare_policy(list, policy_find(old->set, now->set->policies[k]->name),
+                       now->set->policies[k]);
     for (size_t k = 0; k < estate_len(now->estate); k++) {
-        const struct target *is = estate_at(now->estate, k), *was = estate_by_id(old->estate, is->id);
+        const struct target *is = estate_at(now->estate, k),
+                            *was = estate_by_id(old->estate, is->id);
         if (was && is->mode > was->mode)
             say(list, "%s: mode %s -> %s", is->id, mode_name(was->mode), mode_name(is->mode));
     }

@@ -1,4 +1,5 @@
-/* Configuration, estate and policies read and checked together, as run, reload, check and plan do. */
+/* Configuration, estate and policies read and checked together, as run, reload, check and plan do.
+ */
 #ifndef RB_SERVE_LOAD_H
 #define RB_SERVE_LOAD_H
 
@@ -7,20 +8,23 @@
 
 struct loaded {
     struct config *config;
-    struct estate *estate;   /* one reference each */
+    struct estate *estate; /* one reference each */
     struct policy_set *set;
     struct json *discover;
 };
 
-/* Everything wrong is in d. False when there was an error; what was read all the same is in *out, to be freed in any case. files: policies in place of the
- * configuration's, or none. */
-bool load_all(const char *config, const char *const *files, size_t nfiles, struct loaded *out, struct diags *d);
+/* Everything wrong is in d. False when there was an error; what was read all the same is in *out,
+ * to be freed in any case. files: policies in place of the configuration's, or none. */
+bool load_all(const char *config, const char *const *files, size_t nfiles, struct loaded *out,
+              struct diags *d);
 void loaded_free(struct loaded *l);
 
-/* The exit code for the errors in d; config: the path of the configuration, whose being unreadable is another matter than a policy's. */
+/* The exit code for the errors in d; config: the path of the configuration, whose being unreadable
+ * is another matter than a policy's. */
 enum exit_code load_exit(struct diags *d, const char *config);
 
-/* What the new set may do and the old one may not, one line each; "" when nothing (M23: mode, max and min, rates, approval, max_targets). */
+/* What the new set may do and the old one may not, one line each; "" when nothing (M23: mode, max
+ * and min, rates, approval, max_targets). */
 struct json *load_wider(const struct loaded *old, const struct loaded *now);
 
 #endif

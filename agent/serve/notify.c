@@ -27,7 +27,8 @@ void notify_reloading(void)
 
     /* Type=notify-reload wants to know when it began, on this clock. */
     clock_gettime(CLOCK_MONOTONIC, &ts);
-    notify_state("RELOADING=1\nMONOTONIC_USEC=%lld", (long long)ts.tv_sec * 1000000 + ts.tv_nsec / 1000);
+    notify_state("RELOADING=1\nMONOTONIC_USEC=%lld",
+                 (long long)ts.tv_sec * 1000000 + ts.tv_nsec / 1000);
 }
 
 int64_t notify_watchdog_ms(void)

@@ -4,7 +4,8 @@
 
 #include <stdint.h>
 
-void notify_state(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* "READY=1", "STOPPING=1\nSTATUS=..." */
+void notify_state(const char *fmt, ...)
+    __attribute__((format(printf, 1, 2))); /* "READY=1", "STOPPING=1\nSTATUS=..." */
 void notify_reloading(void);
 int64_t notify_watchdog_ms(void); /* how often it wants to hear WATCHDOG=1; 0: not at all */
 

@@ -7,8 +7,10 @@
 #include "serve/notify.h"
 
 /* What is read once, at the start. */
-static const char *const fixed[] = {"state_dir",  "mode",      "control",     "freeze_file", "budget",     "budget_destructive", "storm",
-                                    "pagerduty",  "shadow_sink", "dashboard", "host",        "nameserver", "ca_file",            "operators"};
+static const char *const fixed[] = {
+    "state_dir", "mode",      "control",     "freeze_file", "budget", "budget_destructive",
+    "storm",     "pagerduty", "shadow_sink", "dashboard",   "host",   "nameserver",
+    "ca_file",   "operators"};
 
 static struct json *restart_needed(const struct config *was, const struct config *is)
 {
@@ -48,13 +50,17 @@ struct json *agent_reload(struct agent *a, bool widen)
     notify_reloading();
     buf_init(&text, 256 * 1024);
     if (!load_all(a->config_path, NULL, 0, &next, d)) {
-        json_set_strf(answer, "error", "%zu errors; what was in force stays in force", diags_errors(d));
+        json_set_strf(answer, "error", "%zu errors; what was in force stays in force",
+                      diags_errors(d));
         json_set_str(answer, "code", "input");
         goto out;
     }
     wider = load_wider(&a->now, &next);
     if (json_len(wider) > 0 && !widen) {
-        json_set_strf(answer, "error", "this would widen what the agent may do in %zu places: look at them, then reload --widen", json_len(wider));
+        json_set_strf(answer, "error",
+                      "this would widen what the agent may do in %zu places: look at them, then "
+                      "reload --widen",
+                      json_len(wider));
         json_set_str(answer, "code", "denied");
         goto out;
     }
@@ -64,7 +70,9 @@ struct json *agent_reload(struct agent *a, bool widen)
         json_set_str(answer, "code", err_name(e.code));
         goto out;
     }
-    log_set_level((enum log_level)(log_level_parse(a->now.config->log_level) < 0 ? LOG_LVL_INFO : log_level_parse(a->now.config->log_level)));
+    log_set_level((enum log_level)(log_level_parse(a->now.config->log_level) < 0
+                                       ? LOG_LVL_INFO
+                                       : log_level_parse(a->now.config->log_level)));
     a->reloads++;
     json_set_int(answer, "policies", (int64_t)a->now.set->npolicies);
     json_set_int(answer, "targets", (int64_t)estate_len(a->now.estate));
@@ -75,9 +83,11 @@ out:
     json_set_str(answer, "text", buf_str(&text));
     json_set(answer, "wider", wider ? wider : json_new_list());
     if (ok)
-        log_info("reload", "%zu policies, %zu targets in force%s", a->now.set->npolicies, estate_len(a->now.estate), json_len(wider) ? ", wider than before" : "");
+        log_info("reload", "%zu policies, %zu targets in force%s", a->now.set->npolicies,
+                 estate_len(a->now.estate), json_len(wider) ? ", wider than before" : "");
     else
-        log_error("reload", "refused: %s%s%s", json_get_str(answer, "error", ""), text.len ? "; " : "", buf_str(&text));
+        log_error("reload", "refused: %s%s%s", json_get_str(answer, "error", ""),
+                  text.len ? "; " : "", buf_str(&text));
     notify_state("READY=1");
     buf_free(&text);
     diags_free(d);

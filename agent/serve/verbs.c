@@ -34,7 +34,8 @@ static struct json *verb_metrics(void *arg, const struct json *command)
     int64_t seq = 0;
 
     json_set_num(d, "loop_lag_ms", a->last_lag_ms);
-    json_set_num(d, "loop_lag_minute_ms", a->max_lag_ms > a->last_lag_ms ? a->max_lag_ms : a->last_lag_ms);
+    json_set_num(d, "loop_lag_minute_ms",
+                 a->max_lag_ms > a->last_lag_ms ? a->max_lag_ms : a->last_lag_ms);
     json_set_int(d, "steps_in_flight", (int64_t)live_steps(a->live));
     json_set(d, "engine", engine_counts(a->engine));
     json_set(d, "outbox", outbox_status(a->outbox));

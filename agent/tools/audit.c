@@ -9,9 +9,11 @@
 #include "tools/tools.h"
 #include "world/journal_audit.h"
 
-const char usage_audit[] = "usage: runbookd audit [--config FILE] [--witness SEQ:HEX ...] [--json] [JOURNAL]\n"
-                           "Reads the whole journal and checks its hash chain, also beside a running agent. A witness is a head that was seen\n"
-                           "outside: each report carries one. Exit 0: nothing was changed; 22: something was.\n";
+const char usage_audit[] =
+    "usage: runbookd audit [--config FILE] [--witness SEQ:HEX ...] [--json] [JOURNAL]\n"
+    "Reads the whole journal and checks its hash chain, also beside a running agent. A witness is "
+    "a head that was seen\n"
+    "outside: each report carries one. Exit 0: nothing was changed; 22: something was.\n";
 
 struct findings {
     struct text *t;
@@ -52,24 +54,28 @@ static char *journal_path(const struct tool_args *a, int *code)
     return path;
 }
 
-static void print(struct text *t, const char *path, const struct journal_audit *r, const struct json *list)
+static void print(struct text *t, const char *path, const struct journal_audit *r,
+                  const struct json *list)
 {
     char from[40], to[40];
 
     text_addf(t, TONE_HEAD, "%s\n", path);
     if (r->rows)
-        text_addf(t, TONE_PLAIN, "%lld rows from %s to %s\n", (long long)r->rows, time_format_iso(from, sizeof(from), r->first_wall_ms),
+        text_addf(t, TONE_PLAIN, "%lld rows from %s to %s\n", (long long)r->rows,
+                  time_format_iso(from, sizeof(from), r->first_wall_ms),
                   time_format_iso(to, sizeof(to), r->last_wall_ms));
     else
         text_add(t, TONE_PLAIN, "no rows\n");
-    text_addf(t, TONE_PLAIN, "%lld states, %lld tokens, %lld sources\n", (long long)r->states, (long long)r->tokens, (long long)r->sources);
+    text_addf(t, TONE_PLAIN, "%lld states, %lld tokens, %lld sources\n", (long long)r->states,
+              (long long)r->tokens, (long long)r->sources);
     text_addf(t, TONE_PLAIN, "head %lld:%s\n", (long long)r->head.seq, r->head.hex);
     for (const struct json *f = json_first(list); f; f = json_next(f)) {
         text_addf(t, TONE_BAD, "row %-8lld ", (long long)json_get_int(f, "seq", 0));
         text_wrap(t, TONE_PLAIN, json_get_str(f, "text", ""), 13, 13);
     }
     if (r->findings)
-        text_addf(t, TONE_BAD, "%lld findings: this is not what the agent wrote\n", (long long)r->findings);
+        text_addf(t, TONE_BAD, "%lld findings: this is not what the agent wrote\n",
+                  (long long)r->findings);
     else
         text_add(t, TONE_GOOD, "whole\n");
 }
@@ -99,7 +105,10 @@ int tool_audit(int argc, char **argv)
     f = (struct findings){&t, json_new_list()};
     if (journal_verify(path, w, a.nwitness, found, &f, &r, &e)) {
         fprintf(stderr, "runbookd audit: %s\n", e.text);
-        code = e.code == ERR_STATE ? EXIT_NEWER : e.code == ERR_INPUT ? EXIT_CORRUPT : e.code == ERR_AUTH ? EXIT_PERMISSION : EXIT_JOURNAL;
+        code = e.code == ERR_STATE   ? EXIT_NEWER
+               : e.code == ERR_INPUT ? EXIT_CORRUPT
+               : e.code == ERR_AUTH  ? EXIT_PERMISSION
+                                     : EXIT_JOURNAL;
     } else if (a.json) {
         struct json *out = json_new_map();
         char *text;

@@ -1,4 +1,5 @@
-/* runbookd plan: what a policy would do now on a target, asked of the real world, with nothing changed and no agent needed. */
+/* runbookd plan: what a policy would do now on a target, asked of the real world, with nothing
+ * changed and no agent needed. */
 #include <stdio.h>
 #include <unistd.h>
 
@@ -11,8 +12,10 @@
 #include "world/memory_journal.h"
 
 const char usage_plan[] = "usage: runbookd plan [--config FILE] [--json] POLICY TARGET\n"
-                          "Reads the world and shows each action's exact calls, preconditions and guards; changes nothing.\n"
-                          "It knows nothing of a running agent's counters: ask that one with runbookctl plan POLICY TARGET.\n";
+                          "Reads the world and shows each action's exact calls, preconditions and "
+                          "guards; changes nothing.\n"
+                          "It knows nothing of a running agent's counters: ask that one with "
+                          "runbookctl plan POLICY TARGET.\n";
 
 #define SETTLE_MS 15000 /* for the first readings */
 #define LOOK_MS 50
@@ -78,11 +81,18 @@ static int print(struct planner *p)
 
 static int plan_with(struct planner *p, struct loaded *l, struct err *e)
 {
-    struct engine_options eo = {.mode = l->config->mode, .budget = l->config->budget, .budget_destructive = l->config->budget_destructive, .host = "plan"};
+    struct engine_options eo = {.mode = l->config->mode,
+                                .budget = l->config->budget,
+                                .budget_destructive = l->config->budget_destructive,
+                                .host = "plan"};
     struct memory_disk *disk = memory_disk_new();
     struct resolver *resolver = resolver_new(p->loop, l->config->nameserver, e);
     struct http *http = resolver ? http_new(p->loop, resolver, l->config->ca_file, e) : NULL;
-    struct live_options lo = {.loop = p->loop, .resolver = resolver, .http = http, .freeze_file = l->config->freeze_file, .ca_file = l->config->ca_file,
+    struct live_options lo = {.loop = p->loop,
+                              .resolver = resolver,
+                              .http = http,
+                              .freeze_file = l->config->freeze_file,
+                              .ca_file = l->config->ca_file,
                               .look_only = true};
     int code = EXIT_HOST;
 

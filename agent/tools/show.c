@@ -7,7 +7,11 @@
 #include "base/mem.h"
 #include "base/units.h"
 
-#define HEADS(...) (const char *const[]){__VA_ARGS__}
+#define HEADS(...)                                                                                 \
+    (const char *const[])                                                                          \
+    {                                                                                              \
+        __VA_ARGS__                                                                                \
+    }
 
 static void when(struct cell *c, size_t column, const struct json *row, const char *key)
 {
@@ -21,7 +25,8 @@ static void when(struct cell *c, size_t column, const struct json *row, const ch
 static void policy_row(struct table *table, const struct json *p)
 {
     struct cell *c = table_row(table);
-    const char *state = json_get_str(p, "state", "?"), *mode = json_get_str(p, "mode", "?"), *run = json_get_str(p, "run_state", NULL);
+    const char *state = json_get_str(p, "state", "?"), *mode = json_get_str(p, "mode", "?"),
+               *run = json_get_str(p, "run_state", NULL);
 
     if (json_get_bool(p, "breaker_open", false))
         state = "breaker open";
@@ -30,7 +35,8 @@ static void policy_row(struct table *table, const struct json *p)
     table_set(c, 2, text_tone(mode), "%s", mode);
     table_set(c, 3, strcmp(state, "breaker open") == 0 ? TONE_BAD : text_tone(state), "%s", state);
     if (run)
-        table_set(c, 4, TONE_PLAIN, "%s: %s %s", run, json_get_str(p, "asks", ""), json_get_str(p, "asks_name", ""));
+        table_set(c, 4, TONE_PLAIN, "%s: %s %s", run, json_get_str(p, "asks", ""),
+                  json_get_str(p, "asks_name", ""));
     else
         table_set(c, 4, TONE_DIM, "%s", json_get_str(p, "reading", ""));
 }
@@ -45,16 +51,18 @@ static void show_outside(struct text *t, const struct json *m)
         return;
     for (const struct json *s = json_first(json_get(m, "sources")); s; s = json_next(s))
         failing += strcmp(json_get_str(s, "state", ""), "failing") == 0;
-    text_addf(t, TONE_PLAIN, "reports  %lld waiting, %lld delivered, %lld given up\n", (long long)json_get_int(o, "pending", 0),
-              (long long)json_get_int(o, "delivered", 0), (long long)json_get_int(o, "dead", 0));
+    text_addf(t, TONE_PLAIN, "reports  %lld waiting, %lld delivered, %lld given up\n",
+              (long long)json_get_int(o, "pending", 0), (long long)json_get_int(o, "delivered", 0),
+              (long long)json_get_int(o, "dead", 0));
     if (json_get_str(o, "error", NULL)) {
         text_age(age, json_get_int(o, "oldest_ms", 0));
         text_addf(t, TONE_BAD, "         the oldest from %s; ", age);
         text_wrap(t, TONE_BAD, json_get_str(o, "error", ""), 9 + 17 + strlen(age), 9);
     }
-    text_addf(t, failing ? TONE_BAD : TONE_PLAIN, "sources  %zu, %zu failing%s\n", json_len(json_get(m, "sources")), failing,
-              failing ? " (runbookctl sources)" : "");
-    text_addf(t, TONE_DIM, "loop     longest turn of the last minute %.0f ms\n", json_get_num(m, "loop_lag_minute_ms", 0));
+    text_addf(t, failing ? TONE_BAD : TONE_PLAIN, "sources  %zu, %zu failing%s\n",
+              json_len(json_get(m, "sources")), failing, failing ? " (runbookctl sources)" : "");
+    text_addf(t, TONE_DIM, "loop     longest turn of the last minute %.0f ms\n",
+              json_get_num(m, "loop_lag_minute_ms", 0));
 }
 
 void show_status(struct text *t, const struct json *a)
@@ -68,10 +76,12 @@ void show_status(struct text *t, const struct json *a)
     text_add(t, TONE_PLAIN, "\n");
     if (json_get_bool(a, "frozen", false)) {
         text_addf(t, TONE_BAD, "FROZEN by %s: ", json_get_str(a, "frozen_by", "?"));
-        text_wrap(t, TONE_BAD, json_get_str(a, "frozen_reason", ""), 12 + strlen(json_get_str(a, "frozen_by", "?")), 2);
+        text_wrap(t, TONE_BAD, json_get_str(a, "frozen_reason", ""),
+                  12 + strlen(json_get_str(a, "frozen_by", "?")), 2);
     }
     if (json_get_bool(a, "storm", false))
-        text_add(t, TONE_BAD, "STORM: too many episodes at once; it only watches (runbookctl mode)\n");
+        text_add(t, TONE_BAD,
+                 "STORM: too many episodes at once; it only watches (runbookctl mode)\n");
     if (!json_get_bool(a, "journal_ok", true))
         text_add(t, TONE_BAD, "THE JOURNAL CANNOT BE WRITTEN: nothing is done until it can\n");
     show_outside(t, json_get(a, "metrics"));
@@ -86,9 +96,11 @@ void show_status(struct text *t, const struct json *a)
     }
     for (const struct json *s = json_first(json_get(a, "silences")); s; s = json_next(s)) {
         char at[40];
-        text_addf(t, TONE_WARN, "silence %s: %s %s until %s by %s: %s\n", json_get_str(s, "id", "?"), json_get_str(s, "policy", "any policy"),
-                  json_get_str(s, "target", "any target"), time_format_iso(at, sizeof(at), json_get_int(s, "until_wall_ms", 0)), json_get_str(s, "by", "?"),
-                  json_get_str(s, "reason", ""));
+        text_addf(t, TONE_WARN, "silence %s: %s %s until %s by %s: %s\n",
+                  json_get_str(s, "id", "?"), json_get_str(s, "policy", "any policy"),
+                  json_get_str(s, "target", "any target"),
+                  time_format_iso(at, sizeof(at), json_get_int(s, "until_wall_ms", 0)),
+                  json_get_str(s, "by", "?"), json_get_str(s, "reason", ""));
     }
 }
 
@@ -152,8 +164,13 @@ void show_reports(struct text *t, const struct json *a)
         struct cell *c = table_row(&table);
         const char *how = json_get_str(json_get(r, "delivery"), "outcome", "waiting");
         when(c, 0, r, "wall_ms");
-        table_set(c, 1, TONE_PLAIN, "%s%s", json_get_str(r, "kind", "?"), json_get_bool(r, "shadow", false) ? " (shadow)" : "");
-        table_set(c, 2, strcmp(how, "delivered") == 0 ? TONE_GOOD : strcmp(how, "dead") == 0 ? TONE_BAD : TONE_WARN, "%s", how);
+        table_set(c, 1, TONE_PLAIN, "%s%s", json_get_str(r, "kind", "?"),
+                  json_get_bool(r, "shadow", false) ? " (shadow)" : "");
+        table_set(c, 2,
+                  strcmp(how, "delivered") == 0 ? TONE_GOOD
+                  : strcmp(how, "dead") == 0    ? TONE_BAD
+                                                : TONE_WARN,
+                  "%s", how);
         table_set(c, 3, TONE_PLAIN, "%s", json_get_str(r, "summary", ""));
     }
     table_print(&table, t);
@@ -173,7 +190,8 @@ static void show_step(struct text *t, const struct json *s)
     const char *text = json_get_str(s, "text", NULL), *name = json_get_str(s, "name", "");
 
     text_addf(t, TONE_DIM, "%s", time_format_iso(at, sizeof(at), json_get_int(s, "wall_ms", 0)));
-    text_addf(t, TONE_PLAIN, "  %2lld  %s %s", (long long)json_get_int(s, "step", 0), json_get_str(s, "kind", "?"), name);
+    text_addf(t, TONE_PLAIN, "  %2lld  %s %s", (long long)json_get_int(s, "step", 0),
+              json_get_str(s, "kind", "?"), name);
     text_addf(t, TONE_DIM, " [%s]", json_get_str(s, "state", "?"));
     if (text) {
         text_add(t, TONE_PLAIN, "\n      ");
@@ -187,7 +205,8 @@ static void show_step(struct text *t, const struct json *s)
 
 void show_one(struct text *t, const struct json *a)
 {
-    const struct json *e = json_get(a, "episode"), *r = json_get(a, "run"), *live = json_get(a, "live"), *d = e ? e : r;
+    const struct json *e = json_get(a, "episode"), *r = json_get(a, "run"),
+                      *live = json_get(a, "live"), *d = e ? e : r;
     const char *state = json_get_str(d, "outcome", json_get_str(d, "state", "?"));
     size_t n = json_len(json_get(a, "steps"));
     char at[40];
@@ -215,7 +234,8 @@ void show_one(struct text *t, const struct json *a)
     if (json_get_str(live, "hash", NULL)) {
         text_add(t, TONE_HEAD, "\nWaits for an approval of\n");
         show_plan(t, json_get(live, "plan"), json_get_str(live, "hash", NULL), 2);
-        text_addf(t, TONE_WARN, "  runbookctl approve %s --hash %.12s\n", json_get_str(live, "id", "?"), json_get_str(live, "hash", ""));
+        text_addf(t, TONE_WARN, "  runbookctl approve %s --hash %.12s\n",
+                  json_get_str(live, "id", "?"), json_get_str(live, "hash", ""));
     }
     for (const struct json *c = json_first(json_get(live, "checks")); c; c = json_next(c)) {
         if (c == json_first(json_get(live, "checks")))
@@ -239,7 +259,8 @@ void show_sources(struct text *t, const struct json *a)
         table_set(c, 3, text_tone(state), "%s", state);
         text_age(age, json_get_int(s, "last_ok_age_ms", 0));
         if (json_get_str(s, "error", NULL))
-            table_set(c, 4, TONE_BAD, "%lld times: %s", (long long)json_get_int(s, "failures", 0), json_get_str(s, "error", ""));
+            table_set(c, 4, TONE_BAD, "%lld times: %s", (long long)json_get_int(s, "failures", 0),
+                      json_get_str(s, "error", ""));
         else if (json_get(s, "last_ok_age_ms"))
             table_set(c, 4, TONE_DIM, "%s", age);
     }
@@ -252,9 +273,12 @@ void show_reload(struct text *t, const struct json *a)
     for (const struct json *w = json_first(json_get(a, "wider")); w; w = json_next(w))
         text_addf(t, TONE_WARN, "wider: %s\n", json_str(w, ""));
     for (const struct json *r = json_first(json_get(a, "restart")); r; r = json_next(r))
-        text_addf(t, TONE_WARN, "%s is read at the start only: restart the agent for its new value\n", json_str(r, ""));
+        text_addf(t, TONE_WARN,
+                  "%s is read at the start only: restart the agent for its new value\n",
+                  json_str(r, ""));
     if (!json_get_str(a, "error", NULL))
-        text_addf(t, TONE_GOOD, "%lld policies, %lld targets are in force\n", (long long)json_get_int(a, "policies", 0),
+        text_addf(t, TONE_GOOD, "%lld policies, %lld targets are in force\n",
+                  (long long)json_get_int(a, "policies", 0),
                   (long long)json_get_int(a, "targets", 0));
 }
 
@@ -262,6 +286,8 @@ void show_version(struct text *t, const struct json *a)
 {
     char up[UNIT_TEXT];
 
-    text_addf(t, TONE_PLAIN, "runbookd %s on %s, up %s, configured by %s\n", json_get_str(a, "version", "?"), json_get_str(a, "host", "?"),
-              unit_format_duration(up, sizeof(up), json_get_int(a, "uptime_ms", 0) / 1000 * 1000), json_get_str(a, "config", "?"));
+    text_addf(t, TONE_PLAIN, "runbookd %s on %s, up %s, configured by %s\n",
+              json_get_str(a, "version", "?"), json_get_str(a, "host", "?"),
+              unit_format_duration(up, sizeof(up), json_get_int(a, "uptime_ms", 0) / 1000 * 1000),
+              json_get_str(a, "config", "?"));
 }

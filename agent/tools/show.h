@@ -10,7 +10,9 @@ void show_episodes(struct text *t, const struct json *a);
 void show_runs(struct text *t, const struct json *a);
 void show_decisions(struct text *t, const struct json *a);
 void show_reports(struct text *t, const struct json *a);
-void show_one(struct text *t, const struct json *a); /* of show; "live" may be in it: the open run as explain has it */
+void show_one(
+    struct text *t,
+    const struct json *a); /* of show; "live" may be in it: the open run as explain has it */
 void show_explain(struct text *t, const struct json *a);
 void show_plans(struct text *t, const struct json *a);
 void show_sources(struct text *t, const struct json *a);

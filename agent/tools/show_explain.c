@@ -22,7 +22,8 @@ static void leaf_text(struct buf *b, const struct json *n)
     const char *reading = json_get_str(n, "reading_text", NULL);
     int64_t lasting = json_get_int(n, "lasting_ms", 0);
 
-    buf_addf(b, "%s %s %s", json_get_str(n, "signal", "?"), json_get_str(n, "comparator", "?"), json_get_str(n, "threshold_text", "?"));
+    buf_addf(b, "%s %s %s", json_get_str(n, "signal", "?"), json_get_str(n, "comparator", "?"),
+             json_get_str(n, "threshold_text", "?"));
     if (lasting)
         buf_addf(b, " for %s", seconds(l, lasting));
     if (reading)
@@ -41,7 +42,8 @@ static void leaf_text(struct buf *b, const struct json *n)
 
 static void tree(struct text *t, const char *label, const struct json *n, size_t indent, int depth)
 {
-    const char *value = json_get_bool(n, "pending", false) ? "pending" : json_get_str(n, "value", "?");
+    const char *value =
+        json_get_bool(n, "pending", false) ? "pending" : json_get_str(n, "value", "?");
     const char *kind = json_get_str(n, "kind", "leaf"), *site = json_get_str(n, "site", "");
     struct buf b;
     size_t used = indent + 9;
@@ -89,7 +91,8 @@ void show_guards(struct text *t, const struct json *guards, size_t indent)
 
 static void flags_text(struct buf *b, int64_t flags)
 {
-    static const char *const names[] = {"reversible", "disruptive", "destructive", "irreversible", "costs money"};
+    static const char *const names[] = {"reversible", "disruptive", "destructive", "irreversible",
+                                        "costs money"};
     bool any = false;
 
     for (size_t k = 0; k < sizeof(names) / sizeof(names[0]); k++)
@@ -114,7 +117,8 @@ void show_plan(struct text *t, const struct json *p, const char *hash, size_t in
     const char *label = "calls";
 
     buf_init(&b, 65536);
-    line(t, indent, json_get_bool(p, "empty", false) ? "nothing" : "will", json_get_str(p, "summary", ""));
+    line(t, indent, json_get_bool(p, "empty", false) ? "nothing" : "will",
+         json_get_str(p, "summary", ""));
     line(t, indent, "expect", json_get_str(p, "expect", ""));
     flags_text(&b, json_get_int(p, "flags", 0));
     line(t, indent, "class", buf_str(&b));
@@ -129,7 +133,9 @@ void show_plan(struct text *t, const struct json *p, const char *hash, size_t in
     label = "requires";
     for (const struct json *c = json_first(json_get(p, "preconditions")); c; c = json_next(c)) {
         buf_reset(&b);
-        buf_addf(&b, "%s (%s%s)", json_get_str(c, "predicate", "?"), json_get_bool(c, "holds", false) ? "now " : "NOT: now ", json_get_str(c, "observed", "?"));
+        buf_addf(&b, "%s (%s%s)", json_get_str(c, "predicate", "?"),
+                 json_get_bool(c, "holds", false) ? "now " : "NOT: now ",
+                 json_get_str(c, "observed", "?"));
         line(t, indent, label, buf_str(&b));
         label = "";
     }
@@ -155,7 +161,8 @@ static void heading(struct text *t, const char *s)
 
 static void explain_open_run(struct text *t, const struct json *r)
 {
-    char *text = mem_printf("Run %s: %s, step %lld, %s %s", json_get_str(r, "id", "?"), json_get_str(r, "state", "?"), (long long)json_get_int(r, "step", 0),
+    char *text = mem_printf("Run %s: %s, step %lld, %s %s", json_get_str(r, "id", "?"),
+                            json_get_str(r, "state", "?"), (long long)json_get_int(r, "step", 0),
                             json_get_str(r, "asks", ""), json_get_str(r, "asks_name", ""));
 
     heading(t, text);
@@ -174,17 +181,21 @@ static void explain_one(struct text *t, const struct json *x)
 {
     const char *state = json_get_str(x, "state", "?");
 
-    text_addf(t, TONE_HEAD, "%s on %s", json_get_str(x, "policy", "?"), json_get_str(x, "target", "?"));
+    text_addf(t, TONE_HEAD, "%s on %s", json_get_str(x, "policy", "?"),
+              json_get_str(x, "target", "?"));
     text_add(t, TONE_PLAIN, ": ");
     text_add(t, text_tone(state), state);
     if (json_get_str(x, "episode", NULL))
         text_addf(t, TONE_PLAIN, " (%s)", json_get_str(x, "episode", ""));
     text_addf(t, TONE_DIM, "\n%s\n", json_get_str(x, "site", ""));
-    text_addf(t, TONE_PLAIN, "mode %s: policy %s, target %s, agent %s\n", json_get_str(x, "mode", "?"), json_get_str(x, "mode_policy", "?"),
+    text_addf(t, TONE_PLAIN, "mode %s: policy %s, target %s, agent %s\n",
+              json_get_str(x, "mode", "?"), json_get_str(x, "mode_policy", "?"),
               json_get_str(x, "mode_target", "?"), json_get_str(x, "mode_agent", "?"));
     if (json_get_bool(x, "breaker_open", false))
-        text_addf(t, TONE_BAD, "breaker open after %lld bad outcomes\n  runbookctl breaker close %s %s\n", (long long)json_get_int(x, "bad_outcomes", 0),
-                  json_get_str(x, "policy", "?"), json_get_str(x, "target", "?"));
+        text_addf(t, TONE_BAD,
+                  "breaker open after %lld bad outcomes\n  runbookctl breaker close %s %s\n",
+                  (long long)json_get_int(x, "bad_outcomes", 0), json_get_str(x, "policy", "?"),
+                  json_get_str(x, "target", "?"));
     if (json_get(x, "when")) {
         heading(t, "When");
         tree(t, NULL, json_get(x, "when"), 2, 0);
@@ -227,10 +238,12 @@ void show_plans(struct text *t, const struct json *a)
 {
     bool first = true;
 
-    text_addf(t, TONE_HEAD, "%s on %s, as of now; nothing was changed\n", json_get_str(a, "policy", "?"), json_get_str(a, "target", "?"));
+    text_addf(t, TONE_HEAD, "%s on %s, as of now; nothing was changed\n",
+              json_get_str(a, "policy", "?"), json_get_str(a, "target", "?"));
     for (const struct json *p = json_first(json_get(a, "plans")); p; p = json_next(p)) {
         const char *error = json_get_str(p, "error", NULL);
-        text_addf(t, TONE_HEAD, "%s%s (%s)\n", first ? "\n" : "\n", json_get_str(p, "action", "?"), json_get_str(p, "type", "?"));
+        text_addf(t, TONE_HEAD, "%s%s (%s)\n", first ? "\n" : "\n", json_get_str(p, "action", "?"),
+                  json_get_str(p, "type", "?"));
         first = false;
         if (error) {
             text_add(t, TONE_BAD, "  cannot be planned: ");

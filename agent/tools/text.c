@@ -48,8 +48,9 @@ void text_flush(struct text *t, int fd)
 
 static bool steers(uint32_t cp)
 {
-    return cp < 0x20 || (cp >= 0x7f && cp < 0xa0) || (cp >= 0x200b && cp <= 0x200f) || (cp >= 0x202a && cp <= 0x202e) || (cp >= 0x2060 && cp <= 0x206f) ||
-           cp == 0xfeff || cp == 0x2028 || cp == 0x2029;
+    return cp < 0x20 || (cp >= 0x7f && cp < 0xa0) || (cp >= 0x200b && cp <= 0x200f) ||
+           (cp >= 0x202a && cp <= 0x202e) || (cp >= 0x2060 && cp <= 0x206f) || cp == 0xfeff ||
+           cp == 0x2028 || cp == 0x2029;
 }
 
 void text_safe(struct buf *out, const char *s, size_t max)
@@ -288,7 +289,8 @@ void table_print(struct table *t, struct text *out)
         while (end > 0 && (!t->rows[r].text[end] || !*t->rows[r].text[end]))
             end--; /* no blanks at a line's end */
         for (size_t k = 0; k <= end; k++)
-            print_cell(out, t->rows[r].tone[k], t->rows[r].text[k] ? t->rows[r].text[k] : "", width[k], k == end);
+            print_cell(out, t->rows[r].tone[k], t->rows[r].text[k] ? t->rows[r].text[k] : "",
+                       width[k], k == end);
         buf_addc(&out->out, '\n');
         for (size_t k = 0; k < t->columns; k++)
             mem_free(t->rows[r].text[k]);
@@ -314,13 +316,24 @@ enum tone text_tone(const char *w)
         const char *word;
         enum tone tone;
     } tones[] = {
-        {"quiet", TONE_DIM},       {"procedure", TONE_DIM},   {"pending", TONE_WARN},    {"firing", TONE_BAD},        {"recovering", TONE_WARN},
-        {"resolved", TONE_GOOD},   {"vanished", TONE_DIM},    {"succeeded", TONE_GOOD},  {"ineffective", TONE_WARN},  {"failed", TONE_BAD},
-        {"blind", TONE_BAD},       {"shadowed", TONE_DIM},    {"superseded", TONE_DIM},  {"cancelled", TONE_WARN},    {"expired", TONE_WARN},
-        {"refused", TONE_WARN},    {"running", TONE_PLAIN},   {"waiting", TONE_PLAIN},   {"verifying", TONE_PLAIN},   {"suspended", TONE_WARN},
-        {"in_doubt", TONE_BAD},    {"awaiting_approval", TONE_WARN}, {"true", TONE_BAD}, {"false", TONE_GOOD},        {"unknown", TONE_WARN},
-        {"allow", TONE_GOOD},      {"defer", TONE_WARN},      {"deny", TONE_BAD},        {"later", TONE_DIM},         {"enforce", TONE_GOOD},
-        {"approve", TONE_WARN},    {"shadow", TONE_DIM},      {"off", TONE_DIM},         {"ok", TONE_GOOD},           {"failing", TONE_BAD},
+        {"quiet", TONE_DIM},        {"procedure", TONE_DIM},
+        {"pending", TONE_WARN},     {"firing", TONE_BAD},
+        {"recovering", TONE_WARN},  {"resolved", TONE_GOOD},
+        {"vanished", TONE_DIM},     {"succeeded", TONE_GOOD},
+        {"ineffective", TONE_WARN}, {"failed", TONE_BAD},
+        {"blind", TONE_BAD},        {"shadowed", TONE_DIM},
+        {"superseded", TONE_DIM},   {"cancelled", TONE_WARN},
+        {"expired", TONE_WARN},     {"refused", TONE_WARN},
+        {"running", TONE_PLAIN},    {"waiting", TONE_PLAIN},
+        {"verifying", TONE_PLAIN},  {"suspended", TONE_WARN},
+        {"in_doubt", TONE_BAD},     {"awaiting_approval", TONE_WARN},
+        {"true", TONE_BAD},         {"false", TONE_GOOD},
+        {"unknown", TONE_WARN},     {"allow", TONE_GOOD},
+        {"defer", TONE_WARN},       {"deny", TONE_BAD},
+        {"later", TONE_DIM},        {"enforce", TONE_GOOD},
+        {"approve", TONE_WARN},     {"shadow", TONE_DIM},
+        {"off", TONE_DIM},          {"ok", TONE_GOOD},
+        {"failing", TONE_BAD},
     };
 
     for (size_t k = 0; w && k < sizeof(tones) / sizeof(tones[0]); k++)

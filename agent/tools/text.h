@@ -1,4 +1,5 @@
-/* Text for a terminal: escaped, aligned, at most as wide as asked, coloured where that is wanted. */
+/* Text for a terminal: escaped, aligned, at most as wide as asked, coloured where that is wanted.
+ */
 #ifndef RB_TOOLS_TEXT_H
 #define RB_TOOLS_TEXT_H
 
@@ -15,20 +16,26 @@ struct text {
     size_t width; /* of a line */
 };
 
-/* On a terminal with colours unless NO_COLOR is set (no-color.org); 80 columns, or the terminal's if it is narrower than 200 and wider than 80. */
+/* On a terminal with colours unless NO_COLOR is set (no-color.org); 80 columns, or the terminal's
+ * if it is narrower than 200 and wider than 80. */
 void text_init(struct text *t, int fd);
 void text_free(struct text *t);
 void text_flush(struct text *t, int fd);
 
-/* Control characters and what turns text around (bidirectional marks) are shown as \xNN and \u{N}: nothing printed steers the terminal. */
-void text_safe(struct buf *out, const char *s, size_t max); /* at most max columns, with an ellipsis; max 0: no limit */
+/* Control characters and what turns text around (bidirectional marks) are shown as \xNN and \u{N}:
+ * nothing printed steers the terminal. */
+void text_safe(struct buf *out, const char *s,
+               size_t max); /* at most max columns, with an ellipsis; max 0: no limit */
 size_t text_columns(const char *safe);
-/* A copy in which every string is safe, newlines included: what is shown of it cannot forge a line. */
+/* A copy in which every string is safe, newlines included: what is shown of it cannot forge a line.
+ */
 struct json *text_clean(const struct json *j);
 
 void text_add(struct text *t, enum tone tone, const char *s);
-void text_addf(struct text *t, enum tone tone, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-/* Wrapped at words, the first line after what stands there already (`used` columns), others indented. */
+void text_addf(struct text *t, enum tone tone, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Wrapped at words, the first line after what stands there already (`used` columns), others
+ * indented. */
 void text_wrap(struct text *t, enum tone tone, const char *s, size_t used, size_t indent);
 
 /* A table: rows of cells, aligned; the last column takes what is left and is cut. */
@@ -39,12 +46,13 @@ struct table {
     struct cell {
         char *text[TABLE_COLUMNS];
         enum tone tone[TABLE_COLUMNS];
-    } *rows;
+    } * rows;
     size_t nrows;
 };
 void table_init(struct table *t, size_t columns, const char *const *heads);
 struct cell *table_row(struct table *t);
-void table_set(struct cell *c, size_t column, enum tone tone, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+void table_set(struct cell *c, size_t column, enum tone tone, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
 void table_print(struct table *t, struct text *out); /* and frees it */
 
 /* "3m ago", "in 5s", from milliseconds. */

@@ -1,4 +1,5 @@
-/* runbookd's subcommands beside run: each takes its own arguments (argv[0] is its name) and returns an exit code. */
+/* runbookd's subcommands beside run: each takes its own arguments (argv[0] is its name) and returns
+ * an exit code. */
 #ifndef RB_TOOLS_TOOLS_H
 #define RB_TOOLS_TOOLS_H
 
@@ -14,9 +15,11 @@ int tool_policy_docs(int argc, char **argv);
 int tool_version(int argc, char **argv);
 
 /* The usage of each, for --help. */
-extern const char usage_run[], usage_check[], usage_plan[], usage_audit[], usage_policy_docs[], usage_version[];
+extern const char usage_run[], usage_check[], usage_plan[], usage_audit[], usage_policy_docs[],
+    usage_version[];
 
-/* Options that the subcommands share. 0, or the exit code to end with at once (EXIT_USAGE; after --help EXIT_OK is in *done). */
+/* Options that the subcommands share. 0, or the exit code to end with at once (EXIT_USAGE; after
+ * --help EXIT_OK is in *done). */
 struct tool_args {
     const char *config;
     bool config_given, json, help;

@@ -8,8 +8,9 @@
 #include "tools/tools.h"
 
 const char usage_version[] = "usage: runbookd version [--json]\n";
-const char usage_run[] = "usage: runbookd run [--config FILE]\n"
-                         "Runs the agent in the foreground until SIGTERM. SIGHUP reloads, SIGUSR1 freezes.\n";
+const char usage_run[] =
+    "usage: runbookd run [--config FILE]\n"
+    "Runs the agent in the foreground until SIGTERM. SIGHUP reloads, SIGUSR1 freezes.\n";
 
 int tool_version(int argc, char **argv)
 {

@@ -1,4 +1,5 @@
-/* Accounts, PostgreSQL and Redis connections by name and use; secrets are read where they are needed and kept nowhere else. */
+/* Accounts, PostgreSQL and Redis connections by name and use; secrets are read where they are
+ * needed and kept nowhere else. */
 #include "world/clients.h"
 
 #include <stdio.h>
@@ -12,7 +13,9 @@
 #include "io/redis.h"
 #include "lua/lua.h"
 
-#define SECRET_AGAIN_MS (60 * 1000LL)     /* a secret's file is looked at again at most this often: rotation without a restart */
+#define SECRET_AGAIN_MS                                                                            \
+    (60 * 1000LL) /* a secret's file is looked at again at most this often: rotation without a     \
+                     restart */
 #define TOKEN_AGAIN_MS (10 * 60 * 1000LL) /* RDS IAM tokens are good for 15 minutes */
 #define TOKEN_RETRY_MS (15 * 1000LL)
 
@@ -211,7 +214,8 @@ static void on_keys(void *arg, const struct aws_keys *keys, const struct err *e)
 
     x->wait = NULL;
     if (!(e && e->code))
-        token = aws_rds_token(x->host, x->port, x->user, aws_region(x->account->aws), keys, aws_wall_ms(x->account->aws), &e2);
+        token = aws_rds_token(x->host, x->port, x->user, aws_region(x->account->aws), keys,
+                              aws_wall_ms(x->account->aws), &e2);
     if (token) {
         log_hide(token);
         pg_set_password(x->pg, token);
@@ -230,7 +234,8 @@ static void ask_token(void *arg)
         x->wait = aws_credentials_get(aws_provider(x->account->aws), on_keys, x);
 }
 
-static struct client *new_pg(struct clients *c, const struct target *t, const char *key, const char *print, struct err *e)
+static struct client *new_pg(struct clients *c, const struct target *t, const char *key,
+                             const char *print, struct err *e)
 {
     const struct json *f = t->fields;
     bool iam = json_get_bool(f, "iam", false), changed;
@@ -383,7 +388,8 @@ void clients_estate(struct clients *c, struct estate *e)
         const char *use = strrchr(x->key, '/');
         static const char *const kinds[] = {"aws", "postgres", "cache"};
 
-        snprintf(name, sizeof(name), "%.*s", use && x->kind != AWS_CLIENT ? (int)(use - x->key) : 150, x->key);
+        snprintf(name, sizeof(name), "%.*s",
+                 use && x->kind != AWS_CLIENT ? (int)(use - x->key) : 150, x->key);
         t = estate_find(e, kinds[x->kind], name);
         if (t)
             print_of(c, t, print);

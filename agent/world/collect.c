@@ -13,8 +13,10 @@
 #define POLL_DEADLINE_MS (30 * 1000LL) /* of a type that names none */
 #define NAME_LEN 160
 
-/* A failing source is complained about at once, then after these times, then again after the last of them. */
-static const int64_t complain_after_ms[] = {60 * 1000LL, 5 * 60 * 1000LL, 30 * 60 * 1000LL, 2 * 3600 * 1000LL, 6 * 3600 * 1000LL};
+/* A failing source is complained about at once, then after these times, then again after the last
+ * of them. */
+static const int64_t complain_after_ms[] = {60 * 1000LL, 5 * 60 * 1000LL, 30 * 60 * 1000LL,
+                                            2 * 3600 * 1000LL, 6 * 3600 * 1000LL};
 
 /* What a source watches; one is in effect, another may wait for the end of a poll. */
 struct set {
@@ -117,10 +119,12 @@ static void set_print(struct set *s, const char *source)
 {
     struct sha256 *h = sha256_new();
     const struct target *last = NULL;
-    const struct target *account = strncmp(source, "aws/", 4) == 0 ? estate_by_id(s->estate, source) : NULL;
+    const struct target *account =
+        strncmp(source, "aws/", 4) == 0 ? estate_by_id(s->estate, source) : NULL;
     uint8_t digest[SHA256_LEN];
 
-    /* The account behind an "aws/NAME" source; the targets themselves of every other, whose fields say where to connect. */
+    /* The account behind an "aws/NAME" source; the targets themselves of every other, whose fields
+     * say where to connect. */
     if (account) {
         print_target(h, s->estate, account);
     } else {
@@ -136,7 +140,8 @@ static void set_print(struct set *s, const char *source)
 
 /* The calls of a collector */
 
-static void on_sample(const struct collector_host *h, const struct watch *w, int64_t start_wall_ms, int64_t period_ms, double value)
+static void on_sample(const struct collector_host *h, const struct watch *w, int64_t start_wall_ms,
+                      int64_t period_ms, double value)
 {
     struct source *s = h->arg;
 
@@ -195,11 +200,13 @@ static void complain(struct source *s)
         log_warn("collect", "%s: %s", s->name, s->last.text);
     } else if (now >= s->complain_ms) {
         unit_format_duration(since, sizeof(since), (now - s->failing_since_ms) / 1000 * 1000);
-        log_warn("collect", "%s: still failing after %s, %d times: %s", s->name, since, s->failures, s->last.text);
+        log_warn("collect", "%s: still failing after %s, %d times: %s", s->name, since, s->failures,
+                 s->last.text);
     } else {
         return;
     }
-    s->complain_ms = s->failing_since_ms + complain_after_ms[s->complaints < last ? s->complaints : last];
+    s->complain_ms =
+        s->failing_since_ms + complain_after_ms[s->complaints < last ? s->complaints : last];
     if (s->complaints >= last)
         s->complain_ms = now + complain_after_ms[last];
     s->complaints++;
@@ -207,7 +214,8 @@ static void complain(struct source *s)
 
 static void failed(struct source *s, const struct err *e)
 {
-    int64_t delay = s->interval_ms, ceiling = s->interval_ms > BACKOFF_MAX_MS ? s->interval_ms : BACKOFF_MAX_MS;
+    int64_t delay = s->interval_ms,
+            ceiling = s->interval_ms > BACKOFF_MAX_MS ? s->interval_ms : BACKOFF_MAX_MS;
 
     s->last = *e;
     s->failures++;
@@ -217,7 +225,8 @@ static void failed(struct source *s, const struct err *e)
         delay = ceiling;
     complain(s);
     /* Jitter shortens: no series waits longer than its backoff says. */
-    next_poll(s, s->failures == 1 ? delay : (int64_t)((double)delay * (0.75 + 0.25 * random_share())));
+    next_poll(s,
+              s->failures == 1 ? delay : (int64_t)((double)delay * (0.75 + 0.25 * random_share())));
 }
 
 static void succeeded(struct source *s)
@@ -228,7 +237,8 @@ static void succeeded(struct source *s)
 
     if (s->failures) {
         unit_format_duration(since, sizeof(since), (now - s->failing_since_ms) / 1000 * 1000);
-        log_info("collect", "%s: answers again, after %s and %d failures", s->name, since, s->failures);
+        log_info("collect", "%s: answers again, after %s and %d failures", s->name, since,
+                 s->failures);
     }
     s->failures = 0;
     s->last = (struct err)ERR_INIT;
@@ -247,7 +257,8 @@ static void on_deadline(void *arg)
     if (!s->polling || s->ended)
         return;
     s->type->cancel(s->self);
-    unit_format_duration(text, sizeof(text), s->type->deadline_ms ? s->type->deadline_ms : POLL_DEADLINE_MS);
+    unit_format_duration(text, sizeof(text),
+                         s->type->deadline_ms ? s->type->deadline_ms : POLL_DEADLINE_MS);
     err_set(&e, ERR_TIMEOUT, "no answer within %s", text);
     ended(s, &e);
 }
@@ -343,7 +354,8 @@ static void take_set(struct source *s)
         s->type->watch(s->self, set->list, set->n);
     set_free(old);
     if (more) {
-        /* Sources do not all start at once; where each starts is its name's doing, the same at every start. */
+        /* Sources do not all start at once; where each starts is its name's doing, the same at
+         * every start. */
         int64_t spread = s->interval_ms / 10 < SPREAD_MAX_MS ? s->interval_ms / 10 : SPREAD_MAX_MS;
         next_poll(s, (int64_t)(hash_of(s->name) % (uint64_t)(spread + 1)));
     } else if (!s->failures && s->due_ms > loop_boot_ms(s->c->loop) + s->interval_ms) {
@@ -351,7 +363,8 @@ static void take_set(struct source *s)
     }
 }
 
-static struct source *source_of(struct collect *c, const struct collector_type *type, const char *id)
+static struct source *source_of(struct collect *c, const struct collector_type *type,
+                                const char *id)
 {
     struct source *s;
 
@@ -363,7 +376,8 @@ static struct source *source_of(struct collect *c, const struct collector_type *
     s->type = type;
     snprintf(s->id, sizeof(s->id), "%s", id);
     snprintf(s->name, sizeof(s->name), "%s %.100s", type->name, id);
-    s->host = (struct collector_host){&c->io, on_sample, on_unknown, on_done, on_failed, s->name, s};
+    s->host =
+        (struct collector_host){&c->io, on_sample, on_unknown, on_done, on_failed, s->name, s};
     s->timer = loop_timer_new(c->loop, on_timer, s);
     s->deadline = loop_timer_new(c->loop, on_deadline, s);
     c->sources = mem_realloc(c->sources, (c->nsources + 1) * sizeof(c->sources[0]));
@@ -480,7 +494,8 @@ static void turn(void *arg)
         c->feed.flush(c->feed.arg);
 }
 
-struct collect *collect_new(struct loop *l, const struct host_io *io, const struct collect_feed *feed)
+struct collect *collect_new(struct loop *l, const struct host_io *io,
+                            const struct collect_feed *feed)
 {
     struct collect *c = mem_alloc(sizeof(*c));
 
@@ -519,7 +534,8 @@ void collect_watch(struct collect *c, struct estate *estate, struct series *cons
             c->feed.unknown(c->feed.arg, s->id, "the target is no longer in the estate");
             continue;
         }
-        c->wanted[c->nwanted++] = (struct watch){s->signal, t, json_copy(s->opts), s->interval_ms, s->keep_ms, s->id};
+        c->wanted[c->nwanted++] =
+            (struct watch){s->signal, t, json_copy(s->opts), s->interval_ms, s->keep_ms, s->id};
     }
     c->change = true;
     want_turn(c);

@@ -79,8 +79,10 @@ static bool frozen_by_file(const struct live *l)
 {
     struct stat st;
 
-    /* Anything but a clear "it does not exist" freezes: a kill switch that cannot be read is not a licence to act. */
-    return l->freeze_file && (lstat(l->freeze_file, &st) == 0 || (errno != ENOENT && errno != ENOTDIR));
+    /* Anything but a clear "it does not exist" freezes: a kill switch that cannot be read is not a
+     * licence to act. */
+    return l->freeze_file &&
+           (lstat(l->freeze_file, &st) == 0 || (errno != ENOENT && errno != ENOTDIR));
 }
 
 static bool world_frozen(struct world *w)
@@ -103,7 +105,10 @@ static void on_freeze_look(void *arg)
     loop_timer_set(l->freeze_look, FREEZE_LOOK_MS);
     if (frozen != l->frozen_seen) {
         l->frozen_seen = frozen;
-        log_warn("freeze", frozen ? "%s exists: nothing acts" : "%s is gone; the agent stays frozen until runbookctl unfreeze", l->freeze_file);
+        log_warn("freeze",
+                 frozen ? "%s exists: nothing acts"
+                        : "%s is gone; the agent stays frozen until runbookctl unfreeze",
+                 l->freeze_file);
         engine_wake(l->engine);
     }
 }
@@ -117,7 +122,8 @@ static void observed(void *arg, uint64_t ticket, struct json *seen, const struct
     engine_observed(l->engine, ticket, seen, e);
 }
 
-static void applied(void *arg, uint64_t ticket, enum applied how, struct json *out, const struct err *e)
+static void applied(void *arg, uint64_t ticket, enum applied how, struct json *out,
+                    const struct err *e)
 {
     struct live *l = arg;
 
@@ -205,7 +211,8 @@ static void world_emergency(struct world *w, const char *summary)
         l->o.emergency(l->o.arg, summary);
 }
 
-static void world_trace(struct world *w, const char *policy, const char *target, const char *verb, const char *text)
+static void world_trace(struct world *w, const char *policy, const char *target, const char *verb,
+                        const char *text)
 {
     (void)w;
     if (*policy)

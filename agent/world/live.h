@@ -25,7 +25,8 @@ struct live_options {
 };
 
 struct live *live_new(const struct live_options *o); /* copies o */
-/* Ends collectors, actions and connections; the engine must not be asked any more, and is freed by the caller after this. */
+/* Ends collectors, actions and connections; the engine must not be asked any more, and is freed by
+ * the caller after this. */
 void live_free(struct live *l);
 
 struct world *live_world(struct live *l);
@@ -35,8 +36,8 @@ void live_attach(struct live *l, struct engine *e); /* before the loop runs */
 void live_estate(struct live *l, struct estate *e);
 
 int64_t live_now_ms(const struct live *l);
-bool live_settled(const struct live *l); /* every source has ended its first poll */
+bool live_settled(const struct live *l);         /* every source has ended its first poll */
 struct json *live_sources(const struct live *l); /* collect_status */
-size_t live_steps(const struct live *l); /* observes and applies in flight */
+size_t live_steps(const struct live *l);         /* observes and applies in flight */
 
 #endif

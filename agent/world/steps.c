@@ -7,7 +7,9 @@
 #include "base/mem.h"
 #include "base/units.h"
 
-#define GRACE_MS 1000 /* an action that keeps its own deadline can say more than we can: it gets to speak first */
+#define GRACE_MS                                                                                   \
+    1000 /* an action that keeps its own deadline can say more than we can: it gets to speak first \
+          */
 
 struct step {
     struct steps *host;
@@ -106,7 +108,8 @@ static void on_observed(struct action_call *c, struct json *seen, const struct e
     end(s, seen, e);
 }
 
-static void on_applied(struct action_call *c, enum applied how, struct json *out, const struct err *e)
+static void on_applied(struct action_call *c, enum applied how, struct json *out,
+                       const struct err *e)
 {
     struct step *s = c->arg;
     struct err unsaid = ERR_INIT;
@@ -136,7 +139,9 @@ static void on_deadline(void *arg)
     s->type->cancel(&s->call);
     unit_format_duration(text, sizeof(text), s->call.deadline_ms);
     s->how = APPLIED_IN_DOUBT;
-    err_set(&e, ERR_TIMEOUT, s->apply ? "no answer within %s; it may have been carried out" : "no answer within %s", text);
+    err_set(&e, ERR_TIMEOUT,
+            s->apply ? "no answer within %s; it may have been carried out" : "no answer within %s",
+            text);
     log_warn("action", "%s on %s: %s", s->name, s->call.target->id, e.text);
     end(s, NULL, &e);
 }
@@ -154,7 +159,9 @@ static struct step *step_new(struct steps *h, const struct world_step *w, bool a
     s->one_call = w->call ? json_copy(w->call) : NULL;
     s->token = mem_strdup(w->token);
     s->name = mem_strdup(w->name ? w->name : w->type->name);
-    s->call = (struct action_call){&h->io, w->target, w->estate, s->opts, s->one_call, s->token, w->deadline_ms, NULL, on_observed, on_applied, s};
+    s->call = (struct action_call){&h->io,   w->target,      w->estate, s->opts,     s->one_call,
+                                   s->token, w->deadline_ms, NULL,      on_observed, on_applied,
+                                   s};
     s->deadline = loop_timer_new(h->loop, on_deadline, s);
     s->next = h->list;
     h->list = s;

@@ -1,4 +1,5 @@
-/* The collector host with collectors that do as they are told: cadence, deadlines, backoff, complaints, reloads. */
+/* The collector host with collectors that do as they are told: cadence, deadlines, backoff,
+ * complaints, reloads. */
 #include "help_io.h"
 
 #include <stdio.h>
@@ -37,7 +38,8 @@ static struct behaviour *of(const char *source)
     return &behaviours[k];
 }
 
-static int toy_source(const struct target *t, const struct estate *e, char *out, size_t size, struct err *err)
+static int toy_source(const struct target *t, const struct estate *e, char *out, size_t size,
+                      struct err *err)
 {
     (void)e;
     if (json_get_bool(t->fields, "lame", false))
@@ -61,7 +63,8 @@ static void finish(void *arg)
     t->h->done(t->h);
 }
 
-static void *toy_open(const struct collector_host *h, const struct estate *e, const char *source, struct err *err)
+static void *toy_open(const struct collector_host *h, const struct estate *e, const char *source,
+                      struct err *err)
 {
     struct toy *t;
 
@@ -126,9 +129,19 @@ static bool toy_migrate(void *self, const struct estate *e)
     return keep_on_migrate;
 }
 
-static const struct signal toy_signals[] = {{.name = "toy", .unit = UNIT_NUMBER, .targets = "postgres", .default_interval_ms = 100}};
-static const struct collector_type toy_type = {.name = "toy", .signals = toy_signals, .nsignals = 1, .deadline_ms = 60, .source = toy_source, .open = toy_open,
-                                               .watch = toy_watch, .poll = toy_poll, .cancel = toy_cancel, .close = toy_close, .migrate = toy_migrate};
+static const struct signal toy_signals[] = {
+    {.name = "toy", .unit = UNIT_NUMBER, .targets = "postgres", .default_interval_ms = 100}};
+static const struct collector_type toy_type = {.name = "toy",
+                                               .signals = toy_signals,
+                                               .nsignals = 1,
+                                               .deadline_ms = 60,
+                                               .source = toy_source,
+                                               .open = toy_open,
+                                               .watch = toy_watch,
+                                               .poll = toy_poll,
+                                               .cancel = toy_cancel,
+                                               .close = toy_close,
+                                               .migrate = toy_migrate};
 const struct collector_type *const collector_types[] = {&toy_type, NULL};
 const size_t collector_types_len = 1;
 const struct action_type *const action_types[] = {NULL};
@@ -203,7 +216,9 @@ static struct estate *estate_of(const char *host, bool lame)
         json_set_str(fields, "host", k == 0 ? host : "other");
         if (lame && k == 1)
             json_set_bool(fields, "lame", true);
-        assert_int_equal(estate_add(e, "postgres", names[k], json_new_map(), fields, MODE_ENFORCE, "f", 1, &err), 0);
+        assert_int_equal(
+            estate_add(e, "postgres", names[k], json_new_map(), fields, MODE_ENFORCE, "f", 1, &err),
+            0);
     }
     return e;
 }
@@ -213,7 +228,8 @@ static void add_series(struct fixture *f, const char *target, const char *opt)
     struct json *opts = json_new_map();
 
     json_set_str(opts, "filter", opt);
-    f->series[f->n] = series_new(&toy_signals[0], estate_find(f->estate, "postgres", target), f->estate, opts);
+    f->series[f->n] =
+        series_new(&toy_signals[0], estate_find(f->estate, "postgres", target), f->estate, opts);
     f->series[f->n]->id = f->n + 1;
     f->series[f->n]->interval_ms = 100;
     f->n++;

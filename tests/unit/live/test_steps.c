@@ -20,7 +20,8 @@ static void finish(void *arg)
     if (how == LATE)
         late++;
     if (c->call)
-        c->applied(c, outcome, json_new_map(), outcome == APPLIED_OK ? NULL : (err_set(&e, ERR_IO, "reset"), &e));
+        c->applied(c, outcome, json_new_map(),
+                   outcome == APPLIED_OK ? NULL : (err_set(&e, ERR_IO, "reset"), &e));
     else
         c->observed(c, json_new_map(), NULL);
 }
@@ -42,7 +43,8 @@ static void end(struct action_call *c)
         finish(c); /* against the contract: it must do no harm */
 }
 
-static const struct action_type toy = {.name = "toy", .observe = begin, .apply = begin, .cancel = end};
+static const struct action_type toy = {
+    .name = "toy", .observe = begin, .apply = begin, .cancel = end};
 
 const struct collector_type *const collector_types[] = {NULL};
 const size_t collector_types_len = 0;
@@ -73,7 +75,8 @@ static void on_observed(void *arg, uint64_t ticket, struct json *seen, const str
     json_free(seen);
 }
 
-static void on_applied(void *arg, uint64_t ticket, enum applied h, struct json *out, const struct err *e)
+static void on_applied(void *arg, uint64_t ticket, enum applied h, struct json *out,
+                       const struct err *e)
 {
     struct fixture *f = arg;
 
@@ -105,10 +108,14 @@ static int setup(void **state)
     f->io.loop = f->loop;
     f->steps = steps_new(f->loop, &f->io, &feed);
     f->estate = estate_new();
-    assert_int_equal(estate_add(f->estate, "asg", "web", json_new_map(), json_new_map(), MODE_ENFORCE, "f", 1, &e), 0);
+    assert_int_equal(estate_add(f->estate, "asg", "web", json_new_map(), json_new_map(),
+                                MODE_ENFORCE, "f", 1, &e),
+                     0);
     f->opts = json_new_map();
     f->call = json_new_map();
-    f->step = (struct world_step){7, &toy, estate_find(f->estate, "asg", "web"), f->estate, f->opts, NULL, NULL, "token", 40, "grow"};
+    f->step = (struct world_step){
+        7,  &toy,  estate_find(f->estate, "asg", "web"), f->estate, f->opts, NULL, NULL, "token",
+        40, "grow"};
     *state = f;
     return 0;
 }
@@ -186,7 +193,8 @@ static void a_completion_after_the_deadline_is_ignored(void **state)
 
 static void outcomes_pass_through(void **state)
 {
-    static const enum applied all[] = {APPLIED_OK, APPLIED_REFUSED, APPLIED_NOT_SENT, APPLIED_IN_DOUBT};
+    static const enum applied all[] = {APPLIED_OK, APPLIED_REFUSED, APPLIED_NOT_SENT,
+                                       APPLIED_IN_DOUBT};
     struct fixture *f = *state;
 
     for (int k = 0; k < 4; k++) {

@@ -1,4 +1,5 @@
-/* The outbox against a pager that answers as it is told: nothing lost, nothing out of order, nothing held up. */
+/* The outbox against a pager that answers as it is told: nothing lost, nothing out of order,
+ * nothing held up. */
 #include "help_io.h"
 
 #include <pthread.h>
@@ -21,8 +22,8 @@ struct pager {
     struct server server;
     pthread_mutex_t lock;
     int answers[MAX_EVENTS], nanswers; /* for the first events that match, in order; then 202 */
-    const char *only;                  /* answers are for events with this text in them; NULL: all */
-    const char *header;                /* of every answer that is no 2xx */
+    const char *only;   /* answers are for events with this text in them; NULL: all */
+    const char *header; /* of every answer that is no 2xx */
     int matched;
     char *seen[MAX_EVENTS]; /* all that came, "ACTION KEY SUMMARY" */
     int codes[MAX_EVENTS], nseen;
@@ -62,8 +63,10 @@ static void on_connection(struct server *s, int fd, int n)
             code = p->answers[p->matched];
         p->matched++;
     }
-    p->seen[p->nseen] = mem_printf("%s %s %s", json_get_str(j, "event_action", strstr(text, "/v2/change/enqueue") ? "change" : "?"),
-                                   json_get_str(j, "dedup_key", "-"), json_get_str(json_get(j, "payload"), "summary", "-"));
+    p->seen[p->nseen] = mem_printf(
+        "%s %s %s",
+        json_get_str(j, "event_action", strstr(text, "/v2/change/enqueue") ? "change" : "?"),
+        json_get_str(j, "dedup_key", "-"), json_get_str(json_get(j, "payload"), "summary", "-"));
     p->codes[p->nseen++] = code;
     pthread_mutex_unlock(&p->lock);
     json_free(j);
@@ -77,7 +80,9 @@ static void on_connection(struct server *s, int fd, int n)
         server_linger(s, fd);
         return;
     }
-    snprintf(answer, sizeof(answer), "HTTP/1.1 %d x\r\n%sContent-Type: application/json\r\nContent-Length: 21\r\nConnection: close\r\n\r\n{\"message\": \"toy\"}   ",
+    snprintf(answer, sizeof(answer),
+             "HTTP/1.1 %d x\r\n%sContent-Type: application/json\r\nContent-Length: "
+             "21\r\nConnection: close\r\n\r\n{\"message\": \"toy\"}   ",
              code, code >= 300 && p->header ? p->header : "");
     server_say(fd, answer);
     if (code < 300) {
@@ -106,7 +111,13 @@ static void open_outbox(struct fixture *f)
 {
     struct json *pd = json_new_map(), *shadow = json_new_map();
     struct err e = ERR_INIT;
-    struct outbox_options o = {.loop = f->loop, .http = f->http, .now_ms = steady, .host = "ops-1", .backoff_ms = 5, .backoff_max_ms = 40, .answer_ms = 300};
+    struct outbox_options o = {.loop = f->loop,
+                               .http = f->http,
+                               .now_ms = steady,
+                               .host = "ops-1",
+                               .backoff_ms = 5,
+                               .backoff_max_ms = 40,
+                               .answer_ms = 300};
 
     json_set_str(json_set(pd, "routing_key", json_new_map()), "file", f->key_file);
     json_set_strf(pd, "url", "http://127.0.0.1:%d/v2/enqueue", f->pager.server.port);
@@ -193,7 +204,8 @@ static void put_done(void *arg, const char *denied, const struct err *e)
 }
 
 /* As the engine does: the row is durable, then it is delivered. */
-static void report(struct fixture *f, const char *kind, const char *key, const char *summary, bool shadow)
+static void report(struct fixture *f, const char *kind, const char *key, const char *summary,
+                   bool shadow)
 {
     struct put p = {.f = f, .doc = json_new_map()};
     struct jtx *tx = jtx_new(now_ms(), now_ms());
@@ -243,7 +255,8 @@ static void taken_of(struct fixture *f, const char *key, char *out, size_t size)
         sscanf(f->pager.seen[k], "%31s %63s %127[^\n]", action, seen_key, summary);
         if (f->pager.codes[k] < 200 || f->pager.codes[k] >= 300 || strcmp(seen_key, key) != 0)
             continue;
-        snprintf(out + strlen(out), size - strlen(out), "%s;", strcmp(action, "resolve") == 0 ? "resolve" : summary);
+        snprintf(out + strlen(out), size - strlen(out), "%s;",
+                 strcmp(action, "resolve") == 0 ? "resolve" : summary);
     }
 }
 
@@ -298,7 +311,8 @@ static void one_at_a_time_of_a_key(void **state)
     report(f, "human", "E1", "two", false);
     for (int k = 0; k < 100 && f->pager.matched < 1; k++)
         run_for(f->loop, 1);
-    report(f, "trigger", "E2", "other", false); /* its end gives others a turn, but not one that is being sent */
+    report(f, "trigger", "E2", "other",
+           false); /* its end gives others a turn, but not one that is being sent */
     report(f, "trigger", "E3", "other", false);
     run_for(f->loop, 100);
     assert_int_equal(f->pager.matched, 1);
@@ -488,7 +502,12 @@ static void a_key_that_others_can_read_is_refused(void **state)
     struct fixture *f = *state;
     struct json *pd = json_new_map();
     struct err e = ERR_INIT;
-    struct outbox_options o = {.loop = f->loop, .http = f->http, .journal = f->journal, .now_ms = steady, .host = "x", .pagerduty = pd};
+    struct outbox_options o = {.loop = f->loop,
+                               .http = f->http,
+                               .journal = f->journal,
+                               .now_ms = steady,
+                               .host = "x",
+                               .pagerduty = pd};
 
     chmod(f->key_file, 0644);
     json_set_str(json_set(pd, "routing_key", json_new_map()), "file", f->key_file);

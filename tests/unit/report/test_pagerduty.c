@@ -53,12 +53,18 @@ static void a_trigger_says_what_is_asked_at_three_in_the_morning(void **state)
     assert_string_equal(json_get_str(e, "dedup_key", ""), "E20261122T130243Z-4f2a1c");
     assert_string_equal(json_get_str(json_get(e, "payload"), "severity", ""), "warning");
     assert_string_equal(json_get_str(json_get(e, "payload"), "source", ""), "asg/web-1");
-    assert_string_equal(json_get_str(json_get(e, "payload"), "timestamp", ""), "2026-11-22T13:02:43Z");
-    for (const char *const *k = (const char *const[]){"seen", "since", "helped", "next", "stop", "doc", NULL}; *k; k++)
+    assert_string_equal(json_get_str(json_get(e, "payload"), "timestamp", ""),
+                        "2026-11-22T13:02:43Z");
+    for (const char *const *k =
+             (const char *const[]){"seen", "since", "helped", "next", "stop", "doc", NULL};
+         *k; k++)
         assert_non_null(json_get_str(details(e), *k, NULL));
-    assert_string_equal(json_str(json_at(json_get(details(e), "done"), 0), ""), "grow: desired 8 -> 10");
-    assert_string_equal(json_get_str(details(e), "journal", ""), "77:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef");
-    assert_string_equal(json_get_str(json_at(json_get(e, "links"), 0), "href", ""), "https://runbooks.example.com/high-cpu");
+    assert_string_equal(json_str(json_at(json_get(details(e), "done"), 0), ""),
+                        "grow: desired 8 -> 10");
+    assert_string_equal(json_get_str(details(e), "journal", ""),
+                        "77:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef");
+    assert_string_equal(json_get_str(json_at(json_get(e, "links"), 0), "href", ""),
+                        "https://runbooks.example.com/high-cpu");
     json_free(e);
     json_free(r);
 }
@@ -68,7 +74,10 @@ static void kinds_go_where_they_belong(void **state)
     static const struct {
         const char *kind, *action;
         bool change;
-    } rows[] = {{"trigger", "trigger", false}, {"human", "trigger", false}, {"resolve", "resolve", false}, {"note", NULL, true}};
+    } rows[] = {{"trigger", "trigger", false},
+                {"human", "trigger", false},
+                {"resolve", "resolve", false},
+                {"note", NULL, true}};
 
     (void)state;
     for (size_t k = 0; k < sizeof(rows) / sizeof(rows[0]); k++) {

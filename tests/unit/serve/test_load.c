@@ -31,16 +31,30 @@ static void make(struct version *v)
     struct err e = ERR_INIT;
 
     memset(v, 0, sizeof(*v));
-    v->action = (struct declared_action){.name = "grow", .type = &scale, .opts = json_new_map(), .approval_required = true, .approvers = "ann,bob", .max_acts = 2};
+    v->action = (struct declared_action){.name = "grow",
+                                         .type = &scale,
+                                         .opts = json_new_map(),
+                                         .approval_required = true,
+                                         .approvers = "ann,bob",
+                                         .max_acts = 2};
     json_set_num(v->action.opts, "max", 20);
     json_set_num(v->action.opts, "min", 4);
-    v->policy = (struct policy){.name = "p", .mode = MODE_APPROVE, .limit = {2, 3600000}, .policy_limit = {5, 3600000}, .cooldown_ms = 600000,
-                                .max_targets_percent = 10, .actions = &v->action, .nactions = 1, .window = &window};
+    v->policy = (struct policy){.name = "p",
+                                .mode = MODE_APPROVE,
+                                .limit = {2, 3600000},
+                                .policy_limit = {5, 3600000},
+                                .cooldown_ms = 600000,
+                                .max_targets_percent = 10,
+                                .actions = &v->action,
+                                .nactions = 1,
+                                .window = &window};
     v->list[0] = &v->policy;
     v->set = (struct policy_set){.refs = 1, .policies = v->list, .npolicies = 1};
     v->loaded.set = &v->set;
     v->loaded.estate = estate_new();
-    assert_int_equal(estate_add(v->loaded.estate, "asg", "web", json_new_map(), json_new_map(), MODE_APPROVE, "f", 1, &e), 0);
+    assert_int_equal(estate_add(v->loaded.estate, "asg", "web", json_new_map(), json_new_map(),
+                                MODE_APPROVE, "f", 1, &e),
+                     0);
 }
 
 static void drop(struct version *v)
@@ -62,7 +76,8 @@ static void expect(struct version *was, struct version *is, const char *text)
     json_free(wider);
 }
 
-/* `change` makes the second version wider; the other way round it is narrower, which is nobody's business. */
+/* `change` makes the second version wider; the other way round it is narrower, which is nobody's
+ * business. */
 #define WIDENS(name, text, change)                                                                 \
     static void name(void **state)                                                                 \
     {                                                                                              \
@@ -104,7 +119,8 @@ static void a_burst_is_wider_even_at_a_lower_rate(void **state)
     make(&is);
     is.policy.limit = (struct rate){10, 86400000};
     expect(&was, &is, "p: limit 2 per 1h -> 10 per 1d");
-    expect(&is, &was, "p: limit 10 per 1d -> 2 per 1h"); /* and so is the other way: more in the long run */
+    expect(&is, &was,
+           "p: limit 10 per 1d -> 2 per 1h"); /* and so is the other way: more in the long run */
     drop(&was);
     drop(&is);
 }
@@ -153,7 +169,9 @@ static void a_target_whose_mode_is_raised(void **state)
     make(&is);
     estate_unref(is.loaded.estate);
     is.loaded.estate = estate_new();
-    assert_int_equal(estate_add(is.loaded.estate, "asg", "web", json_new_map(), json_new_map(), MODE_ENFORCE, "f", 1, &e), 0);
+    assert_int_equal(estate_add(is.loaded.estate, "asg", "web", json_new_map(), json_new_map(),
+                                MODE_ENFORCE, "f", 1, &e),
+                     0);
     expect(&was, &is, "asg/web: mode approve -> enforce");
     expect(&is, &was, NULL);
     drop(&was);

@@ -26,7 +26,8 @@ struct fixture {
     bool mute; /* no answers */
 };
 
-static void on_line(void *arg, uint64_t conn, const struct local_peer *peer, const char *line, size_t len)
+static void on_line(void *arg, uint64_t conn, const struct local_peer *peer, const char *line,
+                    size_t len)
 {
     struct fixture *f = arg;
 
@@ -42,7 +43,12 @@ static int setup(void **state)
 {
     struct fixture *f = mem_alloc(sizeof(*f));
     struct err e = ERR_INIT;
-    struct local_options o = {.path = f->path, .max_conns = 3, .max_line = 1000, .idle_ms = 150, .answer_ms = 150, .max_unread = 200000};
+    struct local_options o = {.path = f->path,
+                              .max_conns = 3,
+                              .max_line = 1000,
+                              .idle_ms = 150,
+                              .answer_ms = 150,
+                              .max_unread = 200000};
 
     log_set_level(LOG_LVL_ERROR);
     strcpy(f->dir, "/tmp/rb-local-XXXXXX");

@@ -34,9 +34,13 @@ static void control_characters_are_shown_not_sent(void **state)
     expect_safe("a\033[31mb", 0, "a\\x1b[31mb");
     expect_safe("a\nb\tc\rd", 0, "a\\x0ab\\x09c\\x0dd");
     expect_safe("\x7f", 0, "\\x7f");
-    expect_safe("\xc2\x9b" "31m", 0, "\\x9b31m");             /* the C1 CSI */
-    expect_safe("\xe2\x80\xae" "evil", 0, "\\u{202e}evil");   /* right-to-left override */
-    expect_safe("\xff\xfe", 0, "\\xff\\xfe");                 /* no UTF-8 */
+    expect_safe("\xc2\x9b"
+                "31m",
+                0, "\\x9b31m"); /* the C1 CSI */
+    expect_safe("\xe2\x80\xae"
+                "evil",
+                0, "\\u{202e}evil");          /* right-to-left override */
+    expect_safe("\xff\xfe", 0, "\\xff\\xfe"); /* no UTF-8 */
     expect_safe("gr\xc3\xbc\xc3\x9f", 0, "gr\xc3\xbc\xc3\x9f");
 }
 
@@ -121,13 +125,20 @@ static void wrapping_indents(void **state)
 static void explain_is_readable_on_80_columns(void **state)
 {
     static const char answer[] =
-        "{\"explain\":[{\"policy\":\"asg-cpu-high\",\"target\":\"asg/web-1\",\"state\":\"firing\",\"episode\":\"E1\",\"mode\":\"shadow\","
-        "\"mode_policy\":\"shadow\",\"mode_target\":\"enforce\",\"mode_agent\":\"enforce\",\"site\":\"policies/asg.lua:3\",\"breaker_open\":true,"
-        "\"when\":{\"kind\":\"all\",\"value\":\"unknown\",\"site\":\"policies/asg.lua:7:10\",\"kids\":["
-        "{\"kind\":\"leaf\",\"value\":\"unknown\",\"pending\":true,\"site\":\"policies/asg.lua:8:3\",\"signal\":\"asg_cpu\",\"comparator\":\"above\","
-        "\"threshold_text\":\"60%\",\"reading_text\":\"85%\",\"age_ms\":12345,\"held_ms\":180000,\"lasting_ms\":300000},"
-        "{\"kind\":\"leaf\",\"value\":\"unknown\",\"site\":\"x:1:1\",\"signal\":\"alb_p99\",\"comparator\":\"below\",\"threshold_text\":\"500ms\","
-        "\"why\":\"forged\\u001b[2J\\nline that is long enough to be wrapped on the terminal of whoever reads it\"}]},"
+        "{\"explain\":[{\"policy\":\"asg-cpu-high\",\"target\":\"asg/"
+        "web-1\",\"state\":\"firing\",\"episode\":\"E1\",\"mode\":\"shadow\","
+        "\"mode_policy\":\"shadow\",\"mode_target\":\"enforce\",\"mode_agent\":\"enforce\","
+        "\"site\":\"policies/asg.lua:3\",\"breaker_open\":true,"
+        "\"when\":{\"kind\":\"all\",\"value\":\"unknown\",\"site\":\"policies/"
+        "asg.lua:7:10\",\"kids\":["
+        "{\"kind\":\"leaf\",\"value\":\"unknown\",\"pending\":true,\"site\":\"policies/"
+        "asg.lua:8:3\",\"signal\":\"asg_cpu\",\"comparator\":\"above\","
+        "\"threshold_text\":\"60%\",\"reading_text\":\"85%\",\"age_ms\":12345,\"held_ms\":180000,"
+        "\"lasting_ms\":300000},"
+        "{\"kind\":\"leaf\",\"value\":\"unknown\",\"site\":\"x:1:1\",\"signal\":\"alb_p99\","
+        "\"comparator\":\"below\",\"threshold_text\":\"500ms\","
+        "\"why\":\"forged\\u001b[2J\\nline that is long enough to be wrapped on the terminal of "
+        "whoever reads it\"}]},"
         "\"guards\":{\"grow\":[{\"guard\":\"freeze\",\"verdict\":\"allow\",\"why\":\"\"},"
         "{\"guard\":\"mode\",\"verdict\":\"deny\",\"why\":\"the policy is in shadow\"}]}}]}";
     struct err e = ERR_INIT;
@@ -139,7 +150,8 @@ static void explain_is_readable_on_80_columns(void **state)
     text_for(&t, false);
     show_explain(&t, clean);
     assert_true(widest(buf_str(&t.out)) <= 80);
-    assert_non_null(strstr(buf_str(&t.out), "pending  asg_cpu above 60% for 5m: 85%, 12s old, held 3m"));
+    assert_non_null(
+        strstr(buf_str(&t.out), "pending  asg_cpu above 60% for 5m: 85%, 12s old, held 3m"));
     assert_non_null(strstr(buf_str(&t.out), "policies/asg.lua:8:3"));
     assert_non_null(strstr(buf_str(&t.out), "deny   mode"));
     assert_null(strchr(buf_str(&t.out), '\033'));
@@ -152,9 +164,12 @@ static void explain_is_readable_on_80_columns(void **state)
 /* Whatever the answer holds, showing it is safe. */
 static void odd_answers_do_no_harm(void **state)
 {
-    static void (*const shows[])(struct text *t, const struct json *a) = {show_status,  show_episodes, show_runs,    show_decisions, show_reports, show_one,
-                                                                          show_explain, show_plans,    show_sources, show_reload,    show_version};
-    static const char *const answers[] = {"{}", "[]", "{\"explain\":[1,null,{}],\"plans\":[{}],\"policies\":[{}],\"steps\":[{}],\"runs\":[1],\"run\":{}}"};
+    static void (*const shows[])(struct text * t, const struct json *a) = {
+        show_status,  show_episodes, show_runs,    show_decisions, show_reports, show_one,
+        show_explain, show_plans,    show_sources, show_reload,    show_version};
+    static const char *const answers[] = {"{}", "[]",
+                                          "{\"explain\":[1,null,{}],\"plans\":[{}],\"policies\":[{}"
+                                          "],\"steps\":[{}],\"runs\":[1],\"run\":{}}"};
 
     (void)state;
     for (size_t a = 0; a < 3; a++)
