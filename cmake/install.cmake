@@ -19,3 +19,8 @@ install(CODE "
 if(EXISTS ${CMAKE_SOURCE_DIR}/policies)
   install(DIRECTORY policies/ DESTINATION ${RB_CONFIG_DIR}/policies FILES_MATCHING PATTERN "*.lua")
 endif()
+install(FILES docs/man/runbookctl.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+install(FILES docs/man/runbookd.lua.5 DESTINATION ${CMAKE_INSTALL_MANDIR}/man5)
+install(FILES docs/man/runbookd.8 DESTINATION ${CMAKE_INSTALL_MANDIR}/man8)
+install(DIRECTORY editor/ DESTINATION ${CMAKE_INSTALL_DATADIR}/runbookd/editor FILES_MATCHING PATTERN "*.lua")
+install(FILES config/grants.sql DESTINATION ${CMAKE_INSTALL_DATADIR}/runbookd)

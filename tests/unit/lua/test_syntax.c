@@ -151,7 +151,8 @@ static bool luac_takes(const char *path)
     int status = 0;
 
     if (pid == 0) {
-        freopen("/dev/null", "w", stderr);
+        if (!freopen("/dev/null", "w", stderr))
+            _exit(127);
         execlp("luac5.4", "luac5.4", "-p", path, (char *)NULL);
         _exit(127);
     }
