@@ -21,15 +21,15 @@ bool act_in_flight(const struct run *r)
 {
     enum act_stage s = r->act.stage;
 
-    return s == ACT_INTENT || s == ACT_RECHECK || s == ACT_APPLYING || s == ACT_OUTCOME ||
-           s == ACT_PROBING || s == ACT_STUCK;
+    return s == ACT_INTENT || s == ACT_RECHECK || s == ACT_APPLYING || s == ACT_PROBING ||
+           s == ACT_STUCK;
 }
 
 bool act_requesting(const struct run *r)
 {
     enum act_stage s = r->act.stage;
 
-    return s == ACT_INTENT || s == ACT_RECHECK || s == ACT_APPLYING || s == ACT_OUTCOME;
+    return s == ACT_INTENT || s == ACT_RECHECK || s == ACT_APPLYING;
 }
 
 char *act_lock_key(const struct run *r, const struct declared_action *a)
@@ -53,6 +53,23 @@ void act_record(struct run *r, const char *name, const struct plan *p, bool undo
     }
     r->done = mem_realloc(r->done, (r->ndone + 1) * sizeof(r->done[0]));
     r->done[r->ndone++] = (struct done_act){mem_strdup(name), plan_copy(p)};
+}
+
+/* Requests of an action that left in this run, undone or not: what max_acts bounds. */
+void act_count(struct run *r, const char *name)
+{
+    if (!r->acted)
+        r->acted = mem_calloc(r->p->nactions + 1, sizeof(*r->acted));
+    for (size_t k = 0; k < r->p->nactions; k++)
+        r->acted[k] += strcmp(r->p->actions[k].name, name) == 0;
+}
+
+int act_counted(const struct run *r, const char *name)
+{
+    for (size_t k = 0; r->acted && k < r->p->nactions; k++)
+        if (strcmp(r->p->actions[k].name, name) == 0)
+            return r->acted[k];
+    return 0;
 }
 
 char *act_undos(const struct run *r)
@@ -138,6 +155,7 @@ void act_refuse_step(struct run *r, const char *guard, const char *why, bool fai
                      why);
     }
     r->failed = r->failed || failed;
+    r->denied = r->denied || guard;
     mem_free(r->note);
     r->note = mem_strdup(text);
     report_add(r->e, tx, REPORT_NOTE, r->inst, r, "%s: %s", r->t->name, text);
@@ -191,14 +209,11 @@ static bool ask_guards(struct run *r, bool planned)
 
 static void try_guards(struct run *r)
 {
-    if (!r->mode_fixed) {
-        r->mode = effective_mode(r->e, r->inst ? r->inst->p : r->p, r->t); /* M18 */
-        r->mode_fixed = true;
-    }
-    if (is_frozen(r->e)) {
+    engine_check_freeze_file(r->e);
+    run_fix_mode(r); /* M18 */
+    if (run_held(r)) {
         r->act.stage = ACT_DEFERRED;
         r->act.retry_ms = now(r->e);
-        run_suspend(r, "freeze");
         return;
     }
     r->act.retry_ms = NEVER;
@@ -503,7 +518,8 @@ void act_approve(struct run *r, const char *by)
     r->act.by = mem_strdup(by);
     run_set_state(r, RUN_RUNNING);
     engine_trace(r->e, r->inst, "approved", "by %s", by);
-    try_guards(r); /* time has passed: all of them are asked again, then the plan is made again (M24) */
+    try_guards(
+        r); /* time has passed: all of them are asked again, then the plan is made again (M24) */
 }
 
 void act_refuse(struct run *r, const char *by)

@@ -248,6 +248,7 @@ static void unfreeze(struct request *q)
 {
     struct engine *e = q->e;
 
+    engine_check_freeze_file(e); /* it may have just been removed */
     if (!is_frozen(e)) {
         request_fail(q, "the agent is not frozen");
         return;

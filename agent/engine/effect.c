@@ -45,6 +45,9 @@ static void finish_planned(struct run *r)
 
     json_set(detail, "plan", plan_to_json(r->act.plan));
     json_set_bool(detail, "planned", true);
+    json_set_bool(detail, "left", true);
+    if (!r->act.undo)
+        act_count(r, r->ask_name);
     r->planned = true;
     engine_trace(r->e, r->inst, r->act.undo ? "undo" : "act", "%s %s shadow", r->ask_name,
                  r->act.plan->summary);
@@ -57,6 +60,43 @@ static void finish_planned(struct run *r)
 
 static void apply(struct run *r);
 
+/* The last moment before a request leaves. */
+static bool held_back(struct run *r)
+{
+    engine_check_freeze_file(r->e);
+    return run_held(r) || r->cancel_wanted;
+}
+
+/* The request did not leave, and nobody is to blame: a first one is as if it had not been intended,
+ * the guards are asked again when the run goes on; a later one ends the act half done (M20). */
+static void withdraw(struct run *r)
+{
+    struct jtx *tx;
+    struct guard_input in;
+    char *key, *item;
+
+    if (r->act.call > 0) {
+        effect_settle(r, APPLIED_NOT_SENT, NULL, "held back between two requests");
+        return;
+    }
+    tx = commit_new(r->e);
+    key = step_key(r);
+    item = intent_item(r);
+    guard_input_of(r, &in);
+    guard_give_back(&in, tx, item);
+    jtx_put(tx, "step", key, step_doc(r, "begun"), false);
+    commit_owed(r->e, tx, NULL, NULL);
+    mem_free(item);
+    mem_free(key);
+    engine_trace(r->e, r->inst, "withdraw", "%s %s", r->ask_name, r->act.plan->summary);
+    plan_free(r->act.plan);
+    r->act.plan = NULL;
+    r->act.approved = false; /* it was used */
+    r->act.deferred_ms = 0;
+    r->act.stage = ACT_DEFERRED;
+    r->act.retry_ms = now(r->e);
+}
+
 /* Two runs may ask for the last token at once: the journal decides, the guards then say why. */
 static void refuse_intent(struct run *r, const struct guard_input *in, const char *denied,
                           const struct err *err)
@@ -65,7 +105,9 @@ static void refuse_intent(struct run *r, const struct guard_input *in, const cha
     struct buf why;
 
     buf_init(&why, 1024);
-    if (err->code != ERR_DENIED)
+    if (r->act.call > 0) /* some of it is done */
+        effect_settle(r, APPLIED_NOT_SENT, NULL, err->text);
+    else if (err->code != ERR_DENIED)
         act_refuse_step(r, "journal", err->text, true);
     else if (guard_ask(in, false, &guard, &why) == GUARD_ALLOW)
         act_refuse_step(r, "rate", denied ? denied : err->text, false);
@@ -88,10 +130,8 @@ static void on_intent(void *arg, const char *denied, const struct err *err)
         guard_took(&in, item);
         if (run_shadow(r)) {
             finish_planned(r);
-        } else if (r->suspended_by || r->cancel_wanted) {
-            effect_settle(r, APPLIED_NOT_SENT, NULL,
-                          r->suspended_by ? "suspended before the request left"
-                                          : "cancelled before the request left");
+        } else if (held_back(r)) {
+            withdraw(r);
         } else if (r->act.call == 0) {
             act_observe(r,
                         ACT_RECHECK); /* the preconditions are read again after the intent: nothing
@@ -112,7 +152,7 @@ void effect_intend(struct run *r)
     char *key = step_key(r), *item = intent_item(r), digest[SHA256_HEX];
 
     guard_input_of(r, &in);
-    if (!run_shadow(r))
+    if (!run_shadow(r) && r->act.call == 0)
         supersede_others(r);
     sha256_hex(item, strlen(item), digest);
     memcpy(r->act.token, digest, 32);
@@ -177,8 +217,8 @@ void effect_rechecked(struct run *r, const struct plan *fresh)
 {
     const char *broken = plan_broken(fresh);
 
-    if (r->suspended_by || r->cancel_wanted) {
-        effect_settle(r, APPLIED_NOT_SENT, NULL, "held back before the request left");
+    if (held_back(r)) {
+        withdraw(r);
     } else if (broken || fresh->empty || !plan_same_or_less(r->act.plan, fresh)) {
         char *why = mem_printf(
             "the world drifted between plan and act: planned \"%s\", now \"%s\"%s%s",
@@ -272,11 +312,26 @@ static void on_done_call(void *arg, const char *denied, const struct err *err)
     (void)err;
     r->busy = false;
     r->act.call++;
-    if (r->suspended_by || r->cancel_wanted) {
-        act_refuse_step(r, NULL, "held back between two requests", true);
-        return;
-    }
-    effect_intend(r);
+    r->act.stage = ACT_INTENT;
+    if (held_back(r))
+        withdraw(r);
+    else if (now(r->e) >= run_deadline_ms(r))
+        effect_settle(r, APPLIED_NOT_SENT, NULL, "the run's deadline passed between two requests");
+    else
+        effect_intend(r);
+}
+
+/* What of a plan was done before it stopped: its first calls. That is what an undo reverses (M20).
+ */
+static struct plan *done_part(const struct plan *p, size_t calls)
+{
+    struct plan *part = plan_copy(p);
+
+    json_free(part->calls);
+    part->calls = json_new_list();
+    for (size_t k = 0; k < calls; k++)
+        json_add(part->calls, json_copy(json_at(p->calls, k)));
+    return part;
 }
 
 /* How a request ended becomes the step's outcome and its report, in one transaction. */
@@ -286,7 +341,7 @@ void effect_settle(struct run *r, enum applied how, const struct json *out, cons
     struct jtx *tx;
     struct json *detail;
     struct guard_input in;
-    struct plan *p = r->act.plan;
+    struct plan *p = r->act.plan, *part = NULL;
     const char *verb = r->act.undo ? "undo" : "act";
     char *item, *line;
     bool ok = how == APPLIED_OK;
@@ -312,8 +367,11 @@ void effect_settle(struct run *r, enum applied how, const struct json *out, cons
     item = intent_item(r);
     detail = json_new_map();
     guard_input_of(r, &in);
-    json_set(detail, "plan", plan_to_json(p));
-    json_set_bool(detail, "counted", ok);
+    if (!ok && !r->act.undo && r->act.call > 0)
+        part = done_part(p, r->act.call);
+    json_set(detail, "plan", plan_to_json(part ? part : p));
+    json_set_bool(detail, "counted", ok || part);
+    json_set_bool(detail, "left", how != APPLIED_NOT_SENT || r->act.call > 0);
     json_set_bool(detail, "failed", !ok);
     json_set_str(detail, "how", ok ? "ok" : how == APPLIED_REFUSED ? "refused" : "not_sent");
     json_set_str(detail, "by", r->act.by);
@@ -322,23 +380,30 @@ void effect_settle(struct run *r, enum applied how, const struct json *out, cons
     if (how == APPLIED_NOT_SENT)
         guard_give_back(&in, tx,
                         item); /* M11: a token returns only when no request left the host */
+    if (part)
+        json_set_int(detail, "of_calls", (int64_t)json_len(p->calls));
     line = ok ? mem_printf("%s %s%s%s%s", r->ask_name, p->summary, text ? " (" : "",
                            text ? text : "", text ? ")" : "")
-              : mem_printf("%s %s not done: %s", r->ask_name, p->summary, text ? text : "refused");
+           : part
+               ? mem_printf("%s %s: only %zu of %zu requests done: %s", r->ask_name, p->summary,
+                            r->act.call, json_len(p->calls), text ? text : "refused")
+               : mem_printf("%s %s not done: %s", r->ask_name, p->summary, text ? text : "refused");
     engine_trace(e, r->inst, verb, "%s %s %s%s%s", r->ask_name, p->summary, ok ? "ok" : "failed",
                  ok || !text ? "" : ": ", ok || !text ? "" : text);
     report_add(e, tx, REPORT_NOTE, r->inst, r, "%s: %s%s", r->t->name, r->act.undo ? "undid: " : "did: ",
                line);
     r->last_act_end_ms = now(e);
-    if (ok)
-        act_record(r, r->ask_name, p, r->act.undo);
-    else
-        r->failed = true;
+    if (!r->act.undo && (how != APPLIED_NOT_SENT || r->act.call > 0))
+        act_count(r, r->ask_name);
+    if (ok || part)
+        act_record(r, r->ask_name, part ? part : p, r->act.undo);
     if (!ok) {
+        r->failed = true;
         mem_free(r->note);
         r->note = mem_strdup(line);
     }
     mem_free(item);
+    plan_free(part);
     act_reset(&r->act);
     run_answer_tx(r, tx, json_new_bool(ok), line, detail);
     mem_free(line);

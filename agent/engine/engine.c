@@ -323,7 +323,7 @@ static void bury(struct engine *e)
     }
 }
 
-static void check_freeze_file(struct engine *e)
+void engine_check_freeze_file(struct engine *e)
 {
     bool there = e->w->ops->frozen_by_file(e->w);
 
@@ -341,7 +341,7 @@ void engine_wake(struct engine *e)
     if (e->in_wake)
         return;
     e->in_wake = true;
-    check_freeze_file(e);
+    engine_check_freeze_file(e);
     if (e->owed && t >= e->owed_again_ms)
         commit_again(e);
     for (size_t k = 0; k < e->ninst; k++)

@@ -168,15 +168,14 @@ static enum verdict_kind rate_target(const struct guard_input *in, struct buf *w
     enum verdict_kind v = check_rate(in, narrower(in->p->limit, today(in)->limit), "limit", who,
                                      in->r ? in->r->id : NULL, "limit", why);
     const struct declared_action *t = in->a ? policy_action(today(in), in->a->name) : NULL;
-    int max = in->a ? in->a->max_acts : 0, done = 0;
+    int max = in->a ? in->a->max_acts : 0, done;
 
     mem_free(who);
     if (v != GUARD_ALLOW || !in->a || !in->r)
         return v;
     if (t && t->max_acts && t->max_acts < max)
         max = t->max_acts;
-    for (size_t k = 0; k < in->r->ndone; k++)
-        done += strcmp(in->r->done[k].name, in->a->name) == 0;
+    done = act_counted(in->r, in->a->name);
     if (!max || done < max)
         return GUARD_ALLOW;
     buf_addf(why, "max_acts: %s was done %d of %d times in this run", in->a->name, done, max);
@@ -201,7 +200,8 @@ static enum verdict_kind budget(const struct guard_input *in, struct buf *why)
     enum verdict_kind v =
         check_rate(in, in->e->o.budget, "agent", NULL, NULL, "the agent's budget", why);
 
-    if (v == GUARD_ALLOW && destructive(in))
+    /* Only the plan tells whether it is destructive: scaling out is not, scaling in is. */
+    if (v == GUARD_ALLOW && in->plan && destructive(in))
         v = check_rate(in, in->e->o.budget_destructive, "destructive", NULL, NULL,
                        "the agent's budget of destructive actions", why);
     return v;
@@ -311,9 +311,16 @@ static enum verdict_kind lock(const struct guard_input *in, struct buf *why)
     }
     for (size_t k = 0; in->a && !shadow(in) && k < in->e->nruns; k++) {
         const struct run *o = in->e->runs[k];
-        if (o != in->r && o->act.stage == ACT_STUCK && same_target(o->t, in->t)) {
+        if (o == in->r || !same_target(o->t, in->t))
+            continue;
+        if (o->act.stage == ACT_STUCK) {
             buf_addf(why, "run %s left %s in doubt: runbookctl settle %s", o->id, in->t->id, o->id);
             return GUARD_DENY;
+        }
+        if (o->act.stage == ACT_PROBING) {
+            buf_addf(why, "run %s is asking whether its request to %s took effect", o->id,
+                     in->t->id);
+            return GUARD_DEFER;
         }
     }
     return GUARD_ALLOW;
@@ -388,7 +395,7 @@ static enum verdict_kind breaker(const struct guard_input *in, struct buf *why)
 
 bool guard_needs_approval(const struct guard_input *in)
 {
-    enum mode m = in->r && in->r->mode_fixed ? in->r->mode : effective_mode(in->e, in->p, in->t);
+    enum mode m = in->r ? run_mode(in->r) : effective_mode(in->e, in->p, in->t);
     const struct declared_action *t = policy_action(today(in), in->a->name);
 
     if (m <= MODE_SHADOW)
@@ -430,30 +437,31 @@ static enum verdict_kind preconditions(const struct guard_input *in, struct buf 
 }
 
 /* The order is part of the design: the first that does not allow decides, and explain shows all. */
+enum { BEFORE = 1, WITH_PLAN = 2 };
 static const struct guard {
     const char *name;
     enum verdict_kind (*ask)(const struct guard_input *in, struct buf *why);
-    bool planned;  /* needs the plan */
+    unsigned when; /* it is asked */
     bool for_undo; /* M19: undo skips the others, never these */
 } guards[] = {
-    {"freeze", freeze, false, true},
-    {"mode", mode, false, true},
-    {"silence", silence, false, false},
-    {"storm", storm, false, true},
-    {"inhibition", inhibition, false, false},
-    {"data", data, false, false},
-    {"cooldown", cooldown, false, false},
-    {"rate per target", rate_target, false, false},
-    {"rate per policy", rate_policy, false, false},
-    {"budget", budget, false, false},
-    {"blast radius", blast_radius, false, false},
-    {"lock", lock, false, true},
-    {"conflict", conflict, true, true},
-    {"other controllers", controllers, true, true},
-    {"window", window, true, false},
-    {"breaker", breaker, true, false},
-    {"approval", approval, true, true},
-    {"preconditions", preconditions, true, true},
+    {"freeze", freeze, BEFORE, true},
+    {"mode", mode, BEFORE, true},
+    {"silence", silence, BEFORE, false},
+    {"storm", storm, BEFORE, true},
+    {"inhibition", inhibition, BEFORE, false},
+    {"data", data, BEFORE, false},
+    {"cooldown", cooldown, BEFORE, false},
+    {"rate per target", rate_target, BEFORE, false},
+    {"rate per policy", rate_policy, BEFORE, false},
+    {"budget", budget, BEFORE | WITH_PLAN, false},
+    {"blast radius", blast_radius, BEFORE, false},
+    {"lock", lock, BEFORE | WITH_PLAN, true},
+    {"conflict", conflict, WITH_PLAN, true},
+    {"other controllers", controllers, WITH_PLAN, true},
+    {"window", window, WITH_PLAN, false},
+    {"breaker", breaker, WITH_PLAN, false},
+    {"approval", approval, WITH_PLAN, true},
+    {"preconditions", preconditions, WITH_PLAN, true},
 };
 
 enum verdict_kind guard_ask(const struct guard_input *in, bool only_planned, const char **guard,
@@ -466,7 +474,8 @@ enum verdict_kind guard_ask(const struct guard_input *in, bool only_planned, con
     }
     for (size_t k = 0; k < sizeof(guards) / sizeof(guards[0]); k++) {
         enum verdict_kind v;
-        if (guards[k].planned != only_planned || (in->undo && !guards[k].for_undo))
+        if (!(guards[k].when & (only_planned ? WITH_PLAN : BEFORE)) ||
+            (in->undo && !guards[k].for_undo))
             continue;
         v = guards[k].ask(in, why);
         if (v == GUARD_ALLOW)
@@ -486,7 +495,7 @@ struct json *guard_explain(const struct guard_input *in)
         struct json *g = json_add(list, json_new_map());
         struct buf why;
         json_set_str(g, "guard", guards[k].name);
-        if (guards[k].planned && (!in->plan || !in->a)) {
+        if (guards[k].when == WITH_PLAN && (!in->plan || !in->a)) {
             json_set_str(g, "verdict", "later");
             json_set_str(g, "why", "known once the act is planned");
             continue;

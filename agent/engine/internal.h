@@ -53,7 +53,6 @@ enum act_stage {
     ACT_INTENT,
     ACT_RECHECK,
     ACT_APPLYING,
-    ACT_OUTCOME,
     ACT_PROBING,
     ACT_STUCK
 };
@@ -121,6 +120,8 @@ struct run {
     int acts;     /* requests that left or may have left, dry or real */
     bool planned; /* shadow: something was planned */
     bool failed;  /* an act or undo failed (M17) */
+    bool denied;  /* a guard denied an act */
+    int *acted;   /* by action of the policy; NULL: none */
     enum tri last_verify;
     bool verified;           /* there was a verify */
     int64_t last_act_end_ms; /* steady; verify counts points from here (M15) */
@@ -274,6 +275,7 @@ struct instance *instance_find(struct engine *e, const char *key); /* "policy@ki
 void engine_reads(struct engine *e, struct instance *i,
                   const struct bound *b); /* i is evaluated when a series of b changes */
 bool is_frozen(struct engine *e);
+void engine_check_freeze_file(struct engine *e);
 
 /* hold.c */
 void *engine_hold(struct engine *e, size_t size,
@@ -343,7 +345,11 @@ struct json *run_doc(const struct run *r);
 struct json *step_doc(const struct run *r, const char *state);
 char *step_key(const struct run *r);
 struct run *run_find(struct engine *e, const char *id);
+enum mode run_mode(const struct run *r); /* that of its first act, or what it would be now */
+void run_fix_mode(struct run *r);
 bool run_shadow(const struct run *r);
+bool run_held(struct run *r); /* suspends it where it has to be; true: it is suspended */
+int64_t run_deadline_ms(const struct run *r);
 bool run_over(const struct run *r);
 void run_bind_checks(struct run *r);
 
@@ -364,6 +370,8 @@ int64_t act_next_ms(const struct run *r);
 bool act_in_flight(const struct run *r);  /* a request may be on its way */
 bool act_requesting(const struct run *r); /* in flight, and about to end by itself */
 void act_record(struct run *r, const char *name, const struct plan *p, bool undo);
+void act_count(struct run *r, const char *name);
+int act_counted(const struct run *r, const char *name);
 void act_approve(struct run *r, const char *by);
 void act_refuse(struct run *r, const char *by);
 void act_settle(struct run *r, bool done, const char *by);

@@ -22,11 +22,47 @@ bool run_over(const struct run *r)
     return r->state == RUN_ENDED;
 }
 
+/* What binds this run now: the least of the version that it began with and today's (M23). */
+static enum mode mode_now(const struct run *r)
+{
+    enum mode then = effective_mode(r->e, r->p, r->t);
+    enum mode today = effective_mode(r->e, r->inst->p, r->inst->t);
+
+    return then < today ? then : today;
+}
+
+enum mode run_mode(const struct run *r)
+{
+    return r->mode_fixed ? r->mode : mode_now(r);
+}
+
 bool run_shadow(const struct run *r)
 {
-    enum mode m = r->mode_fixed ? r->mode : effective_mode(r->e, r->p, r->t);
+    return run_mode(r) <= MODE_SHADOW;
+}
 
-    return m <= MODE_SHADOW;
+void run_fix_mode(struct run *r)
+{
+    r->mode = run_mode(r);
+    r->mode_fixed = true;
+}
+
+/* A freeze, or a mode that was lowered below the run's, suspends it (M18, M21). */
+bool run_held(struct run *r)
+{
+    if (is_frozen(r->e))
+        run_suspend(r, "freeze");
+    else if (r->mode_fixed && mode_now(r) < r->mode)
+        run_suspend(r, "mode");
+    return r->suspended_by != NULL;
+}
+
+/* Of when it began and of today, whichever is sooner (M23). */
+int64_t run_deadline_ms(const struct run *r)
+{
+    int64_t today = r->started_ms + r->inst->p->deadline_ms;
+
+    return today < r->deadline_ms ? today : r->deadline_ms;
 }
 
 char *step_key(const struct run *r)
@@ -167,6 +203,7 @@ void run_free(struct run *r)
     mem_free(r->checks);
     mem_free(r->replay);
     mem_free(r->done);
+    mem_free(r->acted);
     mem_free(r->by);
     mem_free(r->suspended_by);
     mem_free(r->cancel_by);
@@ -183,9 +220,9 @@ void run_free(struct run *r)
 struct run *run_find(struct engine *e, const char *id)
 {
     for (size_t k = 0; k < e->nruns; k++)
-        if (strcmp(e->runs[k]->id, id) == 0)
+        if (!run_over(e->runs[k]) && strcmp(e->runs[k]->id, id) == 0)
             return e->runs[k];
-    return NULL;
+    return NULL; /* one that is over and not yet durably so takes no orders */
 }
 
 /* The run's own clocks: its checks count only what came after its acts (M15). */
@@ -286,6 +323,7 @@ void run_end(struct run *r, enum outcome o, const char *fmt, ...)
     run_set_state(r, RUN_ENDED);
     mem_free(r->note);
     r->note = buf_take(&text);
+    act_reset(&r->act);
     jtx_put(tx, "run", r->id, run_doc(r), false);
     engine_trace(e, i, "end", "%s%s%s", outcome_names[o], *r->note ? ": " : "", r->note);
     if (i) {
@@ -331,8 +369,12 @@ void run_start(struct run *r)
         return;
     }
     run_set_state(r, RUN_RUNNING);
-    if (is_frozen(r->e) && !r->suspended_by)
+    if (r->suspended_by) {
+        run_set_state(r, RUN_SUSPENDED);
+        r->resume_state = RUN_RUNNING;
+    } else if (is_frozen(r->e)) {
         run_suspend(r, "freeze");
+    }
     step_advance(r, NULL);
 }
 
@@ -400,6 +442,7 @@ void run_suspend(struct run *r, const char *why)
         return;
     r->suspended_by = mem_strdup(why);
     r->resume_state = r->state;
+    r->act.approved = false;      /* it was given for what was then */
     if (r->state != RUN_IN_DOUBT) /* that is still to be seen, probed and settled */
         run_set_state(r, RUN_SUSPENDED);
     tx = commit_new(r->e);
@@ -442,13 +485,8 @@ void run_unsuspend(struct run *r, bool by_operator)
 /* What holds a suspended run is over, and it is known how to go on. */
 static void poke_suspended(struct run *r)
 {
-    bool over =
-        strcmp(r->suspended_by, "freeze") == 0 ? !is_frozen(r->e)
-        : strcmp(r->suspended_by, "mode") == 0
-            ? effective_mode(r->e, r->inst ? r->inst->p : r->p, r->t) >= r->mode && !is_frozen(r->e)
-            : false;
-
-    if (over)
+    if (strcmp(r->suspended_by, "replay") != 0 && !is_frozen(r->e) &&
+        (!r->mode_fixed || mode_now(r) >= r->mode))
         run_unsuspend(r, false);
 }
 
@@ -463,15 +501,12 @@ void run_poke(struct run *r)
             run_end(r, OUT_CANCELLED, "%s", r->cancel_by);
             return;
         }
-        if (now(e) >= r->deadline_ms) {
+        if (now(e) >= run_deadline_ms(r)) {
             run_end(r, OUT_EXPIRED, "its deadline passed");
             return;
         }
     }
-    if (!r->suspended_by && r->mode_fixed &&
-        effective_mode(e, r->inst ? r->inst->p : r->p, r->t) < r->mode)
-        run_suspend(r, "mode");
-    if (r->suspended_by) {
+    if (run_held(r)) {
         if (r->step_open && act_in_flight(r))
             step_poke(r); /* what is in doubt is still asked after: that is no act */
         else
@@ -484,10 +519,11 @@ void run_poke(struct run *r)
 
 int64_t run_next_ms(const struct run *r)
 {
-    int64_t at = r->deadline_ms, n;
+    int64_t at = NEVER, n;
 
     if (run_over(r) || r->busy || r->state == RUN_PROPOSED)
         return NEVER;
+    at = run_deadline_ms(r);
     if (act_in_flight(r) || r->suspended_by)
         return act_in_flight(r) ? act_next_ms(r) : at;
     if (r->step_open && r->step_until_ms < at)

@@ -36,7 +36,8 @@ static void answered(void *arg, const char *denied, const struct err *err)
     (void)denied;
     (void)err;
     a->r->busy = false;
-    step_advance(a->r, a->answer);
+    if (!run_over(a->r))
+        step_advance(a->r, a->answer);
     json_free(a->answer);
     engine_release(a);
 }
@@ -301,8 +302,8 @@ static void dispatch(struct run *r)
                                                          : OUT_SUCCEEDED;
         if (run_shadow(r) && r->planned)
             o = OUT_SHADOWED;
-        else if (o == OUT_SUCCEEDED && !r->ndone && r->note && r->paged)
-            o = OUT_REFUSED;
+        else if (o == OUT_SUCCEEDED && r->denied && !r->acts)
+            o = OUT_REFUSED; /* a guard held back all that was asked */
         run_end(r, o, "%s", o == OUT_SUCCEEDED || !r->note ? "" : r->note);
         return;
     case ASK_FAULT:
@@ -327,8 +328,13 @@ static void recall(struct run *r, const struct json *step)
         plan_free(p);
         r->failed = r->failed || json_get_bool(detail, "failed", false);
         r->planned = r->planned || json_get_bool(detail, "planned", false);
-        if (!r->note && json_get_str(step, "text", NULL) && !json_bool(result, false))
+        r->denied = r->denied || json_get_str(detail, "guard", NULL);
+        if (r->ask.kind == ASK_ACT && json_get_bool(detail, "left", false))
+            act_count(r, r->ask_name);
+        if (json_get_str(step, "text", NULL) && !json_bool(result, false)) {
+            mem_free(r->note);
             r->note = mem_strdup(json_get_str(step, "text", ""));
+        }
         break;
     }
     case ASK_VERIFY:
@@ -414,7 +420,7 @@ void step_advance(struct run *r, const struct json *answer)
         r->ask_name = mem_strdup(r->ask.name ? r->ask.name : "");
         r->step++;
         r->step_until_ms = NEVER;
-        if ((size_t)r->step > r->nreplay || r->ask.kind == ASK_END || r->ask.kind == ASK_FAULT)
+        if ((size_t)r->step > r->nreplay)
             break;
         recorded = r->replay[r->step - 1];
         r->replay[r->step - 1] = NULL;

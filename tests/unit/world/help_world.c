@@ -109,7 +109,7 @@ static const struct action_type scale_action = {.name = "scale",
                                                 .targets = "asg",
                                                 .attribute = "desired_capacity",
                                                 .headroom = "database_connections",
-                                                .flags = ACTION_REVERSIBLE,
+                                                .flags = ACTION_REVERSIBLE | ACTION_DESTRUCTIVE,
                                                 .can_probe = true,
                                                 .options = scale_options,
                                                 .noptions = 2,
@@ -135,7 +135,8 @@ static const struct action_type pair_action = {.name = "pair",
                                                .options = scale_options,
                                                .noptions = 2,
                                                .plan = pair_plan,
-                                               .judge = scale_judge};
+                                               .judge = scale_judge,
+                                               .undo = scale_undo};
 
 /* What a human must always approve. */
 static const struct action_type burn_action = {.name = "burn",
