@@ -69,8 +69,8 @@ static const struct age modes[] = {
      "s.state = 'idle' AND s.state_age_ms > $2::bigint"},
     {"idle_in_transaction_over", "idle in transaction", "idle in transaction", "state_change",
      "state_age_ms", "idle in transaction",
-     "s.state IN ('idle in transaction', 'idle in transaction (aborted)') AND s.xact_start IS NOT "
-     "NULL AND s.state_age_ms > $2::bigint"},
+     "s.state IN ('idle in transaction', 'idle in transaction (aborted)') "
+     "AND s.state_age_ms > $2::bigint"},
     {"running_over", "running", "running", "query_start", "query_age_ms", "active",
      "s.state = 'active' AND s.query_age_ms > $2::bigint"},
 };
@@ -355,7 +355,6 @@ void pg_sessions_apply(struct action_call *c, const char *function)
 /* Thinking */
 
 struct chosen {
-    const struct json *session;
     int64_t age_ms, pid;
     char identity[PG_IDENTITY_MAX];
 };
@@ -369,8 +368,7 @@ static bool eligible(const struct json *s)
             json_type(json_get(s, "backend_type")) == JSON_STRING) &&
            !json_get_bool(s, "superuser", false) && !json_get_bool(s, "reserved", false) &&
            strcmp(json_get_str(s, "user", ""), "rdsadmin") != 0 &&
-           !json_get_bool(s, "own", false) && !json_get_bool(s, "maintenance", false) &&
-           json_get_bool(s, "permitted", true);
+           !json_get_bool(s, "own", false) && !json_get_bool(s, "maintenance", false);
 }
 
 static bool wanted(const struct json *s, const struct json *opts, const struct age *m)
@@ -416,11 +414,11 @@ static int oldest_first(const void *a, const void *b)
 }
 
 static struct chosen *choose(const struct action_input *in, const struct json *list,
-                             const struct age *m, size_t *n)
+                             const struct age *m, size_t *n, size_t *forbidden)
 {
     struct chosen *all = mem_calloc(json_len(list) + 1, sizeof(*all));
 
-    *n = 0;
+    *n = *forbidden = 0;
     for (const struct json *s = json_first(list); s != NULL; s = json_next(s)) {
         struct chosen *x = &all[*n];
 
@@ -428,7 +426,10 @@ static struct chosen *choose(const struct action_input *in, const struct json *l
             !identify(s, m, x->identity, sizeof(x->identity)) ||
             (in->within != NULL && !listed(in->within, x->identity)))
             continue;
-        x->session = s;
+        if (!json_get_bool(s, "permitted", true)) {
+            ++*forbidden;
+            continue;
+        }
         x->age_ms = json_get_int(s, m->age, 0);
         x->pid = json_get_int(s, "pid", 0);
         (*n)++;
@@ -450,7 +451,7 @@ struct plan *pg_sessions_plan(const struct action_input *in, const struct json *
     struct chosen *all;
     struct json *args, *names;
     struct plan *p;
-    size_t found, n;
+    size_t found, forbidden, n;
 
     if (m == NULL || (list == NULL && json_type(seen) != JSON_MAP) ||
         (list != NULL && json_type(list) != JSON_LIST)) {
@@ -458,7 +459,15 @@ struct plan *pg_sessions_plan(const struct action_input *in, const struct json *
                                         : "the observation has no list of sessions");
         return NULL;
     }
-    all = choose(in, list, m, &found);
+    all = choose(in, list, m, &found, &forbidden);
+    if (found == 0 && forbidden > 0) {
+        err_set(e, ERR_DENIED,
+                "%zu %s could be taken, and we have no right to signal them: GRANT "
+                "pg_signal_backend TO our role",
+                forbidden, forbidden == 1 ? what : many);
+        mem_free(all);
+        return NULL;
+    }
     n = found > (size_t)max ? (size_t)max : found;
     unit_format_duration(over, sizeof(over), json_get_int(in->opts, m->option, 0));
     p = plan_new();

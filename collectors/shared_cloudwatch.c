@@ -33,17 +33,29 @@ void cw_clear(struct cw_set *s)
     cw_init(s);
 }
 
+/* FNV-1a */
+static uint64_t hash_of(const char *text)
+{
+    uint64_t h = 14695981039346656037u;
+
+    while (*text != '\0')
+        h = (h ^ (unsigned char)*text++) * 1099511628211u;
+    return h;
+}
+
 size_t cw_want(struct cw_set *s, const char *namespace, const char *metric,
                const struct json *dimensions, const char *stat, int64_t period_ms, const char *expr)
 {
     char *where = json_print_canonical(dimensions);
     char *key = mem_printf("%s\n%s\n%s\n%s\n%lld\n%s", namespace, metric, where, stat,
                            (long long)period_ms, expr != NULL ? expr : "");
+    uint64_t hash = hash_of(key);
     struct cw_query *q;
     size_t i = 0;
 
     mem_free(where);
-    while (i < s->nqueries && strcmp(s->queries[i].key, key) != 0)
+    while (i < s->nqueries &&
+           (s->queries[i].hash != hash || strcmp(s->queries[i].key, key) != 0))
         i++;
     if (i < s->nqueries) {
         mem_free(key);
@@ -52,6 +64,7 @@ size_t cw_want(struct cw_set *s, const char *namespace, const char *metric,
     s->queries = mem_realloc(s->queries, (s->nqueries + 1) * sizeof(*s->queries));
     q = &s->queries[s->nqueries++];
     *q = (struct cw_query){.key = key,
+                           .hash = hash,
                            .namespace = mem_strdup(namespace),
                            .metric = mem_strdup(metric),
                            .stat = mem_strdup(stat),

@@ -20,6 +20,7 @@ struct cw_point {
 /* One metric at one period with one statistic. */
 struct cw_query {
     char *key;
+    uint64_t hash; /* of key: sets have thousands */
     char *namespace, *metric, *stat;
     struct json *dimensions; /* map of strings */
     char *expr;              /* metric math in which the metric is called m; NULL: the metric itself */
