@@ -1,4 +1,5 @@
-/* asg_scale: the desired capacity of an Auto Scaling group, as an absolute value within its limits. */
+/* asg_scale: the desired capacity of an Auto Scaling group, as an absolute value within its limits.
+ */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -103,7 +104,8 @@ static void see_group(struct look *k, const struct xml *result)
     see_int(k->seen, "desired", g, "DesiredCapacity");
     see_int(k->seen, "min", g, "MinSize");
     see_int(k->seen, "max", g, "MaxSize");
-    for (const struct xml *i = xml_path(g, "Instances/member"); i != NULL; i = xml_next(i, "member"))
+    for (const struct xml *i = xml_path(g, "Instances/member"); i != NULL;
+         i = xml_next(i, "member"))
         in_service += strcmp(xml_path_text(i, "LifecycleState", ""), "InService") == 0;
     json_set_int(k->seen, "in_service", in_service);
     suspended = json_set(k->seen, "suspended", json_new_list());
@@ -112,7 +114,8 @@ static void see_group(struct look *k, const struct xml *result)
         json_add(suspended, json_new_str(xml_path_text(p, "ProcessName", "")));
     if (json_get(k->seen, "desired") == NULL || json_get(k->seen, "min") == NULL ||
         json_get(k->seen, "max") == NULL)
-        err_set(&k->err, ERR_INPUT, "group %s: the answer has no DesiredCapacity, MinSize or MaxSize",
+        err_set(&k->err, ERR_INPUT,
+                "group %s: the answer has no DesiredCapacity, MinSize or MaxSize",
                 k->c->target->name);
 }
 
@@ -187,8 +190,8 @@ static void take(struct look *k, int q, const struct aws_answer *a, const struct
             return;
         }
         if (*token != '\0' && k->err.code == 0)
-            err_set(&k->err, ERR_LIMIT, "group %s: the pages of %s do not end",
-                    k->c->target->name, questions[q].action);
+            err_set(&k->err, ERR_LIMIT, "group %s: the pages of %s do not end", k->c->target->name,
+                    questions[q].action);
     }
     if (--k->open == 0)
         look_done(k);
@@ -320,10 +323,9 @@ static struct plan *change(const struct action_input *in, const struct json *see
     p->flags = ACTION_REVERSIBLE |
                (to > g->desired ? ACTION_COSTS_MONEY : ACTION_DESTRUCTIVE | ACTION_DISRUPTIVE);
     p->summary = mem_printf("desired %lld -> %lld", (long long)g->desired, (long long)to);
-    p->expect = to > g->desired
-                    ? mem_printf("%lld more in service", (long long)(to - g->desired))
-                    : mem_printf("%lld fewer in service, drained first",
-                                 (long long)(g->desired - to));
+    p->expect = to > g->desired ? mem_printf("%lld more in service", (long long)(to - g->desired))
+                                : mem_printf("%lld fewer in service, drained first",
+                                             (long long)(g->desired - to));
     args = json_new_map();
     json_set_str(args, "AutoScalingGroupName", in->target->name);
     json_set_int(args, "DesiredCapacity", to);
@@ -407,7 +409,8 @@ static struct plan *scale_undo(const struct action_input *in, const struct plan 
         return NULL;
     }
     if (g.desired != ours) {
-        err_set(e, ERR_DENIED, "desired is %lld, not the %lld that was set: changed by someone else",
+        err_set(e, ERR_DENIED,
+                "desired is %lld, not the %lld that was set: changed by someone else",
                 (long long)g.desired, (long long)ours);
         return NULL;
     }
@@ -455,8 +458,7 @@ static void doing_end(struct doing *d, enum applied how, const struct err *e)
     c->state = NULL;
     if (how == APPLIED_OK) {
         out = json_new_map();
-        json_set_int(out, "after",
-                     json_get_int(json_get(c->call, "args"), "DesiredCapacity", -1));
+        json_set_int(out, "after", json_get_int(json_get(c->call, "args"), "DesiredCapacity", -1));
     }
     c->applied(c, how, out, e);
 }

@@ -1,5 +1,5 @@
-/* pg_cancel: interrupts queries that have been running too long; their sessions stay. An idle session
- * has nothing to cancel. */
+/* pg_cancel: interrupts queries that have been running too long; their sessions stay. An idle
+ * session has nothing to cancel. */
 #include "shared_pg_sessions.h"
 
 static struct plan *plan_it(const struct action_input *in, const struct json *seen, struct err *e)
@@ -29,7 +29,8 @@ static const struct option options[] = {
     PG_FILTERS,
 };
 
-static const char *const permissions[] = {"postgres:pg_monitor", "postgres:pg_signal_backend", NULL};
+static const char *const permissions[] = {"postgres:pg_monitor", "postgres:pg_signal_backend",
+                                          NULL};
 static const char *const outs[] = {"sessions", "missed", NULL};
 
 const struct action_type pg_cancel_action = {

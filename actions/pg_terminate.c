@@ -1,4 +1,5 @@
-/* pg_terminate: ends client sessions that have been idle, idle in a transaction or running too long. */
+/* pg_terminate: ends client sessions that have been idle, idle in a transaction or running too
+ * long. */
 #include "shared_pg_sessions.h"
 
 static struct plan *plan_it(const struct action_input *in, const struct json *seen, struct err *e)
@@ -40,7 +41,8 @@ static const struct option options[] = {
     PG_FILTERS,
 };
 
-static const char *const permissions[] = {"postgres:pg_monitor", "postgres:pg_signal_backend", NULL};
+static const char *const permissions[] = {"postgres:pg_monitor", "postgres:pg_signal_backend",
+                                          NULL};
 static const char *const outs[] = {"sessions", "missed", NULL};
 
 const struct action_type pg_terminate_action = {

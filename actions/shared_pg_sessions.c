@@ -15,46 +15,60 @@
 #define NAMES_TEXT_MAX (1u << 20)
 #define STATEMENT_MAX_MS 10000
 /* A terminated backend that waits for a client ends within milliseconds, a cancelled query at its
- * next check for interrupts; a statement whose answer was lost is carried out at once or not at all.
- * So long after the plan was made, on the server's clock, a session that is still there was not
- * signalled. */
+ * next check for interrupts; a statement whose answer was lost is carried out at once or not at
+ * all. So long after the plan was made, on the server's clock, a session that is still there was
+ * not signalled. */
 #define STILL_DYING_MS 10000
 
-/* All backends as rows of `s`. What is never signalled, whatever a policy says, is decided here, for
- * looking and for acting alike: everything but client backends (autovacuum, replication and parallel
- * workers, walsenders), superusers and roles with REPLICATION, the roles that RDS keeps for itself,
- * our own sessions, and maintenance: what shows in the progress views, what its query text begins
- * with (after comments) unless it is over, and the programs that come with PostgreSQL for it. The
- * times are microseconds exact: to_char's US. A NULL in any of these counts as a no. */
-#define TIME_TEXT(column) "to_char(" column " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
+/* All backends as rows of `s`. What is never signalled, whatever a policy says, is decided here,
+ * for looking and for acting alike: everything but client backends (autovacuum, replication and
+ * parallel workers, walsenders), superusers and roles with REPLICATION, the roles that RDS keeps
+ * for itself, our own sessions, and maintenance: what shows in the progress views, what its query
+ * text begins with (after comments) unless it is over, and the programs that come with PostgreSQL
+ * for it. The times are microseconds exact: to_char's US. A NULL in any of these counts as a no. */
+#define TIME_TEXT(column)                                                                          \
+    "to_char(" column " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
 #define AGE(column) "(extract(epoch FROM clock_timestamp() - " column ") * 1000)::bigint"
 
 static const char sessions_sql[] =
-    "SELECT a.pid, " TIME_TEXT("a.backend_start") " AS backend_start, "
-    TIME_TEXT("a.state_change") " AS state_change, " TIME_TEXT("a.query_start") " AS query_start, "
-    TIME_TEXT("a.xact_start") " AS xact_start, a.usename AS \"user\", a.datname AS database, "
-    "a.application_name AS application, coalesce(host(a.client_addr), 'local') AS client, a.state, "
-    "a.backend_type, coalesce(r.rolsuper, true) AS superuser, "
-    "coalesce(r.rolreplication, true) OR a.usename IN ('rdsadmin', 'rdsrepladmin', 'rdsproxyadmin', "
-    "'rdstopmgr', 'rds_superuser') OR a.datname = 'rdsadmin' AS reserved, "
-    "a.pid = pg_backend_pid() OR (a.usename = current_user AND a.application_name LIKE 'runbookd%') "
-    "AS own, "
-    "a.pid IN (SELECT pid FROM pg_stat_progress_vacuum UNION ALL "
-    "SELECT pid FROM pg_stat_progress_analyze UNION ALL "
-    "SELECT pid FROM pg_stat_progress_cluster UNION ALL "
-    "SELECT pid FROM pg_stat_progress_create_index UNION ALL "
-    "SELECT pid FROM pg_stat_progress_basebackup) "
-    "OR a.application_name IN ('pg_dump', 'pg_dumpall', 'pg_restore', 'pg_basebackup', 'pg_repack', "
-    "'vacuumdb', 'reindexdb', 'clusterdb', 'pg_upgrade') "
-    "OR (a.state <> 'idle' AND a.query ~* "
-    "'^(\\s|--[^\\n]*(\\n|$)|/\\*([^*]|\\*+[^*/])*\\*+/)*(vacuum|analyze|reindex|cluster|checkpoint|"
-    "create\\s+(unique\\s+)?index|create\\s+materialized|refresh\\s+materialized|alter\\s+table|"
-    "alter\\s+index|alter\\s+system|drop\\s+index|pg_(start|stop|backup))') AS maintenance, "
-    "coalesce(pg_has_role(a.usesysid, 'USAGE') OR pg_has_role('pg_signal_backend', 'USAGE'), false) "
-    "AS permitted, "
-    AGE("a.state_change") " AS state_age_ms, " AGE("a.query_start") " AS query_age_ms, "
-    AGE("a.xact_start") " AS xact_age_ms "
-    "FROM pg_stat_activity a LEFT JOIN pg_roles r ON r.oid = a.usesysid";
+    "SELECT a.pid, " TIME_TEXT("a.backend_start") " AS backend_start, " TIME_TEXT("a.state_change") " AS state_change, " TIME_TEXT("a.query_start") " AS query_start, " TIME_TEXT(
+        "a.xact_start") " AS xact_start, a.usename AS \"user\", a.datname AS database, "
+                        "a.application_name AS application, coalesce(host(a.client_addr), 'local') "
+                        "AS client, a.state, "
+                        "a.backend_type, coalesce(r.rolsuper, true) AS superuser, "
+                        "coalesce(r.rolreplication, true) OR a.usename IN ('rdsadmin', "
+                        "'rdsrepladmin', 'rdsproxyadmin', "
+                        "'rdstopmgr', 'rds_superuser') OR a.datname = 'rdsadmin' AS reserved, "
+                        "a.pid = pg_backend_pid() OR (a.usename = current_user AND "
+                        "a.application_name LIKE 'runbookd%') "
+                        "AS own, "
+                        "a.pid IN (SELECT pid FROM pg_stat_progress_vacuum UNION ALL "
+                        "SELECT pid FROM pg_stat_progress_analyze UNION ALL "
+                        "SELECT pid FROM pg_stat_progress_cluster UNION ALL "
+                        "SELECT pid FROM pg_stat_progress_create_index UNION ALL "
+                        "SELECT pid FROM pg_stat_progress_basebackup) "
+                        "OR a.application_name IN ('pg_dump', 'pg_dumpall', 'pg_restore', "
+                        "'pg_basebackup', 'pg_repack', "
+                        "'vacuumdb', 'reindexdb', 'clusterdb', 'pg_upgrade') "
+                        "OR (a.state <> 'idle' AND a.query ~* "
+                        "'^(\\s|--[^\\n]*(\\n|$)|/\\*([^*]|\\*+[^*/])*\\*+/"
+                        ")*(vacuum|analyze|reindex|cluster|checkpoint|"
+                        "create\\s+(unique\\s+)?index|create\\s+materialized|refresh\\s+"
+                        "materialized|alter\\s+table|"
+                        "alter\\s+index|alter\\s+system|drop\\s+index|pg_(start|stop|backup))') AS "
+                        "maintenance, "
+                        "coalesce(pg_has_role(a.usesysid, 'USAGE') OR "
+                        "pg_has_role('pg_signal_backend', 'USAGE'), false) "
+                        "AS permitted, " AGE("a.state_change") " AS state_age_ms, " AGE(
+                            "a.query_start") " AS query_age_ms, " AGE("a.xact_start") " AS "
+                                                                                      "xact_age_ms "
+                                                                                      "FROM "
+                                                                                      "pg_stat_"
+                                                                                      "activity a "
+                                                                                      "LEFT JOIN "
+                                                                                      "pg_roles r "
+                                                                                      "ON r.oid = "
+                                                                                      "a.usesysid";
 
 static const char eligible_sql[] = "s.backend_type = 'client backend' AND NOT s.superuser AND NOT "
                                    "s.reserved AND NOT s.own AND NOT s.maintenance AND s.permitted";
@@ -178,8 +192,8 @@ static void see_number(struct json *j, const struct pg_rows *rows, size_t row, c
 static struct json *see_session(const struct pg_rows *rows, size_t row)
 {
     static const char *const words[] = {"backend_start", "state_change", "query_start",
-                                        "xact_start", "user", "database", "application",
-                                        "client", "state"};
+                                        "xact_start",    "user",         "database",
+                                        "application",   "client",       "state"};
     struct json *j = json_new_map();
 
     see_number(j, rows, row, "pid");
@@ -223,10 +237,11 @@ static void on_sessions(void *arg, const struct pg_rows *rows, bool left, const 
         json_add(list, see_session(rows, i));
     }
     if (hidden > 0) {
-        err_set(&bad, ERR_DENIED,
-                "PostgreSQL %s: %zu sessions of other roles are hidden from %s: GRANT pg_monitor TO "
-                "%s",
-                k->c->target->name, hidden, me, me);
+        err_set(
+            &bad, ERR_DENIED,
+            "PostgreSQL %s: %zu sessions of other roles are hidden from %s: GRANT pg_monitor TO "
+            "%s",
+            k->c->target->name, hidden, me, me);
         json_free(seen);
         end_observe(k, NULL, &bad);
         return;
@@ -282,7 +297,8 @@ static void on_signalled(void *arg, const struct pg_rows *rows, bool left, const
     }
     if (json_len(done) == 0) {
         json_free(out);
-        err_set(&none, ERR_STATE, "none of the %zu sessions is as it was any more", json_len(names));
+        err_set(&none, ERR_STATE, "none of the %zu sessions is as it was any more",
+                json_len(names));
         end_apply(k, APPLIED_REFUSED, NULL, &none);
         return;
     }
@@ -455,8 +471,9 @@ struct plan *pg_sessions_plan(const struct action_input *in, const struct json *
 
     if (m == NULL || (list == NULL && json_type(seen) != JSON_MAP) ||
         (list != NULL && json_type(list) != JSON_LIST)) {
-        err_set(e, ERR_INPUT, m == NULL ? "there is no age in the options"
-                                        : "the observation has no list of sessions");
+        err_set(e, ERR_INPUT,
+                m == NULL ? "there is no age in the options"
+                          : "the observation has no list of sessions");
         return NULL;
     }
     all = choose(in, list, m, &found, &forbidden);
@@ -476,18 +493,19 @@ struct plan *pg_sessions_plan(const struct action_input *in, const struct json *
     json_set_int(p->after, "sessions", (int64_t)(found - n));
     if (n == 0) {
         p->empty = true;
-        p->summary = mem_printf("no %s that may be touched is %s for more than %s", what, m->words,
-                                over);
+        p->summary =
+            mem_printf("no %s that may be touched is %s for more than %s", what, m->words, over);
         p->expect = mem_strdup("nothing changes");
         mem_free(all);
         return p;
     }
     p->flags = ACTION_DESTRUCTIVE;
-    unit_format_duration(age, sizeof(age), all[0].age_ms >= 1000 ? all[0].age_ms / 1000 * 1000
-                                                                 : all[0].age_ms);
-    p->summary = cancel ? mem_printf("cancel %zu %s (oldest running %s)", n, n == 1 ? what : many, age)
-                        : mem_printf("end %zu %s %s (oldest %s %s)", n, m->words,
-                                     n == 1 ? what : many, m->doing, age);
+    unit_format_duration(age, sizeof(age),
+                         all[0].age_ms >= 1000 ? all[0].age_ms / 1000 * 1000 : all[0].age_ms);
+    p->summary = cancel
+                     ? mem_printf("cancel %zu %s (oldest running %s)", n, n == 1 ? what : many, age)
+                     : mem_printf("end %zu %s %s (oldest %s %s)", n, m->words, n == 1 ? what : many,
+                                  m->doing, age);
     p->expect = mem_printf("%zu %s fewer", n, n == 1 ? what : many);
     args = json_new_map();
     json_set_strf(args, "only", "still %s for more than %s", m->words, over);
@@ -534,9 +552,9 @@ enum verdict pg_sessions_judge(const struct plan *p, size_t i, const struct json
             if (!same_session(s, identity))
                 continue;
             /* A cancelled query's session stays, and does something else. */
-            there += !by_query || (strcmp(json_get_str(s, "state", ""), "active") == 0 &&
-                                   strcmp(json_get_str(s, "query_start", ""),
-                                          strrchr(identity, '/') + 1) == 0);
+            there += !by_query ||
+                     (strcmp(json_get_str(s, "state", ""), "active") == 0 &&
+                      strcmp(json_get_str(s, "query_start", ""), strrchr(identity, '/') + 1) == 0);
             break;
         }
     }

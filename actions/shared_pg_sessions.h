@@ -6,8 +6,8 @@
 #include "plugin/action.h"
 
 /* "PID@BACKEND_START/MARK", times in UTC with microseconds as the server has them: pid and
- * backend_start name the session, also after its pid was given to another one; MARK tells that it has
- * done nothing since: state_change of an idle session, query_start of a running one. */
+ * backend_start name the session, also after its pid was given to another one; MARK tells that it
+ * has done nothing since: state_change of an idle session, query_start of a running one. */
 #define PG_IDENTITY_MAX 96
 
 void pg_sessions_observe(struct action_call *c);

@@ -225,9 +225,8 @@ static void answered(void *arg, const struct aws_answer *a, const struct err *e)
 static void ask(struct asg *s)
 {
     const struct host_io *io = s->host->io;
-    struct aws_request r = {.service = AWS_AUTOSCALING,
-                            .action = "DescribeAutoScalingGroups",
-                            .deadline_ms = CALL_MS};
+    struct aws_request r = {
+        .service = AWS_AUTOSCALING, .action = "DescribeAutoScalingGroups", .deadline_ms = CALL_MS};
     struct err e = ERR_INIT;
     struct aws *aws = io->aws(io->arg, s->account, &e);
     struct aws_params *p;

@@ -1,6 +1,6 @@
 /* CloudWatch: metrics of groups, load balancers and anything else, by GetMetricData. One query for
- * each distinct metric, all of an account in one call (500 at most), whatever number of series reads
- * it. */
+ * each distinct metric, all of an account in one call (500 at most), whatever number of series
+ * reads it. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,7 +12,7 @@
 #include "shared_cloudwatch.h"
 #include "shared_source.h"
 
-#define BACK_PERIODS 5 /* points come late: so far back is asked each time */
+#define BACK_PERIODS 5       /* points come late: so far back is asked each time */
 #define BACK_POINTS_MAX 4320 /* three days of minutes: the most history that is asked for */
 #define PAGES_MAX 1000
 #define CALL_MS 15000
@@ -22,9 +22,9 @@
 
 struct reader {
     const struct watch *w;
-    uint64_t series;    /* w's, which is told of after w has gone */
-    size_t a, b, c;     /* queries: the metric; of alb_5xx target errors, balancer's errors, requests */
-    char why[256];      /* cannot be asked at all */
+    uint64_t series; /* w's, which is told of after w has gone */
+    size_t a, b, c; /* queries: the metric; of alb_5xx target errors, balancer's errors, requests */
+    char why[256];  /* cannot be asked at all */
     int64_t given_ms;   /* AWS's clock: the start of the last period that was told of, or -1 */
     int64_t reached_ms; /* the end of what was asked for last, or -1 */
 };
@@ -198,8 +198,13 @@ static void cloudwatch_watch(void *self, const struct watch *const *watches, siz
     for (size_t i = 0; i < n; i++) {
         struct reader *r = &s->readers[i];
 
-        *r = (struct reader){.w = watches[i], .series = watches[i]->series, .a = NONE, .b = NONE,
-                             .c = NONE, .given_ms = -1, .reached_ms = -1};
+        *r = (struct reader){.w = watches[i],
+                             .series = watches[i]->series,
+                             .a = NONE,
+                             .b = NONE,
+                             .c = NONE,
+                             .given_ms = -1,
+                             .reached_ms = -1};
         for (size_t k = 0; k < nold; k++) {
             if (old[k].series == r->series) {
                 r->given_ms = old[k].given_ms;
@@ -253,8 +258,9 @@ static double least_requests(const struct watch *w)
     return least < 1 ? 1 : least;
 }
 
-/* Counts of errors are published only when they are not zero: where requests were counted, a missing
- * one is zero. For a moment after a period's end the requests may be there and the errors not yet. */
+/* Counts of errors are published only when they are not zero: where requests were counted, a
+ * missing one is zero. For a moment after a period's end the requests may be there and the errors
+ * not yet. */
 static void give_errors(struct cloudwatch *s, struct reader *r)
 {
     const struct cw_query *target = &s->set.queries[r->a], *balancer = &s->set.queries[r->b],
@@ -394,9 +400,8 @@ static void ask(struct batch_call *c)
 {
     struct cloudwatch *s = c->s;
     const struct host_io *io = s->host->io;
-    struct aws_request r = {.service = AWS_CLOUDWATCH,
-                            .action = "GetMetricData",
-                            .deadline_ms = CALL_MS};
+    struct aws_request r = {
+        .service = AWS_CLOUDWATCH, .action = "GetMetricData", .deadline_ms = CALL_MS};
     struct err e = ERR_INIT;
     struct aws *aws = io->aws(io->arg, s->account, &e);
     struct aws_params *p;
@@ -475,8 +480,8 @@ static bool cloudwatch_migrate(void *self, const struct estate *e)
 static int64_t cpu_interval(const struct target *t, const struct json *opts)
 {
     /* What a service's group has is not known here: it is told when it is asked. */
-    return source_period_ms(opts, json_get_bool(t->fields, "detailed", true) ? MINUTE_MS
-                                                                             : 5 * MINUTE_MS);
+    return source_period_ms(opts,
+                            json_get_bool(t->fields, "detailed", true) ? MINUTE_MS : 5 * MINUTE_MS);
 }
 
 static int64_t minute_interval(const struct target *t, const struct json *opts)

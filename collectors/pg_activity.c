@@ -15,8 +15,8 @@
 /* One row for each kind of session, and one without a kind (kind is NULL) for the server as a
  * whole, so that there is an answer without any session, too. Sessions of other roles show neither
  * their state nor their backend_type to a role without pg_monitor (PostgreSQL's documentation,
- * "Viewing Statistics"): those are counted as hidden. Our own sessions are left out. Ages are by the
- * server's clock, milliseconds. superuser_reserved_connections and, from PostgreSQL 16 on,
+ * "Viewing Statistics"): those are counted as hidden. Our own sessions are left out. Ages are by
+ * the server's clock, milliseconds. superuser_reserved_connections and, from PostgreSQL 16 on,
  * reserved_connections are not for applications. */
 static const char *const sql =
     "SELECT 'server' AS kind, NULL AS database, NULL AS \"user\", NULL AS application, NULL AS "

@@ -8,7 +8,8 @@
 #include "base/mem.h"
 #include "base/units.h"
 
-#define POINTS_MAX 100800 /* as many as AWS puts into one answer: of one series there are never more */
+#define POINTS_MAX                                                                                 \
+    100800 /* as many as AWS puts into one answer: of one series there are never more */
 
 void cw_init(struct cw_set *s)
 {
@@ -54,8 +55,7 @@ size_t cw_want(struct cw_set *s, const char *namespace, const char *metric,
     size_t i = 0;
 
     mem_free(where);
-    while (i < s->nqueries &&
-           (s->queries[i].hash != hash || strcmp(s->queries[i].key, key) != 0))
+    while (i < s->nqueries && (s->queries[i].hash != hash || strcmp(s->queries[i].key, key) != 0))
         i++;
     if (i < s->nqueries) {
         mem_free(key);
@@ -237,7 +237,8 @@ int cw_take(struct cw_set *s, size_t batch, const struct xml *answer, const char
         int rc;
 
         if (q == NULL)
-            return err_set(e, ERR_INPUT, "the answer has a result that was not asked for: \"%.40s\"",
+            return err_set(e, ERR_INPUT,
+                           "the answer has a result that was not asked for: \"%.40s\"",
                            xml_path_text(r, "Id", ""));
         rc = add_points(q, r, e);
         if (rc != 0)

@@ -23,7 +23,7 @@ struct cw_query {
     uint64_t hash; /* of key: sets have thousands */
     char *namespace, *metric, *stat;
     struct json *dimensions; /* map of strings */
-    char *expr;              /* metric math in which the metric is called m; NULL: the metric itself */
+    char *expr; /* metric math in which the metric is called m; NULL: the metric itself */
     int64_t period_ms;
     size_t batch;
     /* The answer. */
@@ -56,8 +56,8 @@ size_t cw_want(struct cw_set *s, const char *namespace, const char *metric,
 /* Deals the queries out to calls; to be called once all are there. */
 void cw_pack(struct cw_set *s);
 
-/* The parameters of a call for [start, end), whole seconds; token NULL on the first page. The caller
- * frees with aws_params_free. */
+/* The parameters of a call for [start, end), whole seconds; token NULL on the first page. The
+ * caller frees with aws_params_free. */
 struct aws_params *cw_params(const struct cw_set *s, size_t batch, int64_t start_ms, int64_t end_ms,
                              const char *token);
 /* Forgets the points of a batch's queries, before they are asked for anew. */

@@ -15,8 +15,8 @@ static int no_part(const struct target *t, const char *kind, struct err *err)
 int source_aws(const struct target *t, const struct estate *e, const char *kind, char *out,
                size_t size, struct err *err)
 {
-    static const char *const parts[] = {"asg", "postgres", "proxy", "cache", "queue",
-                                        "certificate"};
+    static const char *const parts[] = {"asg",   "postgres", "proxy",
+                                        "cache", "queue",    "certificate"};
     const struct target *owner = kind != NULL ? estate_related(e, t, kind) : t;
     const char *aws;
 

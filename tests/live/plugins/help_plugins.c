@@ -64,8 +64,12 @@ void rig_init(struct rig *r)
     }
     if (e.code != 0)
         fail_msg("%s", e.text);
-    r->io = (struct host_io){.loop = r->loop, .resolver = r->resolver, .http = r->http,
-                             .aws = lend_aws, .pg = lend_pg, .arg = r};
+    r->io = (struct host_io){.loop = r->loop,
+                             .resolver = r->resolver,
+                             .http = r->http,
+                             .aws = lend_aws,
+                             .pg = lend_pg,
+                             .arg = r};
     r->estate = estate_new();
 }
 
@@ -154,8 +158,12 @@ void source_open(struct source *s, struct rig *r, const char *signal, const stru
     s->r = r;
     if (signal_find(signal, &s->type) == NULL)
         fail_msg("no signal %s", signal);
-    s->host = (struct collector_host){.io = &r->io, .sample = on_sample, .unknown = on_unknown,
-                                      .done = on_done, .failed = on_failed, .name = "test",
+    s->host = (struct collector_host){.io = &r->io,
+                                      .sample = on_sample,
+                                      .unknown = on_unknown,
+                                      .done = on_done,
+                                      .failed = on_failed,
+                                      .name = "test",
                                       .arg = s};
     s->got = mem_calloc(READINGS_MAX, sizeof(*s->got));
     s->watches = mem_calloc(2000, sizeof(*s->watches));
@@ -175,8 +183,8 @@ const struct watch *source_watch(struct source *s, const char *signal, const str
     struct watch *w = &s->watches[s->n];
 
     option_defaults(g->options, g->noptions, o);
-    *w = (struct watch){.signal = g, .target = t, .opts = o, .history_ms = history_ms,
-                        .series = 1000 + s->n};
+    *w = (struct watch){
+        .signal = g, .target = t, .opts = o, .history_ms = history_ms, .series = 1000 + s->n};
     w->interval_ms = g->interval_ms != NULL ? g->interval_ms(t, o) : g->default_interval_ms;
     s->list[s->n++] = w;
     s->type->watch(s->self, s->list, s->n);
@@ -294,8 +302,13 @@ struct json *look(struct rig *r, const char *action, const struct target *t, con
     const struct action_type *a = action_find(action);
     struct json *o = options(a, opts);
     struct ended d = {0};
-    struct action_call c = {.io = &r->io, .target = t, .estate = r->estate, .opts = o,
-                            .deadline_ms = 8000, .observed = on_observed, .arg = &d};
+    struct action_call c = {.io = &r->io,
+                            .target = t,
+                            .estate = r->estate,
+                            .opts = o,
+                            .deadline_ms = 8000,
+                            .observed = on_observed,
+                            .arg = &d};
 
     a->observe(&c);
     assert_int_equal(d.count, 0);
@@ -311,9 +324,15 @@ enum applied act(struct rig *r, const char *action, const struct target *t, cons
     const struct action_type *a = action_find(action);
     struct json *o = options(a, opts);
     struct ended d = {0};
-    struct action_call c = {.io = &r->io, .target = t, .estate = r->estate, .opts = o, .call = call,
-                            .token = "0123456789abcdef0123456789abcdef", .deadline_ms = 8000,
-                            .applied = on_applied, .arg = &d};
+    struct action_call c = {.io = &r->io,
+                            .target = t,
+                            .estate = r->estate,
+                            .opts = o,
+                            .call = call,
+                            .token = "0123456789abcdef0123456789abcdef",
+                            .deadline_ms = 8000,
+                            .applied = on_applied,
+                            .arg = &d};
 
     a->apply(&c);
     assert_int_equal(d.count, 0);
@@ -333,9 +352,16 @@ void cut_off(struct rig *r, const char *action, const struct target *t, const ch
     const struct action_type *a = action_find(action);
     struct json *o = options(a, opts);
     struct ended d = {0};
-    struct action_call c = {.io = &r->io, .target = t, .estate = r->estate, .opts = o, .call = call,
-                            .token = "0123456789abcdef0123456789abcdef", .deadline_ms = 8000,
-                            .observed = on_observed, .applied = on_applied, .arg = &d};
+    struct action_call c = {.io = &r->io,
+                            .target = t,
+                            .estate = r->estate,
+                            .opts = o,
+                            .call = call,
+                            .token = "0123456789abcdef0123456789abcdef",
+                            .deadline_ms = 8000,
+                            .observed = on_observed,
+                            .applied = on_applied,
+                            .arg = &d};
 
     if (call != NULL)
         a->apply(&c);
@@ -354,8 +380,12 @@ struct plan *plan_of(const char *action, const struct target *t, const char *opt
 {
     const struct action_type *a = action_find(action);
     struct json *o = options(a, opts);
-    struct action_input in = {.target = t, .opts = o, .wall_ms = 1790000000000, .run_id = "r1",
-                              .step = 1, .within = within};
+    struct action_input in = {.target = t,
+                              .opts = o,
+                              .wall_ms = 1790000000000,
+                              .run_id = "r1",
+                              .step = 1,
+                              .within = within};
     struct plan *p;
 
     *e = (struct err)ERR_INIT;
@@ -369,7 +399,8 @@ struct plan *plan_of(const char *action, const struct target *t, const char *opt
 static struct json *talk(struct rig *r, const char *method, const char *path, const char *body)
 {
     const char *port = strrchr(getenv("CLOUDSIM_URL"), ':') + 1;
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+    struct sockaddr_in a = {.sin_family = AF_INET,
+                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
                             .sin_port = htons((uint16_t)atoi(port))};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct err e = ERR_INIT;

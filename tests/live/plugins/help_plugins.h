@@ -23,7 +23,7 @@ struct rig {
     struct loop *loop;
     struct resolver *resolver;
     struct http *http;
-    struct aws *aws;     /* the account "prod"; NULL where AWS_ENDPOINT_URL is not set */
+    struct aws *aws; /* the account "prod"; NULL where AWS_ENDPOINT_URL is not set */
     struct pg *collect, *act;
     const char *pg_user;
     bool no_pg;
@@ -55,7 +55,7 @@ void source_open(struct source *s, struct rig *r, const char *signal, const stru
 /* Adds a series; opts as held, JSON or NULL: the option's fallbacks are put in. */
 const struct watch *source_watch(struct source *s, const char *signal, const struct target *t,
                                  const char *opts, int64_t history_ms);
-void source_poll(struct source *s);  /* runs it to its end, or to the collector's deadline */
+void source_poll(struct source *s); /* runs it to its end, or to the collector's deadline */
 void source_close(struct source *s);
 /* The last reading of that series in the last poll; NULL without. */
 const struct reading *source_last(const struct source *s, const struct watch *w);

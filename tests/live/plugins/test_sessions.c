@@ -1,5 +1,5 @@
-/* pg_activity, pg_terminate and pg_cancel on a real server with sessions of every kind: only the right
- * ones are counted, and only the right ones go. */
+/* pg_activity, pg_terminate and pg_cancel on a real server with sessions of every kind: only the
+ * right ones are counted, and only the right ones go. */
 #include "help_plugins.h"
 
 #include <libpq-fe.h>
@@ -103,6 +103,20 @@ static void assert_gone(struct stage *s, unsigned which)
     }
 }
 
+/* The role is made as users are told to: with config/grants.sql. */
+static void grant(struct stage *s)
+{
+    char *sql = mem_alloc(16384);
+    FILE *f = fopen(RB_SOURCE_DIR "/config/grants.sql", "re");
+
+    assert_non_null(f);
+    assert_true(fread(sql, 1, 16383, f) > 100);
+    fclose(f);
+    if (strcmp(ask(s, "SELECT count(*) FROM pg_roles WHERE rolname = 'runbookd'"), "0") == 0)
+        ask(s, sql);
+    mem_free(sql);
+}
+
 static int setup(void **state)
 {
     struct stage *s = mem_alloc(sizeof(*s));
@@ -114,10 +128,11 @@ static int setup(void **state)
              getenv("PGPORT"));
     s->db = rig_target(&s->r, "postgres", "db", fields);
     s->super = session("user=postgres application_name=test");
-    PQclear(PQexec(s->super, "CREATE ROLE app LOGIN; CREATE ROLE batch LOGIN; CREATE ROLE repl LOGIN "
-                             "REPLICATION; CREATE ROLE runbookd LOGIN IN ROLE pg_monitor, "
-                             "pg_signal_backend; CREATE ROLE blind LOGIN; CREATE ROLE watcher LOGIN IN "
-                             "ROLE pg_monitor; CREATE TABLE t (n int); ALTER TABLE t OWNER TO app"));
+    PQclear(PQexec(s->super,
+                   "CREATE ROLE app LOGIN; CREATE ROLE batch LOGIN; CREATE ROLE repl LOGIN "
+                   "REPLICATION; CREATE ROLE blind LOGIN; CREATE ROLE watcher LOGIN IN "
+                   "ROLE pg_monitor; CREATE TABLE t (n int); ALTER TABLE t OWNER TO app"));
+    grant(s);
     for (enum kind k = 0; k < KINDS; k++)
         open_session(s, k == MAINTENANCE ? LOCKER : k == LOCKER ? MAINTENANCE : k);
     usleep(300000);
@@ -137,11 +152,14 @@ static int teardown(void **state)
         bool empty;
 
         s->super = c;
-        empty = strcmp(ask(s, "SELECT count(*) FROM pg_stat_activity WHERE backend_type IN "
-                              "('client backend', 'walsender') AND usename <> 'runbookd' AND pid <> "
-                              "pg_backend_pid()"), "0") == 0;
-        ask(s, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type IN ('client "
-               "backend', 'walsender') AND pid <> pg_backend_pid()");
+        empty =
+            strcmp(ask(s, "SELECT count(*) FROM pg_stat_activity WHERE backend_type IN "
+                          "('client backend', 'walsender') AND usename <> 'runbookd' AND pid <> "
+                          "pg_backend_pid()"),
+                   "0") == 0;
+        ask(s,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type IN ('client "
+            "backend', 'walsender') AND pid <> pg_backend_pid()");
         PQfinish(c);
         if (empty)
             break;
@@ -193,7 +211,8 @@ static void go(struct stage *s, const char *action, const char *opts, size_t exp
 
     assert_int_equal(json_len(p->names), expected);
     assert_null(plan_broken(p));
-    assert_int_equal(a->judge(&in, p, 0, seen), VERDICT_UNKNOWN); /* not yet, and too early to say */
+    assert_int_equal(a->judge(&in, p, 0, seen),
+                     VERDICT_UNKNOWN); /* not yet, and too early to say */
     if (carry_out(s, action, opts, p, &out, &e) != APPLIED_OK)
         fail_msg("%s", e.text);
     assert_int_equal(json_len(json_get(out, "sessions")), expected);
@@ -223,11 +242,14 @@ static void filters_and_exceptions(void **state)
 
     go(s, "pg_terminate", "{\"idle_over\": 50, \"user\": \"batch\", \"client\": \"127.0.0.1\"}", 1);
     assert_gone(s, BIT(OTHER_USER));
-    go(s, "pg_terminate", "{\"idle_over\": 50, \"except_users\": [\"bat\\\"ch\", \"x{}\"], \"max\": 1, "
-                          "\"application\": \"pool\", \"database\": \"postgres\"}", 1);
+    go(s, "pg_terminate",
+       "{\"idle_over\": 50, \"except_users\": [\"bat\\\"ch\", \"x{}\"], \"max\": 1, "
+       "\"application\": \"pool\", \"database\": \"postgres\"}",
+       1);
     assert_gone(s, BIT(OTHER_USER) | BIT(IDLE1)); /* the oldest */
     struct json *seen = seen_by(s, "pg_terminate", any);
-    struct plan *p = planned(s, "pg_terminate", "{\"idle_over\": 50, \"except_users\": [\"app\"]}", seen);
+    struct plan *p =
+        planned(s, "pg_terminate", "{\"idle_over\": 50, \"except_users\": [\"app\"]}", seen);
     assert_true(p->empty);
     plan_free(p);
     p = planned(s, "pg_terminate", "{\"idle_over\": 50, \"client\": \"local\"}", seen);
@@ -356,11 +378,12 @@ static void the_statement_itself_refuses_the_protected(void **state)
             char sql[400], opts[100];
             struct json *call = json_new_map(), *names;
 
-            snprintf(sql, sizeof(sql),
-                     "SELECT pid || '@' || to_char(backend_start AT TIME ZONE 'UTC', "
-                     "'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') || '/' || to_char(%s AT TIME ZONE 'UTC', "
-                     "'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') FROM pg_stat_activity WHERE pid = %d",
-                     m == 2 ? "query_start" : "state_change", s->pid[protected[i]]);
+            snprintf(
+                sql, sizeof(sql),
+                "SELECT pid || '@' || to_char(backend_start AT TIME ZONE 'UTC', "
+                "'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') || '/' || to_char(%s AT TIME ZONE 'UTC', "
+                "'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') FROM pg_stat_activity WHERE pid = %d",
+                m == 2 ? "query_start" : "state_change", s->pid[protected[i]]);
             names = json_set(json_set(call, "args", json_new_map()), "names", json_new_list());
             json_add(names, json_new_str(ask(s, sql)));
             snprintf(opts, sizeof(opts), "{\"%s\": 1}", modes[m]);
@@ -438,9 +461,10 @@ static void a_stopped_server_leaves_it_in_doubt(void **state)
     struct json *seen = seen_by(s, "pg_terminate", any);
     struct plan *p = planned(s, "pg_terminate", any, seen);
     struct err e = ERR_INIT;
-    int backend = atoi(ask(s, "SELECT pid FROM pg_stat_activity WHERE usename = 'runbookd' AND "
-                              "state_change = (SELECT max(state_change) FROM pg_stat_activity WHERE "
-                              "usename = 'runbookd')"));
+    int backend =
+        atoi(ask(s, "SELECT pid FROM pg_stat_activity WHERE usename = 'runbookd' AND "
+                    "state_change = (SELECT max(state_change) FROM pg_stat_activity WHERE "
+                    "usename = 'runbookd')"));
 
     assert_true(backend > 0);
     cut_off(&s->r, "pg_terminate", s->db, any, NULL, 0);
@@ -464,14 +488,20 @@ static void counts_by_filter(void **state)
 
     source_open(&c, &s->r, "pg_connections", s->db);
     const struct watch *all = source_watch(&c, "pg_connections", t, NULL, 0);
-    const struct watch *idle = source_watch(&c, "pg_connections", s->db, "{\"state\": \"idle\", \"user\": \"app\"}", 0);
-    const struct watch *tx = source_watch(&c, "pg_connections", s->db, "{\"state\": \"idle_in_transaction\"}", 0);
-    const struct watch *job = source_watch(&c, "pg_connections", s->db, "{\"application\": \"job\", \"client\": \"127.0.0.1\"}", 0);
-    const struct watch *none = source_watch(&c, "pg_connections", s->db, "{\"database\": \"other\"}", 0);
+    const struct watch *idle =
+        source_watch(&c, "pg_connections", s->db, "{\"state\": \"idle\", \"user\": \"app\"}", 0);
+    const struct watch *tx =
+        source_watch(&c, "pg_connections", s->db, "{\"state\": \"idle_in_transaction\"}", 0);
+    const struct watch *job = source_watch(
+        &c, "pg_connections", s->db, "{\"application\": \"job\", \"client\": \"127.0.0.1\"}", 0);
+    const struct watch *none =
+        source_watch(&c, "pg_connections", s->db, "{\"database\": \"other\"}", 0);
     const struct watch *used = source_watch(&c, "pg_conn_used", s->db, NULL, 0);
-    const struct watch *age = source_watch(&c, "pg_query_age", s->db, "{\"application\": \"pool\"}", 0);
+    const struct watch *age =
+        source_watch(&c, "pg_query_age", s->db, "{\"application\": \"pool\"}", 0);
     const struct watch *old = source_watch(&c, "pg_idle_in_transaction", s->db, NULL, 0);
-    const struct watch *no_query = source_watch(&c, "pg_query_age", s->db, "{\"user\": \"batch\"}", 0);
+    const struct watch *no_query =
+        source_watch(&c, "pg_query_age", s->db, "{\"user\": \"batch\"}", 0);
     source_poll(&c);
     /* All client backends but our own: 10 of the kinds and the test's own; a walsender is none. */
     assert_int_equal((int)source_value(&c, all), 11);
@@ -480,7 +510,8 @@ static void counts_by_filter(void **state)
     assert_int_equal((int)source_value(&c, job), 1);
     assert_int_equal((int)source_value(&c, none), 0);
     char *max = ask(s, "SELECT current_setting('max_connections')::int - 3");
-    assert_true(source_value(&c, used) > 1099.9 / atoi(max) && source_value(&c, used) < 1100.1 / atoi(max));
+    assert_true(source_value(&c, used) > 1099.9 / atoi(max) &&
+                source_value(&c, used) < 1100.1 / atoi(max));
     assert_true(source_value(&c, age) > 200 && source_value(&c, age) < 20000);
     assert_true(source_value(&c, old) > 200 && source_value(&c, old) < 20000);
     assert_int_equal((int)source_value(&c, no_query), 0);
@@ -523,8 +554,9 @@ static void a_hung_server_meets_the_deadline(void **state)
     source_open(&c, &s->r, "pg_connections", s->db);
     const struct watch *w = source_watch(&c, "pg_connections", s->db, NULL, 0);
     source_poll(&c);
-    int backend = atoi(ask(s, "SELECT max(pid) FROM pg_stat_activity WHERE usename = 'runbookd' AND "
-                              "query LIKE '%UNION ALL%'"));
+    int backend =
+        atoi(ask(s, "SELECT max(pid) FROM pg_stat_activity WHERE usename = 'runbookd' AND "
+                    "query LIKE '%UNION ALL%'"));
     assert_true(backend > 0);
     kill(backend, SIGSTOP);
     source_poll(&c);

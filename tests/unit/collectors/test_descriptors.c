@@ -1,0 +1,172 @@
+/* The signals as policies see them: options, intervals, targets, sources. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "plugin/collector.h"
+
+extern const struct collector_type cloudwatch_collector, asg_collector, alb_collector,
+    pg_activity_collector;
+static const struct collector_type *const all[] = {&cloudwatch_collector, &asg_collector,
+                                                   &alb_collector, &pg_activity_collector};
+
+static const struct signal *find(const char *name)
+{
+    for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
+        for (size_t k = 0; k < all[i]->nsignals; k++) {
+            if (strcmp(all[i]->signals[k].name, name) == 0)
+                return &all[i]->signals[k];
+        }
+    }
+    fail_msg("no signal %s", name);
+    return NULL;
+}
+
+static struct json *parse(const char *text)
+{
+    struct err e = ERR_INIT;
+    struct json *j = json_parse(text, strlen(text), 1 << 16, &e);
+
+    assert_non_null(j);
+    return j;
+}
+
+static void tables(void **state)
+{
+    struct err e = ERR_INIT;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
+        for (size_t k = 0; k < all[i]->nsignals; k++) {
+            const struct signal *s = &all[i]->signals[k];
+
+            if (option_table_check(s->options, s->noptions, &e) != 0)
+                fail_msg("%s: %s", s->name, e.text);
+            /* Every one can be asked at another pace. */
+            assert_non_null(option_find(s->options, s->noptions, "period"));
+            assert_non_null(s->interval_ms);
+        }
+    }
+}
+
+static void intervals(void **state)
+{
+    static const struct {
+        const char *signal, *target, *opts;
+        int64_t ms;
+    } rows[] = {
+        {"asg_cpu", "{\"detailed\": true}", "{}", 60000},
+        {"asg_cpu", "{\"detailed\": false}", "{}", 300000},
+        {"asg_cpu", "{}", "{}", 60000},
+        {"asg_cpu", "{\"detailed\": false}", "{\"period\": 60000}", 60000},
+        {"asg_cpu", "{}", "{\"period\": 5000}", 5000},
+        {"alb_p99", "{}", "{\"period\": 60000}", 60000},
+        {"alb_5xx", "{}", "{\"period\": 5000}", 5000},
+        {"asg_in_service", "{}", "{}", 10000},
+        {"asg_in_service", "{}", "{\"period\": 2000}", 2000},
+        {"pg_connections", "{}", "{\"period\": 2000}", 2000},
+        {"alb_healthy", "{}", "{}", 10000},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        struct target t = {.fields = parse(rows[i].target)};
+        struct json *o = parse(rows[i].opts);
+
+        assert_int_equal(find(rows[i].signal)->interval_ms(&t, o), rows[i].ms);
+        json_free(t.fields);
+        json_free(o);
+    }
+}
+
+static void warnings(void **state)
+{
+    struct json *good = parse("{\"period\": 5000}"), *bad = parse("{\"period\": 45000}"),
+                *none = parse("{}");
+    char text[200] = "";
+
+    (void)state;
+    assert_false(find("asg_cpu")->bad_period(good, text, sizeof(text)));
+    assert_false(find("asg_cpu")->bad_period(none, text, sizeof(text)));
+    assert_true(find("cloudwatch")->bad_period(bad, text, sizeof(text)));
+    assert_string_equal(
+        text, "CloudWatch has no period of 45s: write 1s, 5s, 10s, 20s, 30s or whole minutes");
+    json_free(good);
+    json_free(bad);
+    json_free(none);
+}
+
+static void zeros(void **state)
+{
+    struct json *none = parse("{\"period\": 10000}"), *one = parse("{\"application\": \"x\"}");
+    const struct signal *s = find("pg_connections");
+
+    (void)state;
+    assert_true(s->zero_suspicious && find("asg_cpu")->zero_suspicious);
+    assert_true(find("alb_requests")->zero_suspicious && !find("alb_5xx")->zero_suspicious);
+    assert_false(s->zero_plain(none));
+    assert_true(s->zero_plain(one));
+    json_free(none);
+    json_free(one);
+}
+
+static void sources(void **state)
+{
+    static const struct {
+        const struct collector_type *type;
+        const char *kind, *name, *source; /* NULL: an error that names what to write */
+    } rows[] = {
+        {&asg_collector, "asg", "web", "aws/prod"},
+        {&asg_collector, "service", "portal", "aws/prod"},
+        {&asg_collector, "service", "lone", NULL},
+        {&asg_collector, "postgres", "db", NULL},
+        {&alb_collector, "asg", "web", "aws/prod"},
+        {&alb_collector, "asg", "bare", NULL},
+        {&cloudwatch_collector, "service", "portal", "aws/prod"},
+        {&cloudwatch_collector, "service", "lone", "aws/dev"},
+        {&cloudwatch_collector, "postgres", "db", NULL},
+        {&pg_activity_collector, "postgres", "db", "postgres/db"},
+        {&pg_activity_collector, "service", "portal", "postgres/db"},
+        {&pg_activity_collector, "service", "lone", NULL},
+    };
+    struct estate *e = estate_new();
+
+    (void)state;
+    (void)estate_add(e, "asg", "web", NULL,
+                     parse("{\"aws\": \"prod\", \"target_group\": \"targetgroup/w/1\"}"),
+                     MODE_ENFORCE, "t", 1, NULL);
+    (void)estate_add(e, "asg", "bare", NULL, parse("{\"aws\": \"prod\"}"), MODE_ENFORCE, "t", 1,
+                     NULL);
+    (void)estate_add(e, "postgres", "db", NULL, parse("{}"), MODE_ENFORCE, "t", 1, NULL);
+    (void)estate_add(e, "service", "portal", NULL,
+                     parse("{\"asg\": \"web\", \"postgres\": \"db\"}"), MODE_ENFORCE, "t", 1, NULL);
+    (void)estate_add(e, "service", "lone", NULL, parse("{\"aws\": \"dev\"}"), MODE_ENFORCE, "t", 1,
+                     NULL);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        const struct target *t = estate_find(e, rows[i].kind, rows[i].name);
+        struct err err = ERR_INIT;
+        char out[64] = "";
+        int rc = rows[i].type->source(t, e, out, sizeof(out), &err);
+
+        if ((rc == 0) != (rows[i].source != NULL) || (rc == 0 && strcmp(out, rows[i].source) != 0))
+            fail_msg("%s of %s: %s%s", rows[i].type->name, t->id, out, err.text);
+        if (rc != 0)
+            assert_non_null(strstr(err.text, "give it"));
+        assert_int_equal(rows[i].type->source(t, e, out, 4, &err) != 0, 1); /* no room */
+    }
+    estate_unref(e);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(tables), cmocka_unit_test(intervals), cmocka_unit_test(warnings),
+        cmocka_unit_test(zeros),  cmocka_unit_test(sources),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
