@@ -418,12 +418,14 @@ static bool identify(const struct json *s, const struct age *m, char *out, size_
 static int oldest_first(const void *a, const void *b)
 {
     const struct chosen *x = a, *y = b;
-    /* By the mark itself, where there is one: the server reads its clock anew for each row, so that
-     * of two that are close each is the older at times, and the same plan would look like another. */
-    int order = strcmp(strrchr(x->identity, '/'), strrchr(y->identity, '/'));
+    const char *p = strrchr(x->identity, '/'), *q = strrchr(y->identity, '/');
+    int order = strcmp(p, q);
 
+    /* By the mark itself, where there is one: the server reads its clock anew for each row, so that
+     * of two that are close each is the older at times, and the same plan would look like another.
+     * Only a test leaves marks out. */
     if (order != 0)
-        return order;
+        return p[1] == '\0' ? 1 : q[1] == '\0' ? -1 : order;
     if (x->age_ms != y->age_ms)
         return x->age_ms > y->age_ms ? -1 : 1;
     return (x->pid > y->pid) - (x->pid < y->pid);
