@@ -21,7 +21,7 @@ class Outbox(AgentCase):
         self.assertEqual(got["action"], "trigger")
         self.assertEqual(got["dedup_key"], "agent/human")
         self.assertIn("this is a test", got["event"]["payload"]["summary"].lower())
-        self.assertRegex(got["event"]["payload"]["custom_details"]["journal"], r"^row \d+, head [0-9a-f]{16}$")
+        self.assertRegex(got["event"]["payload"]["custom_details"]["journal"], r"^\d+:[0-9a-f]{64}$")
         self.assertNotIn(KEY, self.log())
 
     def test_faults_lose_nothing_and_keep_the_order(self):
