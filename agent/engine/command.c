@@ -53,10 +53,12 @@ struct instance *request_instance(struct request *q)
         !(q->e->set && policy_find(q->e->set, request_arg(q, "policy"))))
         request_fail(q, "there is no policy %s; runbookctl status lists them",
                      request_arg(q, "policy"));
+    else if (!i && !find(q->e, request_arg(q, "policy"), NULL))
+        request_fail(q, "policy %s: its selector matches no target of the estate, so it never acts",
+                     request_arg(q, "policy") ? request_arg(q, "policy") : "?");
     else if (!i)
         request_fail(q, "policy %s has no target %s; runbookctl status lists them",
-                     request_arg(q, "policy") ? request_arg(q, "policy") : "?",
-                     request_arg(q, "target") ? request_arg(q, "target") : "");
+                     request_arg(q, "policy"), request_arg(q, "target"));
     return i;
 }
 

@@ -596,6 +596,7 @@ int engine_load(struct engine *e, struct policy_set *set, struct estate *estate,
         restore_attach(e);
     }
     e->loaded = true;
+    report_no_targets(e);
     e->w->ops->watch(e->w, e->series, e->nseries);
     for (size_t k = 0; k < e->ninst; k++)
         e->inst[k]->dirty = true;

@@ -424,6 +424,8 @@ enum report_kind { REPORT_TRIGGER, REPORT_NOTE, REPORT_RESOLVE, REPORT_HUMAN };
 /* Adds a report to the transaction; engine_delivers it after the commit. r or i may be NULL. */
 void report_add(struct engine *e, struct jtx *tx, enum report_kind k, const struct instance *i,
                 const struct run *r, const char *fmt, ...) __attribute__((format(printf, 6, 7)));
+/* A policy whose selector matches nothing is reported: a mistyped tag looks just like peace. */
+void report_no_targets(struct engine *e);
 void report_deliver(
     struct engine *e,
     const struct jtx *tx); /* hands the reports of a committed transaction to the world */

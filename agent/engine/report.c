@@ -1,6 +1,7 @@
 /* Reports: what an on-call needs at 3 a.m., written into the transaction of what they tell. */
 #include <stdio.h>
 #include <string.h>
+#include "base/log.h"
 #include "engine/internal.h"
 
 static const char *const kind_names[] = {"trigger", "note", "resolve", "human"};
@@ -128,4 +129,24 @@ void report_deliver(struct engine *e, const struct jtx *tx)
     for (size_t k = 0; k < tx->nops; k++)
         if (tx->ops[k].op == JOP_PUT && strcmp(tx->ops[k].kind, "report") == 0)
             e->w->ops->deliver(e->w, tx->ops[k].key, tx->ops[k].doc);
+}
+
+void report_no_targets(struct engine *e)
+{
+    for (size_t p = 0; p < e->set->npolicies; p++) {
+        const struct policy *policy = e->set->policies[p];
+        struct jtx *tx;
+        bool any = policy->procedure;
+
+        for (size_t k = 0; k < e->ninst && !any; k++)
+            any = !e->inst[k]->gone && strcmp(e->inst[k]->p->name, policy->name) == 0;
+        if (any)
+            continue;
+        tx = commit_new(e);
+        report_add(e, tx, REPORT_NOTE, NULL, NULL,
+                   "policy %s (%s): its selector matches no target of the estate, so it never acts",
+                   policy->name, policy->owner);
+        log_warn("engine", "policy %s: its selector matches no target of the estate, so it never acts", policy->name);
+        commit_owed(e, tx, NULL, NULL);
+    }
 }

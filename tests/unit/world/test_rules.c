@@ -58,6 +58,29 @@ static void M7_a_vanished_target_ends_its_episode(void **state)
     rig_free(&r);
 }
 
+static void a_selector_that_matches_nothing_is_reported(void **state)
+{
+    struct rig r;
+    struct policy *p;
+
+    (void)state;
+    rig_init(&r, 1);
+    p = rules_scripted(&r, grow_and_back);
+    p->target.name = json_new_list();
+    json_add(p->target.name, json_new_str("nothing"));
+    rig_start(&r);
+    rig_run(&r, 9.5);
+    r.t[0].load = 700;
+    rig_run(&r, 30);
+    NOT_SEEN(" fire ");
+    assert_non_null(strstr(r.reports, "its selector matches no target"));
+    assert_non_null(strstr(rules_order(&r, "explain", "policy", p->name, NULL, NULL),
+                           "its selector matches no target"));
+    json_free(p->target.name);
+    p->target.name = NULL;
+    rig_free(&r);
+}
+
 static void M8_pages_by_severity_and_humans_have_a_key_of_their_own(void **state)
 {
     struct rig r;
@@ -309,6 +332,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(M6_one_episode_until_clear_and_the_run_ended),
         cmocka_unit_test(M7_a_vanished_target_ends_its_episode),
+        cmocka_unit_test(a_selector_that_matches_nothing_is_reported),
         cmocka_unit_test(M8_pages_by_severity_and_humans_have_a_key_of_their_own),
         cmocka_unit_test(M9_inhibits_on_the_same_target),
         cmocka_unit_test(M11_a_token_returns_only_if_no_request_left),
