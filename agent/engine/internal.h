@@ -110,7 +110,7 @@ struct run {
     int step; /* number of the step under way, from 1 */
     bool step_open;
     int64_t step_until_ms; /* its deadline, NEVER without */
-    bool step_until_blind; /* its deadline passed with an unknown: it ends the run blind */
+    int64_t step_data_ms; /* taken up after a start: until then data may still be on its way (M5) */
     struct series *read_series;
     struct json **replay; /* recorded steps, index step - 1 */
     size_t nreplay;

@@ -11,7 +11,7 @@ const struct script_ops *run_script(const struct run *r)
     return r->p->script ? r->p->script : &ladder_ops;
 }
 
-static struct bound *check_of(struct run *r, const char *name)
+static struct bound *check_of(const struct run *r, const char *name)
 {
     for (size_t c = 0; c < r->p->nchecks; c++)
         if (strcmp(r->p->checks[c].name, name) == 0)
@@ -125,6 +125,7 @@ static void poke_checks(struct run *r)
     char *names = mem_strdup(r->ask_name), *save = NULL;
     enum tri all = TRI_FALSE;
     const char *hit = NULL, *unknown = NULL;
+    bool late = r->step_data_ms && r->step_until_ms == r->step_data_ms; /* only data is missing */
     struct buf why;
 
     buf_init(&why, 2048);
@@ -156,7 +157,9 @@ static void poke_checks(struct run *r)
     } else if (r->ask.kind == ASK_HOLDS && all == TRI_FALSE) {
         engine_trace(e, r->inst, "holds", "%s false", r->ask_name);
         run_answer(r, json_new_bool(false), buf_str(&why));
-    } else if (now(e) >= r->step_until_ms) {
+    } else if (now(e) >= r->step_until_ms && all == TRI_UNKNOWN && now(e) < r->step_data_ms) {
+        r->step_until_ms = r->step_data_ms; /* it passed while we were away: not blind yet */
+    } else if (now(e) >= r->step_until_ms || (late && all != TRI_UNKNOWN)) {
         if (r->ask.kind == ASK_VERIFY) {
             r->verified = true;
             r->last_verify = all;
@@ -351,6 +354,21 @@ static void recall(struct run *r, const struct json *step)
     }
 }
 
+/* How long the slowest of the step's checks may take to have data after the start. */
+static int64_t data_by(const struct run *r)
+{
+    char *names = mem_strdup(r->ask_name), *save = NULL;
+    int64_t slowest_ms = 0;
+
+    for (char *n = strtok_r(names, "|", &save); n; n = strtok_r(NULL, "|", &save)) {
+        const struct bound *b = check_of(r, n);
+        if (b && bound_slowest_ms(b) > slowest_ms)
+            slowest_ms = bound_slowest_ms(b);
+    }
+    mem_free(names);
+    return r->e->loaded_ms + slowest_ms;
+}
+
 /* A step that was begun before the restart and is not done. */
 static void resume_open(struct run *r, const struct json *step)
 {
@@ -368,6 +386,7 @@ static void resume_open(struct run *r, const struct json *step)
                 bound_not_before(r->checks[c], r->last_act_end_ms);
         if (r->last_act_end_ms && r->cleared)
             bound_not_before(r->cleared, r->last_act_end_ms);
+        r->step_data_ms = data_by(r);
         return; /* poked when data comes, or at the deadline: the steady clock went on while we were
                    away */
     case ASK_SLEEP:
@@ -420,6 +439,7 @@ void step_advance(struct run *r, const struct json *answer)
         r->ask_name = mem_strdup(r->ask.name ? r->ask.name : "");
         r->step++;
         r->step_until_ms = NEVER;
+        r->step_data_ms = 0;
         if ((size_t)r->step > r->nreplay)
             break;
         recorded = r->replay[r->step - 1];

@@ -100,7 +100,7 @@ class Journal:
                     db.close()
             except sqlite3.OperationalError as e:
                 # Not made yet, or being recovered by a starting agent.
-                if not any(word in str(e) for word in ("unable to open", "no such table", "locked", "disk I/O")):
+                if not any(word in str(e) for word in ("unable to open", "no such table", "locked", "disk I/O", "readonly")):
                     raise
                 time.sleep(0.02)
         return []

@@ -204,6 +204,31 @@ static void M22_a_wait_goes_on_over_a_restart(void **state)
     rig_free(&r);
 }
 
+/* Its answer comes with the first data after the start, and is not `blind` because there is none yet. */
+static void M22_a_wait_that_ran_out_while_away_asks_the_data(void **state)
+{
+    struct rig r;
+    static const struct script_line waits[] = {{'*', ASK_ACT, "scale", 0},
+                                               {'*', ASK_WAIT, "calm", 30 * MIN_MS},
+                                               SCRIPT_END};
+
+    (void)state;
+    rig_init(&r, 1);
+    rules_scripted(&r, waits);
+    rig_start(&r);
+    rig_run(&r, 9.5);
+    r.t[0].load = 700;
+    rig_run(&r, 25);
+    SEEN(" act scale ");
+    virtual_crash(r.v);
+    rig_run(&r, 60);
+    rig_start(&r);
+    rig_run(&r, 63);
+    SEEN("wait calm -> timeout");
+    NOT_SEEN("blind");
+    rig_free(&r);
+}
+
 static void M24_an_irreversible_act_needs_a_human_even_when_enforced(void **state)
 {
     struct rig r;
@@ -353,6 +378,7 @@ int main(void)
         cmocka_unit_test(M21_an_operator_resumes),
         cmocka_unit_test(M21_the_deadline_expires_a_run),
         cmocka_unit_test(M22_a_wait_goes_on_over_a_restart),
+        cmocka_unit_test(M22_a_wait_that_ran_out_while_away_asks_the_data),
         cmocka_unit_test(M24_an_irreversible_act_needs_a_human_even_when_enforced),
         cmocka_unit_test(M24_approval_unless),
         cmocka_unit_test(M24_only_the_named_approve_and_deny_ends_it),

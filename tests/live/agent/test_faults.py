@@ -1,0 +1,498 @@
+"""The agent while the world around it fails: what it does not do, what goes on meanwhile, and what it says."""
+
+import os
+import signal
+import threading
+import time
+import unittest
+
+from rig import HARNESS, KEY, Journal, Leak, Postgres, Rig, Sim, eventually, group, name_of, scenario, undelivered
+
+GROW = """
+policy "grow" {
+  owner = "test", severity = "sev2", doc = "https://runbooks.example.com/grow", target = find.asg { name = { "web" } },
+  when = sig.asg_cpu { above = "60%", lasting = "2s", period = "1s" },
+  checks = { grown = sig.asg_in_service { at_least = "100%", period = "1s" } },
+  actions = { grow = act.asg_scale { by = 2, max = 6, timeout = "30s" } },
+  mode = "enforce", limit = "2 per 1d", cooldown = "10m", max_targets = "100%",
+  run = function(r)
+    if not r:act "grow" then return r:page "it did not grow" end
+    if not r:verify("grown", "40s") then r:page "not in service" end
+  end,
+}
+"""
+FREE = """
+policy "free" {
+  owner = "test", severity = "sev2", doc = "https://runbooks.example.com/free", target = find.postgres {},
+  when = sig.pg_connections { above = 6, lasting = "1s", period = "1s" },
+  checks = { relieved = sig.pg_connections { at_most = 6, lasting = "1s", period = "1s" } },
+  actions = { free = act.pg_terminate { idle_over = "1s", max = 8 } },
+  mode = "enforce", limit = "2 per 1d", cooldown = "10m", max_targets = "100%",
+  run = function(r)
+    if not r:act "free" then return r:page "none could be ended" end
+    if not r:verify("relieved", "40s") then r:page "still too many" end
+  end,
+}
+"""
+
+
+class Turns(threading.Thread):
+    """Asks the agent each half second for the longest turn of its loop, and the kernel for how long its thread was ready but
+    not run: what a turn took beyond that, it took itself."""
+
+    def __init__(self, rig, pid):
+        super().__init__(daemon=True)
+        self.rig, self.pid, self.over, self.worst = rig, pid, threading.Event(), 0.0
+
+    def waited_ms(self):
+        with open(f"/proc/{self.pid}/schedstat", encoding="ascii") as f:
+            return int(f.read().split()[1]) / 1e6
+
+    def run(self):
+        waits = []
+        while not self.over.wait(0.5):
+            try:
+                lag = self.rig.raw({"command": "metrics"})[0]["loop_lag_ms"]
+                waits.append(self.waited_ms())
+            except (OSError, ValueError, KeyError):
+                continue
+            # The figure is of the second before: the waiting of the last two and a half covers it.
+            self.worst = max(self.worst, lag - (waits[-1] - waits[max(0, len(waits) - 6)]))
+
+
+class Faults(Rig):
+    """One PostgreSQL for all tests; cloudsim and the agent are each test's own. The pager is a cloudsim of its own, so that AWS can
+    stand still without it."""
+
+    with_sim = True
+    scenario = scenario(group("web", traffic=[{"at": 0, "rps": 60}]))
+    turn_ms = float(os.environ.get("RB_TURN_MS", "50"))
+
+    @classmethod
+    def setUpClass(cls):
+        cls.pg = Postgres(60)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.pg.stop()
+
+    def setUp(self):
+        super().setUp()
+        self.pager_dir = self.path("pager")
+        os.mkdir(self.pager_dir)
+        self.pager = Sim(self.pager_dir, {"history_seconds": 1})
+        self.addCleanup(self.pager.stop)
+        self.turns = None
+        self.addCleanup(self.end_turns)
+        self.configure()
+        self.estate('asg "web" { aws = "prod" }', self.postgres("db", "postgres"))
+        self.write("policies/grow.lua", GROW)
+        self.write("policies/free.lua", FREE)
+
+    def configure(self, extra="", mode="enforce", state="state"):
+        pager = getattr(self, "pager", None)
+        aws, self.sim = self.sim, pager
+        super().configure(extra, mode, state)
+        self.sim = aws
+
+    def start(self, ready=True, **more):
+        p = super().start(ready, **more)
+        self.end_turns()
+        self.turns = Turns(self, p.pid)
+        self.turns.start()
+        return p
+
+    def end_turns(self):
+        if not self.turns:
+            return
+        self.turns.over.set()
+        self.turns.join()
+        worst, self.turns = self.turns.worst, None
+        self.assertLess(worst, self.turn_ms, "a turn of the loop")
+
+    def end_agents(self):
+        self.end_turns()
+        super().end_agents()
+
+    def events(self):
+        return self.pager.inbox()
+
+    def heat(self, rps=160):
+        self.sim.call("POST", "traffic", {"group": "web", "rps": rps})
+
+    def leak(self, idle=9):
+        leak = Leak(self.pg, "postgres", idle=idle, busy=1)
+        self.addCleanup(self.end_leak, leak)
+        return leak
+
+    def end_leak(self, leak):
+        leak.stop()
+        self.pg.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'leaky'")
+        eventually(lambda: self.pg.sql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'leaky'") == "0")
+
+    def ended(self, leak):
+        return leak.sessions["idle"] - self.pg.pids()
+
+    def when(self, policy, value, text="", seconds=15):
+        """Waits until the condition has this value and explain gives this reason; all that explain says."""
+        def seen():
+            e = self.ask("explain", policy)["explain"][0]
+            return e["when"]["value"] == value and text in str(e) and e
+        try:
+            return eventually(seen, seconds, 0.2)
+        except AssertionError:
+            raise AssertionError(f"not {value} ({text}): {self.ask('explain', policy)['explain'][0]['when']}") from None
+
+    def nothing_done(self, seconds=3.0):
+        time.sleep(seconds)
+        self.assertEqual(self.scalings("web"), [])
+        self.assertEqual([d for _, _, d in self.journal.intents()], [])
+
+
+class BadData(Faults):
+    def test_unknown(self):
+        self.heat()
+        self.sim.call("POST", "faults", {"kind": "error", "service": "monitoring", "code": "InternalFailure", "status": 500, "count": 1000})
+        self.start()
+        e = self.when("grow", "unknown", "")
+        self.nothing_done(5)
+        e = self.when("grow", "unknown", "")
+        self.assertTrue(e["when"].get("why"), e["when"])
+        data = next(g for g in e["guards"]["grow"] if g["guard"] == "data")
+        self.assertEqual(data["verdict"], "defer")
+        self.assertIn("unknown", self.ctl("explain", "grow").stdout)
+
+    def test_stale(self):
+        """A value above the limit that stops coming is no value: it does not become `for long enough`."""
+        self.write("policies/grow.lua", GROW.replace('lasting = "2s"', 'lasting = "5s"'))
+        self.sim.call("POST", "settings", {"metric_delay": 0})
+        self.heat()
+        time.sleep(2)
+        self.start()
+        self.sim.call("POST", "metrics/override", {"namespace": "AWS/EC2", "name": "CPUUtilization", "dimensions": {}, "value": None})
+        self.sim.call("POST", "metrics/drop", {"namespace": "AWS/EC2", "name": "CPUUtilization", "dimensions": {},
+                                               "start": self.sim.call("GET", "state")["now"] - 600, "end": self.sim.call("GET", "state")["now"] + 1})
+        e = self.when("grow", "unknown")
+        self.nothing_done(6)
+        e = self.when("grow", "unknown")
+        self.assertTrue(e["when"].get("why"), e["when"])
+
+    def points(self, ago):
+        """CPU of 95 % for the seconds of `ago`, in place of what the group's would be."""
+        where = {"namespace": "AWS/EC2", "name": "CPUUtilization", "dimensions": {"AutoScalingGroupName": "web"}}
+        self.sim.call("POST", "metrics/override", {**where, "value": None})
+        self.sim.call("POST", "metrics", {**where, "unit": "Percent", "replace": True, "points": [{"ago": a, "value": 95.0} for a in ago]})
+
+    def test_future(self):
+        self.start()
+        self.points(range(-400, -300))
+        self.when("grow", "unknown")
+        self.nothing_done(4)
+        self.assertTrue(self.when("grow", "unknown")["when"].get("why"))
+
+    def test_gaps(self):
+        """Points that come and go never last: the clock of `lasting` begins again after each gap."""
+        self.write("policies/grow.lua", GROW.replace('lasting = "2s"', 'lasting = "8s", missing = "hold"'))
+        self.start()
+        over = threading.Event()
+
+        def publish():
+            while not over.wait(0.5):
+                if int(time.time()) % 12 < 4:
+                    self.points([1, 2])
+        self.points([])
+        t = threading.Thread(target=publish, daemon=True)
+        t.start()
+        self.nothing_done(12)
+        over.set()
+        t.join()
+        e = self.ask("explain", "grow")["explain"][0]["when"]
+        self.assertNotEqual(e["value"], "true", e)
+
+    def test_zero_everywhere(self):
+        self.write("policies/shrink.lua", GROW.replace('"grow"', '"shrink"').replace('above = "60%"', 'below = "20%"')
+                   .replace("by = 2", "by = -1").replace("grow =", "shrink =").replace("grow", "shrink").replace("shrinkn", "grown"))
+        os.unlink(self.path("policies/grow.lua"))
+        self.sim.call("POST", "metrics/override", {"namespace": "AWS/EC2", "name": "CPUUtilization", "dimensions": {}, "value": 0})
+        self.start()
+        e = self.when("shrink", "unknown", "zero across the fleet")
+        self.nothing_done(5)
+        self.assertIn("exactly zero", e["when"]["why"])
+
+    def test_no_targets(self):
+        self.write("policies/grow.lua", GROW.replace('name = { "web" }', 'tag = { tier = "mistyped" }'))
+        self.heat()
+        self.start()
+        self.nothing_done(4)
+        self.assertIn("matches no target", self.ctl("explain", "grow", ok=False).stderr)
+        self.assertIn("matches no target", self.ctl("start", "grow", "web", ok=False).stderr)
+        eventually(lambda: any("matches no target" in str(e) for e in self.events()))
+        self.assertIn("it will never act", self.check()[1])
+
+
+class Isolation(Faults):
+    def free_happens(self, leak, within=9):
+        began = time.monotonic()
+        eventually(lambda: len(self.ended(leak)) == 8, within, 0.1)
+        return time.monotonic() - began
+
+    def test_a_hanging_action_delays_no_other(self):
+        self.sim.call("POST", "faults", {"kind": "hang", "service": "autoscaling", "action": "SetDesiredCapacity", "seconds": 120})
+        self.start()
+        self.heat()
+        eventually(lambda: self.journal.intents(), 15, 0.1)
+        leak = self.leak()
+        self.free_happens(leak)
+        self.assertEqual(self.scalings("web"), [])
+        self.assertEqual(self.policy_row("grow")["run_state"], "running")
+        eventually(lambda: self.policy_row("free")["state"] in ("recovering", "resolved", "quiet"), 20, 0.2)
+        self.assertEqual(self.policy_row("grow")["run_state"], "running")
+
+    def test_a_lost_answer_is_settled_by_the_probe(self):
+        self.sim.call("POST", "faults", {"kind": "drop", "when": "after", "service": "autoscaling", "action": "SetDesiredCapacity"})
+        self.start()
+        self.heat()
+        eventually(lambda: "succeeded" in [d.get("outcome") for d, _ in self.journal.state("run").values()], 25, 0.2)
+        self.assertEqual(len(self.scalings("web")), 1)
+        asked = [r for r in self.sim.call("GET", "requests") if r["action"] == "SetDesiredCapacity"]
+        self.assertEqual(len(asked), 1, asked)
+        self.assertIn("in doubt", str(self.events()))
+
+    def test_an_aws_outage_delays_no_postgres_action(self):
+        self.start()
+        self.when("free", "false")
+        os.kill(self.sim.process.pid, signal.SIGSTOP)
+        try:
+            time.sleep(3)
+            self.free_happens(self.leak())
+            eventually(lambda: self.policy_row("free")["state"] in ("recovering", "resolved", "quiet"), 20, 0.2)
+        finally:
+            os.kill(self.sim.process.pid, signal.SIGCONT)
+
+    def test_a_postgres_outage_delays_no_aws_action(self):
+        self.start()
+        self.when("free", "false")
+        pids = [self.pg.pid] + [int(p) for p in os.popen(f"pgrep -P {self.pg.pid}").read().split()]
+        for p in pids:
+            os.kill(p, signal.SIGSTOP)
+        try:
+            self.heat()
+            eventually(lambda: self.scalings("web"), 15, 0.1)
+        finally:
+            for p in pids:
+                os.kill(p, signal.SIGCONT)
+
+    def test_the_pager_away_for_a_while(self):
+        self.start()
+        self.when("free", "false")
+        os.kill(self.pager.process.pid, signal.SIGSTOP)
+        try:
+            self.free_happens(self.leak())
+            eventually(lambda: any(d.get("state") == "ended" for d, _ in self.journal.state("run").values()), 20)
+        finally:
+            os.kill(self.pager.process.pid, signal.SIGCONT)
+        eventually(lambda: all(not is_open for _, is_open in self.journal.state("report").values()), 60, 0.2)
+        self.assertEqual(undelivered(self.journal.reports(), self.events()), [])
+
+    def test_the_pager_answers_badly(self):
+        self.start()
+        self.when("free", "false")
+        self.pager.call("POST", "pager/answers", [{"status": 500, "count": 2}, {"status": 429, "headers": {"Retry-After": "1"}}, {"kind": "drop"},
+                                                  {"status": 503}, {"kind": "reset"}])
+        self.free_happens(self.leak())
+        eventually(lambda: any(d.get("state") == "ended" for d, _ in self.journal.state("run").values()), 20)
+        eventually(lambda: all(not is_open for _, is_open in self.journal.state("report").values()), 90, 0.2)
+        self.assertEqual(undelivered(self.journal.reports(), self.events()), [])
+
+    def test_hung_names(self):
+        """A resolver that never answers holds up who asks for a name, and nobody else."""
+        import socket
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.bind(("127.0.0.1", 0))
+            self.configure(f'nameserver = "127.0.0.1:{s.getsockname()[1]}",')
+            estate = f'aws "far" {{ region = "us-east-1", endpoint = "http://aws.example.com:{self.sim.port}" }}\n'
+            self.write("estate.lua", estate + 'asg "web" { aws = "far" }\n' + self.postgres("db", "postgres") + "\n")
+            self.start()
+            self.when("free", "false")
+            self.free_happens(self.leak())
+            self.assertTrue(self.when("grow", "unknown")["when"]["why"])
+            eventually(lambda: "aws.example.com" in str(self.ask("sources")), 20, 0.2)
+
+    def test_a_skewed_clock(self):
+        for offset in (600, -600):
+            with self.subTest(offset=offset):
+                self.sim.call("POST", "clock", {"offset": offset})
+                self.sim.call("POST", "group", {"group": "web", "desired": 2, "who": "the test"})
+                self.heat()
+                before = len(self.scalings("web"))
+                state = f"state{offset}"
+                self.configure(state=state)
+                p = self.start()
+                eventually(lambda: len(self.scalings("web")) == before + 1, 25, 0.2)
+                journal = Journal(self.path(state, "journal.db"))
+                eventually(lambda: any(d.get("outcome") == "succeeded" for d, _ in journal.state("run").values()), 25, 0.2)
+                self.assertIn("clock", self.log(p))
+                self.end_turns()
+                self.stop(p)
+
+
+class Waiting(Faults):
+    WAIT = GROW.replace("""    if not r:verify("grown", "40s") then r:page "not in service" end
+""", """    local now = r:wait("calm", "1h")
+    if now ~= "calm" then return r:page "never calm" end
+    if not r:undo "grow" then r:page "not undone" end
+""").replace("checks = {", 'checks = { calm = sig.asg_cpu { below = "30%", lasting = "2s", period = "1s" },')
+
+    def until_it_waits(self):
+        self.heat()
+        eventually(lambda: self.policy_row("grow").get("run_state") == "waiting", 25, 0.2)
+        self.assertEqual([e["params"]["DesiredCapacity"] for e in self.scalings("web")], [4])
+
+    def ends_as_it_began(self):
+        """Back to 2, as the source of its beginning says, and not as the file says now."""
+        self.heat(20)
+        eventually(lambda: [e["params"]["DesiredCapacity"] for e in self.scalings("web")] == [4, 2], 25, 0.2)
+        eventually(lambda: [d["outcome"] for d, _ in self.journal.state("run").values()] == ["succeeded"], 10, 0.2)
+        self.assertNotIn("the new text", str(self.journal.log("step")) + str(self.events()))
+        eventually(lambda: all(not is_open for _, is_open in self.journal.state("report").values()), 20, 0.2)
+        self.assertEqual(undelivered(self.journal.reports(), self.events()), [])
+
+    def test_it_survives_a_restart_and_a_changed_file(self):
+        self.write("policies/grow.lua", self.WAIT)
+        p = self.start()
+        self.until_it_waits()
+        self.end_turns()
+        self.stop(p, signal.SIGKILL)
+        self.write("policies/grow.lua", self.WAIT.replace('r:undo "grow"', 'r:page "the new text"').replace('then r:page "not undone"', "then return"))
+        self.start()
+        eventually(lambda: self.policy_row("grow").get("run_state") == "waiting", 10, 0.2)
+        self.ends_as_it_began()
+
+    def test_it_survives_a_reload(self):
+        self.write("policies/grow.lua", self.WAIT)
+        p = self.start()
+        self.until_it_waits()
+        self.write("policies/grow.lua", self.WAIT.replace('r:undo "grow"', 'r:page "the new text"').replace('then r:page "not undone"', "then return"))
+        p.send_signal(signal.SIGHUP)
+        eventually(lambda: self.ask("status")["metrics"]["reloads"] == 1, 10)
+        self.ends_as_it_began()
+
+    def test_the_time_away_counts(self):
+        self.write("policies/grow.lua", self.WAIT.replace('"1h"', '"8s"'))
+        p = self.start()
+        self.until_it_waits()
+        self.end_turns()
+        self.stop(p, signal.SIGKILL)
+        time.sleep(9)
+        self.start()
+        try:
+            eventually(lambda: any("never calm" in str(name_of(e)) for e in self.events()), 6)
+        except AssertionError as e:
+            raise AssertionError(self.logs()) from e
+
+
+class Disk(Faults):
+    """A journal that cannot be written: nothing is done, and the page goes out from memory."""
+
+    def setUp(self):
+        lib = os.environ.get("RB_DISKFAULT_LIB", os.path.join(os.path.dirname(HARNESS), "..", "build", "dev", "tests", "harness", "libdiskfault.so"))
+        if not os.path.exists(lib):
+            self.skipTest("no libdiskfault.so in this build: a sanitizer brings its own calls")
+        super().setUp()
+        self.fault = self.path("fault")
+        self.env = {"LD_PRELOAD": lib, "RB_DISKFAULT": self.fault, "RB_DISKFAULT_UNDER": self.path("state")}
+
+    def emergencies(self, action="trigger"):
+        return [e for e in self.events() if e["dedup_key"] == "runbookd/testhost/emergency" and e["action"] == action]
+
+    def disk(self, what):
+        self.write("fault.new", what)
+        os.rename(self.path("fault.new"), self.fault)
+
+    def nothing_until_mended(self, what, page_within):
+        self.start(env=self.env)
+        self.when("free", "false")
+        leak = self.leak()
+        self.disk(what)
+        began = time.monotonic()
+        eventually(self.emergencies, page_within + 8, 0.05)
+        paged = time.monotonic() - began
+        time.sleep(3)
+        self.assertEqual(self.ended(leak), set(), "something was done that is in no journal")
+        self.assertFalse(self.ask("status")["journal_ok"])
+        self.assertEqual(self.journal.intents(), [])
+        self.disk("ok")
+        eventually(lambda: self.emergencies("resolve"), 30, 0.1)
+        code, text = self.journal.audit()
+        self.assertEqual(code, 0, text)
+        self.assertTrue(self.ask("status")["journal_ok"])
+        # what is intended from now on is done, and only that
+        time.sleep(3)
+        named = {int(n.split("@")[0]) for _, _, d in self.journal.intents() for n in d["plan"]["names"]}
+        self.assertLessEqual(self.ended(leak), named)
+        return paged
+
+    def test_full(self):
+        self.nothing_until_mended("full", 5)
+
+    def test_failing(self):
+        self.nothing_until_mended("error", 5)
+
+    def test_hanging(self):
+        self.nothing_until_mended("hang", 10)  # it counts as hanging after 5 s
+
+
+class Freezing(Faults):
+    """Frozen between plan and act, under load, with AWS slow: the act does not happen, then or after kill -9."""
+
+    def freeze_in_the_middle(self, freeze):
+        self.sim.call("POST", "faults", {"kind": "delay", "service": "autoscaling", "action": "DescribePolicies", "seconds": 1.5, "count": 100})
+        p = self.start()
+        over = threading.Event()
+
+        def load():
+            while not over.wait(0.01):
+                try:
+                    self.raw({"command": "status"}, {"command": "explain", "policy": "grow"})
+                except (OSError, ValueError):
+                    pass
+        crowd = [threading.Thread(target=load, daemon=True) for _ in range(3)]
+        for t in crowd:
+            t.start()
+        self.heat()
+        eventually(lambda: self.policy_row("grow").get("run") and self.ask("status")["metrics"]["steps_in_flight"], 20, 0.05)
+        began = time.monotonic()
+        freeze(p)
+        took = time.monotonic() - began
+        self.assertEqual(self.scalings("web"), [], "too late to freeze")
+        time.sleep(4)
+        over.set()
+        for t in crowd:
+            t.join()
+        self.assertEqual(self.scalings("web"), [])
+        self.assertTrue(self.ask("status")["frozen"])
+        self.end_turns()
+        self.stop(p, signal.SIGKILL)
+        self.sim.call("DELETE", "faults")
+        self.start()
+        self.assertTrue(self.ask("status")["frozen"])
+        time.sleep(3)
+        self.assertEqual(self.scalings("web"), [])
+        return took
+
+    def test_by_command(self):
+        took = self.freeze_in_the_middle(lambda p: self.raw({"command": "freeze", "reason": "test"}))
+        self.assertLess(took, 0.1)
+
+    def test_by_file(self):
+        self.freeze_in_the_middle(lambda p: self.write("run/freeze", ""))
+
+    def test_by_signal(self):
+        self.freeze_in_the_middle(lambda p: p.send_signal(signal.SIGUSR1))
+
+
+del Faults, Rig  # not tests themselves
+
+
+if __name__ == "__main__":
+    unittest.main()
