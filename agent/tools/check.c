@@ -10,8 +10,10 @@
 #include "tools/tools.h"
 
 const char usage_check[] = "usage: runbookd check [--config FILE] [--json] [FILE|FOLDER ...]\n"
-                           "Checks the configuration, the estate, the parameters and the policies: all errors of all files.\n"
-                           "With FILEs these policies are checked in place of the configured ones; without a configuration, alone.\n";
+                           "Checks the configuration, the estate, the parameters and the policies: "
+                           "all errors of all files.\n"
+                           "With FILEs these policies are checked in place of the configured ones; "
+                           "without a configuration, alone.\n";
 
 /* A set of words in the order in which they came. */
 static void word(struct json *list, const char *w)
@@ -40,7 +42,8 @@ static void signals_of(struct json *signals, struct json *rights, const struct c
 
 static struct json *summary_of(const struct policy *p, const struct estate *estate)
 {
-    struct json *d = json_new_map(), *signals = json_new_list(), *reads = json_new_list(), *rights = json_new_list();
+    struct json *d = json_new_map(), *signals = json_new_list(), *reads = json_new_list(),
+                *rights = json_new_list();
     struct json *targets = json_new_list(), *actions;
 
     json_set_str(d, "policy", p->name);
@@ -85,7 +88,8 @@ static void joined(struct text *t, const char *label, const struct json *list, c
     for (const struct json *i = json_first(list); i; i = json_next(i))
         buf_addf(&b, "%s%s", b.len ? ", " : "", json_str(i, ""));
     text_addf(t, TONE_DIM, "  %-10s ", label);
-    text_wrap(t, json_len(list) ? TONE_PLAIN : TONE_WARN, json_len(list) ? buf_str(&b) : none, 13, 13);
+    text_wrap(t, json_len(list) ? TONE_PLAIN : TONE_WARN, json_len(list) ? buf_str(&b) : none, 13,
+              13);
     buf_free(&b);
 }
 
@@ -94,16 +98,19 @@ static void print_summary(struct text *t, const struct json *d, bool has_estate)
     struct json *actions = json_new_list();
 
     text_addf(t, TONE_HEAD, "\n%s", json_get_str(d, "policy", "?"));
-    text_addf(t, TONE_PLAIN, "  %s, %s, %s", json_get_str(d, "kind", ""), json_get_str(d, "severity", ""), json_get_str(d, "mode", ""));
+    text_addf(t, TONE_PLAIN, "  %s, %s, %s", json_get_str(d, "kind", ""),
+              json_get_str(d, "severity", ""), json_get_str(d, "mode", ""));
     text_addf(t, TONE_DIM, "  %s\n", json_get_str(d, "site", ""));
     if (has_estate)
         joined(t, "targets", json_get(d, "targets"), "none of the estate: it will never act");
     joined(t, "reads", json_get(d, "signals"), NULL);
     for (const struct json *a = json_first(json_get(d, "actions")); a; a = json_next(a)) {
-        char *s = strcmp(json_get_str(a, "name", ""), json_get_str(a, "type", "")) == 0
-                      ? mem_printf("%s%s", json_get_str(a, "type", ""), json_get_bool(a, "approval", false) ? " (approval)" : "")
-                      : mem_printf("%s = %s%s", json_get_str(a, "name", ""), json_get_str(a, "type", ""),
-                                   json_get_bool(a, "approval", false) ? " (approval)" : "");
+        char *s =
+            strcmp(json_get_str(a, "name", ""), json_get_str(a, "type", "")) == 0
+                ? mem_printf("%s%s", json_get_str(a, "type", ""),
+                             json_get_bool(a, "approval", false) ? " (approval)" : "")
+                : mem_printf("%s = %s%s", json_get_str(a, "name", ""), json_get_str(a, "type", ""),
+                             json_get_bool(a, "approval", false) ? " (approval)" : "");
         json_add(actions, json_new_str(s));
         mem_free(s);
     }
@@ -138,9 +145,11 @@ static int finish(struct diags *d, const struct loaded *l, const char *config, b
         for (const struct json *s = json_first(summaries); s && !diags_errors(d); s = json_next(s))
             print_summary(&t, s, l->estate != NULL);
         if (diags_errors(d))
-            text_addf(&t, TONE_BAD, "%zu errors, %zu warnings\n", diags_errors(d), diags_warnings(d));
+            text_addf(&t, TONE_BAD, "%zu errors, %zu warnings\n", diags_errors(d),
+                      diags_warnings(d));
         else
-            text_addf(&t, TONE_GOOD, "%s%zu policies, %zu targets, no errors, %zu warnings\n", json_len(summaries) ? "\n" : "", json_len(summaries),
+            text_addf(&t, TONE_GOOD, "%s%zu policies, %zu targets, no errors, %zu warnings\n",
+                      json_len(summaries) ? "\n" : "", json_len(summaries),
                       l->estate ? estate_len(l->estate) : 0, diags_warnings(d));
         text_flush(&t, STDOUT_FILENO);
         json_free(summaries);
@@ -161,7 +170,8 @@ int tool_check(int argc, char **argv)
     d = diags_new();
     memset(&l, 0, sizeof(l));
     if (!a.config_given && a.nrest > 0 && access(a.config, F_OK) != 0) {
-        struct policy_load_options o = {.paths = (const char *const *)a.rest, .npaths = (size_t)a.nrest, .mode = MODE_ENFORCE};
+        struct policy_load_options o = {
+            .paths = (const char *const *)a.rest, .npaths = (size_t)a.nrest, .mode = MODE_ENFORCE};
         l.set = policies_load(&o, d);
     } else {
         load_all(a.config, (const char *const *)a.rest, (size_t)a.nrest, &l, d);

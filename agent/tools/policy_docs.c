@@ -6,9 +6,11 @@
 #include "tools/reference.h"
 #include "tools/tools.h"
 
-const char usage_policy_docs[] = "usage: runbookd policy-docs [--format markdown|luals|luacheck]\n"
-                                 "Prints every field, signal, action, kind of target and key of the configuration that this program knows:\n"
-                                 "as Markdown, as definitions for the Lua language server, or as a standard for luacheck.\n";
+const char usage_policy_docs[] =
+    "usage: runbookd policy-docs [--format markdown|luals|luacheck]\n"
+    "Prints every field, signal, action, kind of target and key of the configuration that this "
+    "program knows:\n"
+    "as Markdown, as definitions for the Lua language server, or as a standard for luacheck.\n";
 
 #define MAX_REFERENCE (4u << 20)
 
@@ -51,7 +53,8 @@ int tool_policy_docs(int argc, char **argv)
     }
     buf_init(&out, MAX_REFERENCE);
     f->print(&out);
-    c = !out.overflow && fputs(buf_str(&out), stdout) >= 0 && fflush(stdout) == 0 ? EXIT_OK : EXIT_FAILED;
+    c = !out.overflow && fputs(buf_str(&out), stdout) >= 0 && fflush(stdout) == 0 ? EXIT_OK
+                                                                                  : EXIT_FAILED;
     buf_free(&out);
     if (c)
         perror("runbookd policy-docs");

@@ -1,4 +1,5 @@
-/* The reference as Markdown: fields, conditions, signals, actions, targets, configuration, codes. */
+/* The reference as Markdown: fields, conditions, signals, actions, targets, configuration, codes.
+ */
 #include "tools/reference.h"
 
 #include <stdio.h>
@@ -9,7 +10,8 @@
 #include "plugin/action.h"
 #include "plugin/collector.h"
 
-#define COLUMNS "\n| name | type | required | default | range | meaning |\n|---|---|---|---|---|---|\n"
+#define COLUMNS                                                                                    \
+    "\n| name | type | required | default | range | meaning |\n|---|---|---|---|---|---|\n"
 
 const struct reference_code reference_codes[] = {
     {"E100", "a file that cannot be read"},
@@ -81,7 +83,8 @@ static const char *bound(char *out, size_t size, enum opt_type t, double v)
 
 static void range(struct buf *out, const struct option *o)
 {
-    bool length = o->type == OPT_STRING || o->type == OPT_LIST || o->type == OPT_MAP || o->type == OPT_SECRET;
+    bool length =
+        o->type == OPT_STRING || o->type == OPT_LIST || o->type == OPT_MAP || o->type == OPT_SECRET;
     char low[UNIT_TEXT], high[UNIT_TEXT];
 
     if (o->type == OPT_ENUM) {
@@ -91,10 +94,11 @@ static void range(struct buf *out, const struct option *o)
     } else if (o->min == 0 && o->max == 0) {
         (void)buf_adds(out, o->type == OPT_PERCENT ? "0% to 100%" : "");
     } else if (o->max >= OPTION_NO_MAX) {
-        (void)buf_addf(out, "at least %s%s", bound(low, sizeof(low), o->type, o->min), length ? " long" : "");
-    } else {
-        (void)buf_addf(out, "%s to %s%s", bound(low, sizeof(low), o->type, o->min), bound(high, sizeof(high), o->type, o->max),
+        (void)buf_addf(out, "at least %s%s", bound(low, sizeof(low), o->type, o->min),
                        length ? " long" : "");
+    } else {
+        (void)buf_addf(out, "%s to %s%s", bound(low, sizeof(low), o->type, o->min),
+                       bound(high, sizeof(high), o->type, o->max), length ? " long" : "");
     }
 }
 
@@ -114,7 +118,8 @@ static void need(struct buf *out, const struct option *o, const struct option *t
         }
 }
 
-static void row(struct buf *out, const struct option *o, const char *type, const char *prefix, const struct option *table, size_t n)
+static void row(struct buf *out, const struct option *o, const char *type, const char *prefix,
+                const struct option *table, size_t n)
 {
     (void)buf_addf(out, "| `%s%s` | %s | ", prefix, o->name, type);
     need(out, o, table, n);
@@ -168,7 +173,8 @@ static void types(struct buf *out)
         {OPT_COUNT, "`800`", "a whole number"},
         {OPT_NUMBER, "`0.5`", "a number"},
         {OPT_PERCENT, "`\"60%\"`", "0 to 100"},
-        {OPT_DURATION, "`\"1h30m\"`; units `d h m s ms`, each at most once, in this order", "milliseconds"},
+        {OPT_DURATION, "`\"1h30m\"`; units `d h m s ms`, each at most once, in this order",
+         "milliseconds"},
         {OPT_SIZE, "`\"4GiB\"`; units `B KiB MiB GiB TiB kB MB GB TB`", "bytes"},
         {OPT_RATE, "`\"2 per 1h\"`", "a number of times within a time"},
         {OPT_BOOL, "`true`, `false`", "a truth value"},
@@ -176,14 +182,16 @@ static void types(struct buf *out)
         {OPT_LIST, "`{ \"a\", \"b\" }`, or one string", "a list of strings"},
         {OPT_MAP, "`{ key = \"value\" }`", "strings by name"},
         {OPT_PERCENT_OR_COUNT, "`\"25%\"` or `2`", "a share or a number"},
-        {OPT_SECRET, "`secret.file \"/path\"`, `secret.env \"NAME\"`", "where it is, never the value"},
+        {OPT_SECRET, "`secret.file \"/path\"`, `secret.env \"NAME\"`",
+         "where it is, never the value"},
         {OPT_SIGNAL, "`sig.x { ... }`", "the signal and its options"},
         {OPT_TARGET, "`\"name\"`", "another target of the estate"},
     };
 
     (void)buf_adds(out, "\n## Types\n\n| type | written | means |\n|---|---|---|\n");
     for (size_t k = 0; k < sizeof(rows) / sizeof(rows[0]); k++)
-        (void)buf_addf(out, "| %s | %s | %s |\n", opt_type_name(rows[k].type), rows[k].written, rows[k].held);
+        (void)buf_addf(out, "| %s | %s | %s |\n", opt_type_name(rows[k].type), rows[k].written,
+                       rows[k].held);
 }
 
 /* Signals */
@@ -199,7 +207,9 @@ static void permissions(struct buf *out, const char *const *p)
 static void threshold(struct buf *out, const struct signal *s)
 {
     if (s->unit != UNIT_ENUM) {
-        (void)buf_addf(out, "| compared by | `above`, `below`, `at_least`, `at_most`, with a %s |\n", opt_type_name(schema_threshold(s->unit)));
+        (void)buf_addf(out,
+                       "| compared by | `above`, `below`, `at_least`, `at_most`, with a %s |\n",
+                       opt_type_name(schema_threshold(s->unit)));
         return;
     }
     (void)buf_adds(out, "| compared by | `is`, `is_not`, with one of ");
@@ -220,11 +230,14 @@ static void signal_section(struct buf *out, const struct signal *s, const struct
     words(out, s->targets, " ");
     (void)buf_adds(out, " |\n| source | ");
     cell(out, s->source);
-    (void)buf_addf(out, " |\n| a point every | %s%s |\n", unit_format_duration(d, sizeof(d), s->default_interval_ms),
+    (void)buf_addf(out, " |\n| a point every | %s%s |\n",
+                   unit_format_duration(d, sizeof(d), s->default_interval_ms),
                    s->interval_ms ? ", or as its target and options say" : "");
     (void)buf_addf(out, "| lag | %s |\n", unit_format_duration(d, sizeof(d), s->lag_ms));
-    (void)buf_addf(out, "| zero across the fleet | %s%s |\n", s->zero_suspicious ? "a finding, not a value" : "an ordinary value",
-                   s->zero_suspicious && s->zero_plain ? ", unless its options may select nothing" : "");
+    (void)buf_addf(out, "| zero across the fleet | %s%s |\n",
+                   s->zero_suspicious ? "a finding, not a value" : "an ordinary value",
+                   s->zero_suspicious && s->zero_plain ? ", unless its options may select nothing"
+                                                       : "");
     (void)buf_addf(out, "| collector | `%s`; rights: ", t->name);
     permissions(out, t->permissions);
     (void)buf_adds(out, " |\n");
@@ -257,8 +270,9 @@ static void flags(struct buf *out, const struct action_type *t)
         unsigned flag;
         const char *word;
     } names[] = {
-        {ACTION_REVERSIBLE, "reversible"},     {ACTION_DISRUPTIVE, "disruptive"},   {ACTION_DESTRUCTIVE, "destructive"},
-        {ACTION_IRREVERSIBLE, "irreversible"}, {ACTION_COSTS_MONEY, "costs money"},
+        {ACTION_REVERSIBLE, "reversible"},   {ACTION_DISRUPTIVE, "disruptive"},
+        {ACTION_DESTRUCTIVE, "destructive"}, {ACTION_IRREVERSIBLE, "irreversible"},
+        {ACTION_COSTS_MONEY, "costs money"},
     };
     const char *sep = "";
 
@@ -279,10 +293,14 @@ static void action_section(struct buf *out, const struct action_type *t)
     words(out, t->targets, " ");
     (void)buf_adds(out, " |\n| at most it is | ");
     flags(out, t);
-    (void)buf_addf(out, " |\n| attribute | `%s` |\n| headroom | %s%s%s |\n", t->attribute, t->headroom && *t->headroom ? "`" : "",
-                   t->headroom && *t->headroom ? t->headroom : "none", t->headroom && *t->headroom ? "`" : "");
+    (void)buf_addf(out, " |\n| attribute | `%s` |\n| headroom | %s%s%s |\n", t->attribute,
+                   t->headroom && *t->headroom ? "`" : "",
+                   t->headroom && *t->headroom ? t->headroom : "none",
+                   t->headroom && *t->headroom ? "`" : "");
     (void)buf_addf(out, "| a lost answer | %s |\n| undo | %s |\n| outputs | ",
-                   t->can_probe ? "is settled by asking the world" : "cannot be settled: destructive acts need an approval", t->undo ? "yes" : "no");
+                   t->can_probe ? "is settled by asking the world"
+                                : "cannot be settled: destructive acts need an approval",
+                   t->undo ? "yes" : "no");
     if (!t->outs || !*t->outs)
         (void)buf_adds(out, "none");
     for (const char *const *w = t->outs; w && *w; w++)
@@ -295,8 +313,10 @@ static void action_section(struct buf *out, const struct action_type *t)
 
 static void actions(struct buf *out)
 {
-    (void)buf_adds(out, "\n## Actions\n\nBeside these fields each takes those of `act.x` above. A plan may be less than its action at most is: "
-                        "growing a group destroys nothing, shrinking it does.\n\n| action | targets | meaning |\n|---|---|---|\n");
+    (void)buf_adds(out, "\n## Actions\n\nBeside these fields each takes those of `act.x` above. A "
+                        "plan may be less than its action at most is: "
+                        "growing a group destroys nothing, shrinking it does.\n\n| action | "
+                        "targets | meaning |\n|---|---|---|\n");
     for (size_t k = 0; k < action_types_len; k++) {
         (void)buf_addf(out, "| `act.%s` | ", action_types[k]->name);
         words(out, action_types[k]->targets, " ");
@@ -325,8 +345,10 @@ static void targets(struct buf *out)
 
 void reference_markdown(struct buf *out)
 {
-    (void)buf_adds(out, "# Reference\n\nEvery field, signal, action, kind of target and key of the configuration. Printed by "
-                        "`runbookd policy-docs` from the tables that check the files; a test keeps this page equal to them. How they are used: "
+    (void)buf_adds(out, "# Reference\n\nEvery field, signal, action, kind of target and key of the "
+                        "configuration. Printed by "
+                        "`runbookd policy-docs` from the tables that check the files; a test keeps "
+                        "this page equal to them. How they are used: "
                         "[policies.md](policies.md).\n");
     types(out);
     schema(out, &schema_policy, "`policy \"name\" { ... }`");
@@ -338,10 +360,13 @@ void reference_markdown(struct buf *out)
     signals(out);
     actions(out);
     schema(out, &schema_config, "The agent: `runbookd { ... }` in runbookd.lua");
-    (void)buf_adds(out, "\nPaths are relative to the file that names them. A secret is named, never written; its file may be readable by its owner only.\n");
+    (void)buf_adds(out, "\nPaths are relative to the file that names them. A secret is named, "
+                        "never written; its file may be readable by its owner only.\n");
     schema(out, &schema_target, "The estate: every target of estate.lua");
     targets(out);
-    (void)buf_adds(out, "\n## Errors and warnings\n\nCauses and remedies: [policies.md](policies.md#errors-and-warnings).\n\n| code | meaning |\n|---|---|\n");
+    (void)buf_adds(
+        out, "\n## Errors and warnings\n\nCauses and remedies: "
+             "[policies.md](policies.md#errors-and-warnings).\n\n| code | meaning |\n|---|---|\n");
     for (size_t k = 0; k < reference_codes_len; k++)
         (void)buf_addf(out, "| %s | %s |\n", reference_codes[k].code, reference_codes[k].text);
 }

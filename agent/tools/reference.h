@@ -1,4 +1,5 @@
-/* The reference of the policy language and the configuration, made from the tables that the checks use. */
+/* The reference of the policy language and the configuration, made from the tables that the checks
+ * use. */
 #ifndef RB_TOOLS_REFERENCE_H
 #define RB_TOOLS_REFERENCE_H
 
@@ -6,7 +7,8 @@
 
 #include "base/buf.h"
 
-/* All of them add to out: Markdown for people, definitions for the Lua language server, a standard for luacheck. */
+/* All of them add to out: Markdown for people, definitions for the Lua language server, a standard
+ * for luacheck. */
 void reference_markdown(struct buf *out);
 void reference_luals(struct buf *out);
 void reference_luacheck(struct buf *out);

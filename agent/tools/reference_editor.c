@@ -93,7 +93,8 @@ static void options(struct buf *out, const struct option *o, size_t n)
 /* The comparators take what the signal's unit is written as. */
 static void comparators(struct buf *out, const struct signal *s)
 {
-    static const char *const numeric[] = {"above", "below", "at_least", "at_most"}, *const word[] = {"is", "is_not"};
+    static const char *const numeric[] = {"above", "below", "at_least", "at_most"},
+                             *const word[] = {"is", "is_not"};
     const struct option o = {.type = schema_threshold(s->unit)};
     bool words = s->unit == UNIT_ENUM;
 
@@ -114,18 +115,24 @@ static void constructors(struct buf *out)
             (void)buf_addf(out, "\n---@class runbookd.sig.%s\n", s->name);
             comparators(out, s);
             options(out, s->options, s->noptions);
-            (void)buf_addf(out, "\n---%s\n---@param fields runbookd.sig.%s\n---@return runbookd.Condition\nfunction sig.%s(fields) end\n",
+            (void)buf_addf(out,
+                           "\n---%s\n---@param fields runbookd.sig.%s\n---@return "
+                           "runbookd.Condition\nfunction sig.%s(fields) end\n",
                            s->summary ? s->summary : "", s->name, s->name);
         }
     for (size_t k = 0; k < action_types_len; k++) {
         const struct action_type *t = action_types[k];
         (void)buf_addf(out, "\n---@class runbookd.act.%s : runbookd.ActionFields\n", t->name);
         options(out, t->options, t->noptions);
-        (void)buf_addf(out, "\n---%s\n---@param fields runbookd.act.%s\n---@return runbookd.Action\nfunction act.%s(fields) end\n",
+        (void)buf_addf(out,
+                       "\n---%s\n---@param fields runbookd.act.%s\n---@return "
+                       "runbookd.Action\nfunction act.%s(fields) end\n",
                        t->summary ? t->summary : "", t->name, t->name);
     }
     for (size_t k = 0; k < target_kinds_len; k++)
-        (void)buf_addf(out, "\n---%s\n---@param fields runbookd.SelectorFields\n---@return runbookd.Selector\nfunction find.%s(fields) end\n",
+        (void)buf_addf(out,
+                       "\n---%s\n---@param fields runbookd.SelectorFields\n---@return "
+                       "runbookd.Selector\nfunction find.%s(fields) end\n",
                        target_kinds[k].summary, target_kinds[k].name);
 }
 
@@ -135,48 +142,67 @@ void reference_luals(struct buf *out)
         const char *class;
         const struct schema *schema;
     } classes[] = {
-        {"runbookd.Policy", &schema_policy},       {"runbookd.Procedure", &schema_procedure}, {"runbookd.ActionFields", &schema_action},
+        {"runbookd.Policy", &schema_policy},
+        {"runbookd.Procedure", &schema_procedure},
+        {"runbookd.ActionFields", &schema_action},
         {"runbookd.SelectorFields", &schema_selector},
     };
 
-    (void)buf_adds(out, "---@meta\n-- Definitions of the policy language for the Lua language server; printed by runbookd policy-docs --format luals.\n\n"
-                        "---@class runbookd.Condition\n---@class runbookd.Action\n---@class runbookd.Selector\n---@class runbookd.Secret\n");
+    (void)buf_adds(out, "---@meta\n-- Definitions of the policy language for the Lua language "
+                        "server; printed by runbookd policy-docs --format luals.\n\n"
+                        "---@class runbookd.Condition\n---@class runbookd.Action\n---@class "
+                        "runbookd.Selector\n---@class runbookd.Secret\n");
     for (size_t k = 0; k < sizeof(classes) / sizeof(classes[0]); k++) {
         (void)buf_addf(out, "\n---@class %s\n", classes[k].class);
         schema_fields(out, classes[k].schema);
     }
-    (void)buf_adds(out,
-                   "\n---The run of a policy: each call is a journaled step.\n"
-                   "---@class runbookd.Run\n---@field target table\n---@field params table\nlocal run = {}\n"
-                   "---@param name string\n---@return boolean\nfunction run:act(name) end\n"
-                   "---@param name string\n---@return boolean\nfunction run:undo(name) end\n"
-                   "---@param check string\n---@param within? string\n---@return boolean\nfunction run:verify(check, within) end\n"
-                   "---@param checks string|string[]\n---@param timeout string\n---@return string|false\nfunction run:wait(checks, timeout) end\n"
-                   "---@param check string\n---@return boolean\nfunction run:holds(check) end\n"
-                   "---@param duration string\nfunction run:sleep(duration) end\n"
-                   "---@param text string\n---@return true\nfunction run:page(text) end\n"
-                   "---@param text string\nfunction run:log(text) end\n"
-                   "---@param signal runbookd.Condition\n---@return number|nil\nfunction run:read(signal) end\n"
-                   "\n---@param name string\n---@return fun(fields: runbookd.Policy)\nfunction policy(name) end\n"
-                   "---@param name string\n---@return fun(fields: runbookd.Procedure)\nfunction procedure(name) end\n"
-                   "---@param fields runbookd.Policy\nfunction defaults(fields) end\n"
-                   "---@generic T\n---@param name string\n---@param default? T\n---@return T\nfunction param(name, default) end\n"
-                   "---@param name string\n---@return table\nfunction use(name) end\n"
-                   "---@param conditions runbookd.Condition[]\n---@return runbookd.Condition\nfunction all(conditions) end\n"
-                   "---@param conditions runbookd.Condition[]\n---@return runbookd.Condition\nfunction any(conditions) end\n"
-                   "---@param conditions runbookd.Condition[]\n---@return runbookd.Condition\nfunction none(conditions) end\n"
-                   "\nsig, act, find = {}, {}, {}\n");
+    (void)buf_adds(
+        out,
+        "\n---The run of a policy: each call is a journaled step.\n"
+        "---@class runbookd.Run\n---@field target table\n---@field params table\nlocal run = {}\n"
+        "---@param name string\n---@return boolean\nfunction run:act(name) end\n"
+        "---@param name string\n---@return boolean\nfunction run:undo(name) end\n"
+        "---@param check string\n---@param within? string\n---@return boolean\nfunction "
+        "run:verify(check, within) end\n"
+        "---@param checks string|string[]\n---@param timeout string\n---@return "
+        "string|false\nfunction run:wait(checks, timeout) end\n"
+        "---@param check string\n---@return boolean\nfunction run:holds(check) end\n"
+        "---@param duration string\nfunction run:sleep(duration) end\n"
+        "---@param text string\n---@return true\nfunction run:page(text) end\n"
+        "---@param text string\nfunction run:log(text) end\n"
+        "---@param signal runbookd.Condition\n---@return number|nil\nfunction run:read(signal) "
+        "end\n"
+        "\n---@param name string\n---@return fun(fields: runbookd.Policy)\nfunction policy(name) "
+        "end\n"
+        "---@param name string\n---@return fun(fields: runbookd.Procedure)\nfunction "
+        "procedure(name) end\n"
+        "---@param fields runbookd.Policy\nfunction defaults(fields) end\n"
+        "---@generic T\n---@param name string\n---@param default? T\n---@return T\nfunction "
+        "param(name, default) end\n"
+        "---@param name string\n---@return table\nfunction use(name) end\n"
+        "---@param conditions runbookd.Condition[]\n---@return runbookd.Condition\nfunction "
+        "all(conditions) end\n"
+        "---@param conditions runbookd.Condition[]\n---@return runbookd.Condition\nfunction "
+        "any(conditions) end\n"
+        "---@param conditions runbookd.Condition[]\n---@return runbookd.Condition\nfunction "
+        "none(conditions) end\n"
+        "\nsig, act, find = {}, {}, {}\n");
     constructors(out);
 }
 
 void reference_luacheck(struct buf *out)
 {
-    (void)buf_adds(out, "-- A standard for luacheck; printed by runbookd policy-docs --format luacheck. In .luacheckrc:\n"
-                        "--   stds.runbookd = dofile \"luacheck.lua\"\n--   std = \"runbookd\"\n"
-                        "return {\n  read_globals = {\n    \"policy\", \"procedure\", \"defaults\", \"param\", \"use\", \"all\", \"any\", \"none\",\n"
-                        "    \"assert\", \"error\", \"ipairs\", \"pairs\", \"tonumber\", \"tostring\", \"type\",\n"
-                        "    math = { fields = { \"floor\", \"ceil\", \"min\", \"max\", \"abs\" } },\n    string = { fields = { \"format\" } },\n"
-                        "    sig = { fields = {\n");
+    (void)buf_adds(
+        out,
+        "-- A standard for luacheck; printed by runbookd policy-docs --format luacheck. In "
+        ".luacheckrc:\n"
+        "--   stds.runbookd = dofile \"luacheck.lua\"\n--   std = \"runbookd\"\n"
+        "return {\n  read_globals = {\n    \"policy\", \"procedure\", \"defaults\", \"param\", "
+        "\"use\", \"all\", \"any\", \"none\",\n"
+        "    \"assert\", \"error\", \"ipairs\", \"pairs\", \"tonumber\", \"tostring\", \"type\",\n"
+        "    math = { fields = { \"floor\", \"ceil\", \"min\", \"max\", \"abs\" } },\n    string = "
+        "{ fields = { \"format\" } },\n"
+        "    sig = { fields = {\n");
     for (size_t k = 0; k < collector_types_len; k++)
         for (size_t n = 0; n < collector_types[k]->nsignals; n++)
             (void)buf_addf(out, "      \"%s\",\n", collector_types[k]->signals[n].name);
