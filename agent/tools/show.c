@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/mem.h"
 #include "base/units.h"
@@ -112,11 +113,13 @@ void show_episodes(struct text *t, const struct json *a)
     for (const struct json *e = json_first(json_get(a, "episodes")); e; e = json_next(e)) {
         struct cell *c = table_row(&table);
         const char *state = json_get_str(e, "state", "?");
+        char fired[48];
         table_set(c, 0, TONE_PLAIN, "%s", json_get_str(e, "id", "?"));
         table_set(c, 1, TONE_PLAIN, "%s", json_get_str(e, "policy", "?"));
         table_set(c, 2, TONE_PLAIN, "%s", json_get_str(e, "target", "?"));
         table_set(c, 3, text_tone(state), "%s", state);
-        when(c, 4, e, "fired_wall_ms");
+        text_age(fired, (int64_t)time(NULL) * 1000 - json_get_int(e, "fired_wall_ms", 0));
+        table_set(c, 4, TONE_DIM, "%s", fired);
         table_set(c, 5, TONE_PLAIN, "%s", json_get_str(e, "seen", ""));
     }
     table_print(&table, t);

@@ -179,6 +179,20 @@ void text_addf(struct text *t, enum tone tone, const char *fmt, ...)
     mem_free(s);
 }
 
+/* The bytes of the first `columns` characters of a word: one that is longer than a line is broken.
+ */
+static size_t bytes_within(const char *word, size_t len, size_t columns)
+{
+    size_t n = 0;
+
+    while (n < len && (columns > 0 || ((unsigned char)word[n] & 0xc0) == 0x80)) {
+        if (((unsigned char)word[n] & 0xc0) != 0x80)
+            columns--;
+        n++;
+    }
+    return n;
+}
+
 void text_wrap(struct text *t, enum tone tone, const char *s, size_t used, size_t indent)
 {
     struct buf safe;
@@ -188,7 +202,7 @@ void text_wrap(struct text *t, enum tone tone, const char *s, size_t used, size_
     buf_init(&safe, 1u << 20);
     text_safe(&safe, s, 0);
     for (const char *word = buf_str(&safe); *word;) {
-        size_t n = strcspn(word, " ");
+        size_t n = bytes_within(word, strcspn(word, " "), t->width - indent);
         char *one = mem_strndup(word, n);
         size_t width = text_columns(one);
         if (!first && column + 1 + width > t->width) {
@@ -257,41 +271,63 @@ static void print_cell(struct text *out, enum tone tone, const char *s, size_t w
         buf_addf(&out->out, "%*s", (int)(width > have ? width - have + 2 : 2), "");
 }
 
-void table_print(struct table *t, struct text *out)
+/* Widths of the first n columns; the widest gives way until the line fits, but never the first: it
+ * is what one copies into the next command. */
+static size_t fit(const struct table *t, size_t n, size_t room, size_t width[TABLE_COLUMNS])
 {
-    size_t width[TABLE_COLUMNS] = {0}, total = 0, widest, last = t->columns - 1;
+    size_t total = 0;
 
-    for (size_t k = 0; k < t->columns; k++) {
+    for (size_t k = 0; k < n; k++) {
         width[k] = strlen(t->heads[k]);
         for (size_t r = 0; r < t->nrows; r++) {
-            size_t n = t->rows[r].text[k] ? text_columns(t->rows[r].text[k]) : 0;
-            if (n > width[k])
-                width[k] = n;
+            size_t have = t->rows[r].text[k] ? text_columns(t->rows[r].text[k]) : 0;
+            if (have > width[k])
+                width[k] = have;
         }
-        total += width[k] + (k == last ? 0 : 2);
+        total += width[k] + (k + 1 < n ? 2 : 0);
     }
-    /* Too wide: the widest gives way, column by column. */
-    while (total > out->width) {
-        widest = 0;
-        for (size_t k = 1; k < t->columns; k++)
+    while (total > room) {
+        size_t widest = 1;
+        for (size_t k = 2; k < n; k++)
             if (width[k] >= width[widest])
                 widest = k;
-        if (width[widest] <= 8)
+        if (n < 2 || width[widest] <= 8)
             break;
         width[widest]--;
         total--;
     }
-    for (size_t k = 0; k < t->columns; k++)
-        print_cell(out, TONE_HEAD, t->heads[k], width[k], k == last);
+    return total;
+}
+
+static size_t total_of(const struct table *t, size_t width[TABLE_COLUMNS])
+{
+    return fit(t, t->columns, SIZE_MAX, width);
+}
+
+void table_print(struct table *t, struct text *out)
+{
+    size_t width[TABLE_COLUMNS] = {0}, last = t->columns - 1;
+    /* What does not fit beside the rest gets lines of its own: a reason that is cut is none. */
+    bool below = total_of(t, width) > out->width;
+    size_t columns = below ? last : t->columns;
+
+    fit(t, columns, out->width, width);
+    for (size_t k = 0; k < columns; k++)
+        print_cell(out, TONE_HEAD, t->heads[k], width[k], k + 1 == columns);
     buf_addc(&out->out, '\n');
     for (size_t r = 0; r < t->nrows; r++) {
-        size_t end = last;
+        size_t end = columns - 1;
+        const char *text = t->rows[r].text[last];
         while (end > 0 && (!t->rows[r].text[end] || !*t->rows[r].text[end]))
             end--; /* no blanks at a line's end */
         for (size_t k = 0; k <= end; k++)
             print_cell(out, t->rows[r].tone[k], t->rows[r].text[k] ? t->rows[r].text[k] : "",
                        width[k], k == end);
         buf_addc(&out->out, '\n');
+        if (below && text && *text) {
+            buf_adds(&out->out, "    ");
+            text_wrap(out, t->rows[r].tone[last], text, 4, 4);
+        }
         for (size_t k = 0; k < t->columns; k++)
             mem_free(t->rows[r].text[k]);
     }

@@ -38,7 +38,8 @@ void text_addf(struct text *t, enum tone tone, const char *fmt, ...)
  * indented. */
 void text_wrap(struct text *t, enum tone tone, const char *s, size_t used, size_t indent);
 
-/* A table: rows of cells, aligned; the last column takes what is left and is cut. */
+/* A table: rows of cells, aligned. When it is too wide, the last column gets lines of its own below
+ * its row, and of the others the widest is cut, never the first. */
 #define TABLE_COLUMNS 8
 struct table {
     const char *heads[TABLE_COLUMNS];
