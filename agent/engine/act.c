@@ -83,28 +83,26 @@ char *act_undos(const struct run *r)
     return buf_take(&b);
 }
 
-/* The options of this act: "$..." resolved; a limit that today's policy sets narrower than the
- * run's own version wins (M23). */
+static void narrow(struct json *opts, const struct json *today, const char *key, int sign)
+{
+    const struct json *then = json_get(opts, key), *now_ = json_get(today, key);
+
+    if (json_type(now_) == JSON_NUMBER &&
+        (json_type(then) != JSON_NUMBER || sign * (json_num(now_, 0) - json_num(then, 0)) < 0))
+        json_set(opts, key, json_copy(now_));
+}
+
+/* The options of this act: "$..." resolved; a max or min that today's policy sets narrower than
+ * the run's own version wins (M23). */
 struct json *act_opts(struct run *r, const struct declared_action *a, struct err *err)
 {
+    const struct declared_action *today = policy_action(r->inst->p, a->name);
     struct json *opts = refs_resolve(
         a->opts, &(struct refs){.target = r->t, .params = r->params, .run_id = r->id}, err);
-    const struct declared_action *today =
-        r->inst && r->inst->p != r->p ? policy_action(r->inst->p, a->name) : NULL;
-    static const char *const upper[] = {"max"}, *const lower[] = {"min"};
 
-    if (!opts || !today || today->type != a->type)
-        return opts;
-    for (size_t k = 0; k < 1; k++) {
-        const struct json *mine = json_get(opts, upper[k]), *now_ = json_get(today->opts, upper[k]);
-        if (json_type(mine) == JSON_NUMBER && json_type(now_) == JSON_NUMBER &&
-            json_num(now_, 0) < json_num(mine, 0))
-            json_set(opts, upper[k], json_copy(now_));
-        mine = json_get(opts, lower[k]);
-        now_ = json_get(today->opts, lower[k]);
-        if (json_type(mine) == JSON_NUMBER && json_type(now_) == JSON_NUMBER &&
-            json_num(now_, 0) > json_num(mine, 0))
-            json_set(opts, lower[k], json_copy(now_));
+    if (opts && today && today != a && today->type == a->type) {
+        narrow(opts, today->opts, "max", 1);
+        narrow(opts, today->opts, "min", -1);
     }
     return opts;
 }
@@ -359,7 +357,7 @@ static void on_observed(void *arg, struct json *seen, const struct err *err)
 
 void act_observe(struct run *r, enum act_stage stage)
 {
-    struct ticket t = {0, r, on_observed, NULL, r};
+    struct ticket t = {0, on_observed, NULL, r};
     struct world_step s = {0,           r->act.action->type, r->t, r->estate,
                            r->act.opts, r->act.plan,         NULL, NULL,
                            30 * 1000,   r->act.action->name};
@@ -471,6 +469,28 @@ void act_resume(struct run *r, const struct json *step)
     effect_doubt(r, "the agent stopped between intent and outcome");
 }
 
+/* What became of the approval that was asked for. */
+void act_put_approval(const struct run *r, struct jtx *tx, const char *state, const char *by)
+{
+    struct json *d = json_new_map();
+    char *key = step_key(r);
+
+    json_set_str(d, "run", r->id);
+    json_set_str(d, "state", state);
+    json_set_str(d, "hash", r->act.hash);
+    json_set_str(d, "by", by);
+    jtx_put(tx, "approval", key, d, false);
+    mem_free(key);
+}
+
+static void close_approval(const struct run *r, const char *state, const char *by)
+{
+    struct jtx *tx = commit_new(r->e);
+
+    act_put_approval(r, tx, state, by);
+    commit_owed(r->e, tx, NULL, NULL);
+}
+
 void act_poke(struct run *r)
 {
     struct act *a = &r->act;
@@ -481,15 +501,7 @@ void act_poke(struct run *r)
     else if (a->stage == ACT_PROBING && !a->ticket && now(e) >= a->retry_ms)
         act_observe(r, ACT_PROBING);
     else if (a->stage == ACT_APPROVAL && now(e) >= a->until_ms) {
-        char *key = step_key(r);
-        struct jtx *tx = commit_new(e);
-        struct json *d = json_new_map();
-        json_set_str(d, "run", r->id);
-        json_set_str(d, "state", "expired");
-        json_set_str(d, "hash", a->hash);
-        jtx_put(tx, "approval", key, d, false);
-        commit_owed(e, tx, NULL, NULL);
-        mem_free(key);
+        close_approval(r, "expired", NULL);
         act_refuse_step(r, "approval", "nobody approved in time", false);
     }
 }
@@ -526,6 +538,7 @@ void act_refuse(struct run *r, const char *by)
 {
     char *why = mem_printf("denied by %s", by);
 
+    close_approval(r, "denied", by);
     act_refuse_step(r, "approval", why, false);
     mem_free(why);
 }

@@ -207,7 +207,6 @@ void set_frozen(struct engine *e, bool frozen, const char *who, const char *reas
     char *w = mem_strdup(who), *why = mem_strdup(reason ? reason : "");
 
     e->frozen = frozen;
-    e->frozen_ms = now(e);
     mem_free(e->frozen_by);
     mem_free(e->frozen_why);
     e->frozen_by = w;

@@ -167,14 +167,8 @@ void effect_intend(struct run *r)
     json_set_str(d, "by", r->act.by);
     jtx_put(tx, "step", key, d, false);
     jtx_put(tx, "run", r->id, run_doc(r), true);
-    if (r->act.approved) {
-        struct json *a = json_new_map();
-        json_set_str(a, "run", r->id);
-        json_set_str(a, "state", "used");
-        json_set_str(a, "hash", r->act.hash);
-        json_set_str(a, "by", r->act.by);
-        jtx_put(tx, "approval", key, a, false);
-    }
+    if (r->act.approved)
+        act_put_approval(r, tx, "used", r->act.by);
     guard_take(&in, tx, item);
     mem_free(item);
     mem_free(key);
@@ -194,7 +188,7 @@ static void on_applied(void *arg, enum applied how, struct json *out, const stru
 
 static void apply(struct run *r)
 {
-    struct ticket t = {0, r, NULL, on_applied, r};
+    struct ticket t = {0, NULL, on_applied, r};
     struct world_step s = {0,
                            r->act.action->type,
                            r->t,
@@ -390,8 +384,8 @@ void effect_settle(struct run *r, enum applied how, const struct json *out, cons
                : mem_printf("%s %s not done: %s", r->ask_name, p->summary, text ? text : "refused");
     engine_trace(e, r->inst, verb, "%s %s %s%s%s", r->ask_name, p->summary, ok ? "ok" : "failed",
                  ok || !text ? "" : ": ", ok || !text ? "" : text);
-    report_add(e, tx, REPORT_NOTE, r->inst, r, "%s: %s%s", r->t->name, r->act.undo ? "undid: " : "did: ",
-               line);
+    report_add(e, tx, REPORT_NOTE, r->inst, r, "%s: %s%s", r->t->name,
+               r->act.undo ? "undid: " : "did: ", line);
     r->last_act_end_ms = now(e);
     if (!r->act.undo && (how != APPLIED_NOT_SENT || r->act.call > 0))
         act_count(r, r->ask_name);

@@ -13,7 +13,6 @@ struct engine_options {
     struct rate budget_destructive; /* default 5 per 1h */
     int storm_episodes;       /* default 20 */
     int64_t storm_window_ms;  /* default 5 min */
-    struct rate max_limit;    /* the widest `limit` a policy may have (E117); n 0: none */
     const char *dashboard;    /* URL prefix for links in reports, or NULL */
     const char *host;         /* this host's name, as the reports' source */
 };

@@ -45,8 +45,8 @@ static struct json *guards_of(struct instance *i)
     struct json *map = json_new_map();
 
     for (size_t a = 0; a < i->p->nactions; a++) {
-        struct guard_input in = {i->e, i,     i->run, i->p, i->t, i->estate, &i->p->actions[a],
-                                 NULL, false, false};
+        struct guard_input in = {i->e, i,    i->run, i->p, i->t, i->estate, &i->p->actions[a],
+                                 NULL, false};
         if (i->run && i->run->act.action == in.a)
             in.plan = i->run->act.plan;
         json_set(map, i->p->actions[a].name, guard_explain(&in));

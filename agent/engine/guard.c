@@ -8,8 +8,8 @@ static const char *const data_word[] = {"false", "true", "unknown"};
 
 void guard_input_of(struct run *r, struct guard_input *in)
 {
-    *in = (struct guard_input){r->e,      r->inst,       r,           r->p,        r->t,
-                               r->estate, r->act.action, r->act.plan, r->act.undo, r->act.approved};
+    *in = (struct guard_input){r->e,      r->inst,       r,           r->p,       r->t,
+                               r->estate, r->act.action, r->act.plan, r->act.undo};
 }
 
 static bool shadow(const struct guard_input *in)
@@ -129,15 +129,6 @@ static char *scope(const struct guard_input *in, const char *what, const char *w
                       who ? who : "");
 }
 
-static struct rate narrower(struct rate a, struct rate b)
-{
-    if (!a.n)
-        return b;
-    if (!b.n)
-        return a;
-    return (double)a.n / (double)a.per_ms <= (double)b.n / (double)b.per_ms ? a : b;
-}
-
 static enum verdict_kind check_rate(const struct guard_input *in, struct rate r, const char *what,
                                     const char *who, const char *item, const char *label,
                                     struct buf *why)
@@ -157,6 +148,24 @@ static enum verdict_kind check_rate(const struct guard_input *in, struct rate r,
     return GUARD_DENY;
 }
 
+static bool same_rate(struct rate a, struct rate b)
+{
+    return a.n == b.n && a.per_ms == b.per_ms;
+}
+
+/* Then's and today's: neither is the narrower one at all times, so both hold (M23). */
+static enum verdict_kind check_rates(const struct guard_input *in, struct rate then,
+                                     struct rate now_, const char *what, const char *who,
+                                     const char *label, struct buf *why)
+{
+    const char *item = in->r ? in->r->id : NULL;
+    enum verdict_kind v = check_rate(in, then, what, who, item, label, why);
+
+    return v == GUARD_ALLOW && !same_rate(then, now_)
+               ? check_rate(in, now_, what, who, item, label, why)
+               : v;
+}
+
 static char *instance_name(const struct guard_input *in)
 {
     return mem_printf("%s@%s", in->p->name, in->t->id);
@@ -165,8 +174,8 @@ static char *instance_name(const struct guard_input *in)
 static enum verdict_kind rate_target(const struct guard_input *in, struct buf *why)
 {
     char *who = instance_name(in);
-    enum verdict_kind v = check_rate(in, narrower(in->p->limit, today(in)->limit), "limit", who,
-                                     in->r ? in->r->id : NULL, "limit", why);
+    enum verdict_kind v =
+        check_rates(in, in->p->limit, today(in)->limit, "limit", who, "limit", why);
     const struct declared_action *t = in->a ? policy_action(today(in), in->a->name) : NULL;
     int max = in->a ? in->a->max_acts : 0, done;
 
@@ -184,8 +193,8 @@ static enum verdict_kind rate_target(const struct guard_input *in, struct buf *w
 
 static enum verdict_kind rate_policy(const struct guard_input *in, struct buf *why)
 {
-    return check_rate(in, narrower(in->p->policy_limit, today(in)->policy_limit), "policy",
-                      in->p->name, in->r ? in->r->id : NULL, "policy_limit", why);
+    return check_rates(in, in->p->policy_limit, today(in)->policy_limit, "policy", in->p->name,
+                       "policy_limit", why);
 }
 
 static bool destructive(const struct guard_input *in)
@@ -207,20 +216,26 @@ static enum verdict_kind budget(const struct guard_input *in, struct buf *why)
     return v;
 }
 
-/* How many distinct targets this policy may act on within the hour. */
+static int allowed_of(const struct policy *p, size_t listed)
+{
+    int n = p->max_targets ? p->max_targets : (int)((double)listed * p->max_targets_percent / 100);
+
+    return n < 1 ? 1 : n;
+}
+
+/* How many distinct targets this policy may act on within the hour: of those listed last. */
 static int radius(const struct guard_input *in, size_t *listed)
 {
-    const struct policy *p = today(in);
-    int allowed;
+    const struct estate *estate = in->e->estate;
+    int then, now_;
     size_t n = 0;
 
-    for (size_t k = 0; k < estate_len(in->estate); k++)
-        n += selector_match(&p->target, estate_at(in->estate, k));
+    for (size_t k = 0; k < estate_len(estate); k++)
+        n += selector_match(&today(in)->target, estate_at(estate, k));
     *listed = n;
-    allowed = p->max_targets ? p->max_targets : (int)((double)n * p->max_targets_percent / 100.0);
-    if (in->p->max_targets && in->p->max_targets < allowed)
-        allowed = in->p->max_targets;
-    return allowed < 1 ? 1 : allowed;
+    then = allowed_of(in->p, n);
+    now_ = allowed_of(today(in), n);
+    return then < now_ ? then : now_;
 }
 
 static const char *domain_of(const struct target *t)
@@ -411,6 +426,10 @@ bool guard_needs_approval(const struct guard_input *in)
         return true;
     if (!in->a->approval_required && !(t && t->approval_required))
         return false;
+    /* An exception that one of the two versions does not make is none (M23). */
+    if ((in->a->approval_required && !in->a->approval_unless) ||
+        (t && t->approval_required && !t->approval_unless))
+        return true;
     for (size_t k = 0; in->i && k < in->i->p->nactions; k++)
         if (in->i->unless[k] && strcmp(in->i->p->actions[k].name, in->a->name) == 0)
             return bound_eval(in->i->unless[k], now(in->e)).value !=
@@ -528,20 +547,27 @@ static void one(struct taking *t, char *scope_, const char *item, int max, int64
     mem_free(scope_);
 }
 
+static void rates(const struct guard_input *in, struct taking *t, const char *what, const char *who,
+                  struct rate then, struct rate now_)
+{
+    if (then.n)
+        one(t, scope(in, what, who), in->r->id, then.n, then.per_ms);
+    if (now_.n && !same_rate(then, now_))
+        one(t, scope(in, what, who), in->r->id, now_.n, now_.per_ms);
+}
+
 static void each_token(const struct guard_input *in, struct taking *t, const char *item)
 {
     char *who = instance_name(in);
-    struct rate limit = narrower(in->p->limit, today(in)->limit),
-                policy = narrower(in->p->policy_limit, today(in)->policy_limit);
     bool free_ = in->undo, first = in->r->acts == 0;
     size_t listed;
 
     /* limit and policy_limit are taken once a run: the run is the item, so a second take is free.
      * An undo is counted, never refused (M11, M19). */
-    if (limit.n && !free_ && (!t->back || first))
-        one(t, scope(in, "limit", who), in->r->id, limit.n, limit.per_ms);
-    if (policy.n && !free_ && (!t->back || first))
-        one(t, scope(in, "policy", in->p->name), in->r->id, policy.n, policy.per_ms);
+    if (!free_ && (!t->back || first)) {
+        rates(in, t, "limit", who, in->p->limit, today(in)->limit);
+        rates(in, t, "policy", in->p->name, in->p->policy_limit, today(in)->policy_limit);
+    }
     one(t, scope(in, "agent", NULL), item, free_ ? -1 : in->e->o.budget.n, in->e->o.budget.per_ms);
     if (destructive(in))
         one(t, scope(in, "destructive", NULL), item, free_ ? -1 : in->e->o.budget_destructive.n,

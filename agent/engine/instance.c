@@ -141,7 +141,6 @@ static void storm_check(struct instance *i, struct jtx *tx)
     if (e->storm || recent <= e->o.storm_episodes)
         return;
     e->storm = true;
-    e->storm_since_ms = now(e);
     d = json_new_map();
     json_set_str(d, "mode", mode_name(MODE_SHADOW));
     json_set_str(d, "by", "storm");

@@ -83,8 +83,7 @@ struct done_act {
 
 struct run {
     struct engine *e;
-    struct instance
-        *inst; /* NULL once the target or policy is gone and the run goes on to its end */
+    struct instance *inst; /* lives, though maybe gone, until the run is over */
     char id[ID_LEN];
     struct policy_set *set; /* counted: the version it began with */
     const struct policy *p; /* of that set */
@@ -186,7 +185,6 @@ struct silence {
 /* An observe or apply in flight. */
 struct ticket {
     uint64_t id;
-    struct run *run; /* NULL: a command's plan */
     void (*observed)(void *arg, struct json *seen, const struct err *err);
     void (*applied)(void *arg, enum applied how, struct json *out, const struct err *err);
     void *arg;
@@ -212,12 +210,10 @@ struct engine {
     struct estate *estate;
     enum mode mode;
     bool storm;
-    int64_t storm_since_ms;
     int64_t *fires; /* times of the latest fires, a ring for the storm guard */
     size_t nfires, fires_cap;
     bool frozen;
     char *frozen_by, *frozen_why;
-    int64_t frozen_ms;
     bool file_frozen;
     struct series **series;
     size_t nseries, cseries;
@@ -373,6 +369,7 @@ void act_record(struct run *r, const char *name, const struct plan *p, bool undo
 void act_count(struct run *r, const char *name);
 int act_counted(const struct run *r, const char *name);
 void act_approve(struct run *r, const char *by);
+void act_put_approval(const struct run *r, struct jtx *tx, const char *state, const char *by);
 void act_refuse(struct run *r, const char *by);
 void act_settle(struct run *r, bool done, const char *by);
 struct json *act_opts(struct run *r, const struct declared_action *a, struct err *err);
@@ -398,14 +395,14 @@ void effect_probed(struct run *r, const struct json *seen, const struct err *err
 /* guard.c */
 struct guard_input {
     struct engine *e;
-    struct instance *i; /* may be NULL for a run whose instance is gone */
+    struct instance *i; /* may be NULL: a plan whose policy or target is gone */
     struct run *r;      /* may be NULL in explain */
     const struct policy *p;
     const struct target *t;
     struct estate *estate;
     const struct declared_action *a;
     const struct plan *plan; /* NULL before it is made: guards that need it are skipped */
-    bool undo, approved;
+    bool undo;
 };
 /* Asks the guards in their order; the first that does not allow decides: its name and its reason.
  * only_planned: those that need the plan (after it was made). */

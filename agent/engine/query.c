@@ -230,7 +230,7 @@ static void plan_seen(void *arg_, struct json *seen, const struct err *err)
                               .run_id = "plan"};
     char *key = mem_printf("%s@%s", p->p->name, p->t->id);
     struct guard_input g = {
-        p->q.e, instance_find(p->q.e, key), NULL, p->p, p->t, p->estate, a, NULL, false, false};
+        p->q.e, instance_find(p->q.e, key), NULL, p->p, p->t, p->estate, a, NULL, false};
     struct err e2 = ERR_INIT;
     struct plan *plan = err && err->code ? NULL : a->type->plan(&in, seen, &e2);
 
@@ -267,7 +267,7 @@ static void plan_next(struct planning *p)
 {
     struct err err = ERR_INIT;
     const struct declared_action *a;
-    struct ticket t = {0, NULL, plan_seen, NULL, p};
+    struct ticket t = {0, plan_seen, NULL, p};
     struct world_step s;
 
     if (p->action >= p->p->nactions) {

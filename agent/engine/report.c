@@ -103,7 +103,7 @@ void report_add(struct engine *e, struct jtx *tx, enum report_kind k, const stru
     }
     if (r) {
         json_set_str(d, "run", r->id);
-        json_set_str(d, "mode", mode_name(r->mode_fixed ? r->mode : effective_mode(e, r->p, r->t)));
+        json_set_str(d, "mode", mode_name(run_mode(r)));
         json_set(d, "done", done_list(r));
         json_set_str(d, "helped",
                      !r->verified                  ? "not verified yet"

@@ -1,5 +1,6 @@
 /* After a start: what the journal holds is taken up again. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "base/log.h"
 #include "engine/internal.h"
@@ -14,7 +15,6 @@ static bool on_freeze(void *arg, const char *key, const struct json *doc)
     mem_free(e->frozen_why);
     e->frozen_by = mem_strdup(json_get_str(doc, "by", "?"));
     e->frozen_why = mem_strdup(json_get_str(doc, "reason", ""));
-    e->frozen_ms = json_get_int(doc, "at_ms", 0);
     return true;
 }
 
@@ -56,6 +56,23 @@ static bool on_token(void *arg, const char *scope, const char *item, int64_t at_
     return true;
 }
 
+/* Keys go on after those that are still to be sent, whatever the clock says: none is overwritten.
+ */
+static bool on_report(void *arg, const char *key, const struct json *doc)
+{
+    struct engine *e = arg;
+    char *end;
+    int64_t at_ms = strtoll(key, &end, 10);
+    int count = *end == '-' ? (int)strtol(end + 1, NULL, 10) : 0;
+
+    (void)doc;
+    if (at_ms > e->report_ms || (at_ms == e->report_ms && count >= e->report_count)) {
+        e->report_ms = at_ms;
+        e->report_count = count + 1;
+    }
+    return true;
+}
+
 static bool keep(void *arg, const char *key, const struct json *doc)
 {
     (void)key;
@@ -93,6 +110,7 @@ int engine_restore(struct engine *e, struct err *err)
     rc = rc ? rc : j->ops->each_open(j, "silence", on_silence, e, err);
     rc = rc ? rc : j->ops->each_token(j, now(e) - 32LL * 24 * 3600 * 1000, on_token, e, err);
     rc = rc ? rc : j->ops->each_open(j, "breaker", on_breaker, e, err);
+    rc = rc ? rc : j->ops->each_open(j, "report", on_report, e, err);
     rc = rc ? rc : j->ops->each_open(j, "episode", keep, e->restored_episodes, err);
     rc = rc ? rc : j->ops->each_open(j, "run", keep, e->restored_runs, err);
     return rc ? err_wrap(err, "the journal cannot be taken up") : 0;

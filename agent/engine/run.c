@@ -77,7 +77,7 @@ struct json *run_doc(const struct run *r)
     json_set_str(d, "id", r->id);
     json_set_str(d, "policy", r->p->name);
     json_set_str(d, "target", r->t->id);
-    json_set_str(d, "episode", r->inst && !r->manual ? r->inst->episode : NULL);
+    json_set_str(d, "episode", !r->manual ? r->inst->episode : NULL);
     json_set_str(d, "state", run_state_names[r->state]);
     json_set_str(d, "outcome", r->state == RUN_ENDED ? outcome_names[r->outcome] : NULL);
     json_set_str(d, "mode", r->mode_fixed ? mode_name(r->mode) : NULL);
@@ -241,9 +241,8 @@ void run_bind_checks(struct run *r)
             log_error("run", "%s: check %s: %s", r->id, r->p->checks[c].name, err.text);
             continue;
         }
-        if (r->inst)
-            engine_reads(e, r->inst, r->checks[c]);
-        for (size_t k = 0; r->inst && r->inst->set == r->set && k < r->inst->p->nchecks; k++)
+        engine_reads(e, r->inst, r->checks[c]);
+        for (size_t k = 0; r->inst->set == r->set && k < r->inst->p->nchecks; k++)
             if (strcmp(r->inst->p->checks[k].name, r->p->checks[c].name) == 0)
                 bound_adopt(r->checks[c], r->inst->checks[k]);
     }
@@ -252,8 +251,7 @@ void run_bind_checks(struct run *r)
         r->cleared_cond = (struct cond){
             .kind = COND_NONE, .site = r->p->when->site, .kids = &r->cleared_kid, .nkids = 1};
         r->cleared = bound_new(&r->cleared_cond, &ctx, &err);
-        if (r->inst)
-            engine_reads(e, r->inst, r->cleared);
+        engine_reads(e, r->inst, r->cleared);
     }
     if (e->nseries != before)
         e->w->ops->watch(e->w, e->series, e->nseries);
@@ -323,6 +321,8 @@ void run_end(struct run *r, enum outcome o, const char *fmt, ...)
     run_set_state(r, RUN_ENDED);
     mem_free(r->note);
     r->note = buf_take(&text);
+    if (r->act.stage == ACT_APPROVAL)
+        act_put_approval(r, tx, "void", NULL);
     act_reset(&r->act);
     jtx_put(tx, "run", r->id, run_doc(r), false);
     engine_trace(e, i, "end", "%s%s%s", outcome_names[o], *r->note ? ": " : "", r->note);
@@ -472,11 +472,11 @@ void run_unsuspend(struct run *r, bool by_operator)
 {
     if (!r->suspended_by || run_over(r) || r->busy)
         return;
-    if (by_operator || (r->inst && r->inst->when && r->inst->now.value == TRI_TRUE)) {
+    if (by_operator || (r->inst->when && r->inst->now.value == TRI_TRUE)) {
         go_on(r);
         return;
     }
-    if (!r->inst || !r->inst->when || (r->inst->now.value == TRI_UNKNOWN))
+    if (!r->inst->when || r->inst->now.value == TRI_UNKNOWN)
         return; /* a procedure waits for its operator; unknown waits until it is known */
     if (!act_in_flight(r))
         run_end(r, OUT_CANCELLED, "the condition no longer holds after the %s", r->suspended_by);

@@ -321,7 +321,6 @@ static int start_engine(struct agent *a, struct err *e)
         .budget_destructive = c->budget_destructive,
         .storm_episodes = c->storm_episodes,
         .storm_window_ms = c->storm_window_ms,
-        .max_limit = c->max_limit,
         .dashboard = c->dashboard,
         .host = a->host,
     };

@@ -237,6 +237,106 @@ static void a_sooner_deadline_binds_the_open_run(void **state)
     rig_free(&r);
 }
 
+/* M23: of max, min, rates, max_targets and approval the narrower of then and today binds. */
+static void the_narrower_max_binds(void **state)
+{
+    struct rig r;
+    struct policy_set *old;
+
+    (void)state;
+    rig_init(&r, 1);
+    rules_scripted(&r, act_verify);
+    rig_start(&r);
+    rig_run(&r, 9.5);
+    rules_order(&r, "freeze", "reason", "look", "x", "y");
+    r.t[0].load = 700;
+    rig_run(&r, 20);
+    json_set_int(next_version(&r, act_verify, &old)->actions[0].opts, "max", 11);
+    load_next(&r, old);
+    rules_order(&r, "unfreeze", "reason", "go", "x", "y");
+    rig_run(&r, 40);
+    assert_int_equal(r.t[0].desired, 11);
+    rig_free(&r);
+}
+
+static void the_narrower_share_of_targets_binds(void **state)
+{
+    struct rig r;
+    struct policy_set *old;
+    int acted = 0;
+
+    (void)state;
+    rig_init(&r, 20);
+    rules_scripted(&r, act_verify);
+    rig_start(&r);
+    rules_order(&r, "freeze", "reason", "look", "x", "y");
+    for (int k = 0; k < 20; k++)
+        r.t[k].load = 700;
+    rig_run(&r, 10);
+    next_version(&r, act_verify, &old)->max_targets_percent = 100;
+    load_next(&r, old);
+    rules_order(&r, "unfreeze", "reason", "go", "x", "y");
+    rig_run(&r, 30);
+    for (int k = 0; k < 20; k++)
+        acted += r.t[k].effects;
+    assert_int_equal(acted, 2);
+    rig_free(&r);
+}
+
+static void both_rates_bind(void **state)
+{
+    struct rig r;
+    struct policy *p;
+    struct policy_set *old;
+
+    (void)state;
+    rig_init(&r, 1);
+    p = rules_scripted(&r, act_verify);
+    p->limit = (struct rate){3, 360 * MIN_MS}; /* less an hour, but three at once */
+    p->cooldown_ms = 0;
+    rig_start(&r);
+    rig_run(&r, 9.5);
+    r.t[0].load = 700;
+    rig_run(&r, 20);
+    assert_int_equal(r.t[0].effects, 1);
+    r.t[0].load = 100;
+    rig_run(&r, 29);
+    rules_order(&r, "freeze", "reason", "look", "x", "y");
+    r.t[0].load = 1000;
+    rig_run(&r, 40);
+    next_version(&r, act_verify, &old)->cooldown_ms = 0; /* limit: 1 per 1h */
+    load_next(&r, old);
+    rules_order(&r, "unfreeze", "reason", "go", "x", "y");
+    rig_run(&r, 50);
+    assert_int_equal(r.t[0].effects, 1);
+    SEEN("deny rate per target: limit 1 per 1h is used up");
+    rig_free(&r);
+}
+
+static void a_new_exception_does_not_spare_an_open_run_its_approval(void **state)
+{
+    struct rig r;
+    struct policy_set *old;
+    struct policy *p;
+
+    (void)state;
+    rig_init(&r, 1);
+    rules_scripted(&r, act_verify)->actions[0].approval_required = true;
+    rig_start(&r);
+    rules_order(&r, "freeze", "reason", "look", "x", "y");
+    r.t[0].load = 700;
+    rig_run(&r, 10);
+    p = next_version(&r, act_verify, &old);
+    p->actions[0].approval_required = true;
+    p->actions[0].approval_unless = rig_leaf(&r, CMP_ABOVE, 1, 0);
+    load_next(&r, old);
+    rules_order(&r, "unfreeze", "reason", "go", "x", "y");
+    rig_run(&r, 15);
+    assert_int_equal(r.t[0].effects, 0);
+    SEEN("approval wanted");
+    rig_free(&r);
+}
+
 /* E114, also where the policy of the replay ends before the journal does. */
 static void a_replay_that_ends_too_soon_is_held(void **state)
 {
@@ -270,6 +370,10 @@ int main(void)
         cmocka_unit_test(a_run_that_only_pages_succeeds),
         cmocka_unit_test(a_raised_mode_is_for_the_runs_to_come),
         cmocka_unit_test(a_sooner_deadline_binds_the_open_run),
+        cmocka_unit_test(the_narrower_max_binds),
+        cmocka_unit_test(the_narrower_share_of_targets_binds),
+        cmocka_unit_test(both_rates_bind),
+        cmocka_unit_test(a_new_exception_does_not_spare_an_open_run_its_approval),
         cmocka_unit_test(a_replay_that_ends_too_soon_is_held),
     };
 

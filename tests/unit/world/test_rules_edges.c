@@ -287,6 +287,43 @@ static void draining_waits_for_requests_only(void **state)
     rig_free(&r);
 }
 
+static void ignore(void *arg, const char *denied, const struct err *e)
+{
+    (void)arg;
+    (void)denied;
+    (void)e;
+}
+
+static void newest_key(void *arg, const char *key, const struct json *d)
+{
+    (void)d;
+    if (strcmp(key, arg) > 0)
+        snprintf(arg, 64, "%s", key);
+}
+
+/* A report that is still to be sent is not overwritten by one of after a restart, whatever the
+ * clock says by then. */
+static void reports_go_on_after_those_of_before(void **state)
+{
+    struct rig r;
+    struct journal *j;
+    struct jtx *tx = jtx_new(1, 1);
+    char newest[64] = "";
+
+    (void)state;
+    rig_init(&r, 1);
+    rig_policy(&r, "hot");
+    j = memory_journal_open(virtual_disk(r.v));
+    jtx_put(tx, "report", "001790009999999-0007", json_new_map(), true);
+    j->ops->submit(j, tx, ignore, NULL);
+    j->ops->close(j);
+    rig_start(&r);
+    rules_order(&r, "report-test", "x", "y", "x", "y");
+    memory_disk_each(virtual_disk(r.v), "report", newest_key, newest);
+    assert_string_equal(newest, "001790009999999-0008");
+    rig_free(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -300,6 +337,7 @@ int main(void)
         cmocka_unit_test(a_reading_outlives_the_estate_it_began_with),
         cmocka_unit_test(a_silence_names_its_target_either_way),
         cmocka_unit_test(start_says_which_target),
+        cmocka_unit_test(reports_go_on_after_those_of_before),
         cmocka_unit_test(draining_waits_for_requests_only),
     };
 
