@@ -4,10 +4,11 @@
 #   make demo          two incidents from start to end against real servers; SHADOW=1 only watches
 #   make check-all     make test, clang-tidy, valgrind, crash tests
 #   make crash-test    the exhaustive crash tests
+#   make bench         figures: samples a second, cost of a step, virtual hours a second, memory
 #   make install       to /usr/local, or PREFIX=...; DESTDIR is honoured
 #   make clean         remove build/
 .DEFAULT_GOAL := build
-.PHONY: build setup test demo check-all tidy valgrind crash-test install clean
+.PHONY: build setup test demo check-all tidy valgrind crash-test bench install clean
 MAKEFLAGS += --no-print-directory
 
 setup:
@@ -32,6 +33,10 @@ valgrind: setup
 
 crash-test: setup
 	@.ci/test crash
+
+bench: setup
+	@cmake --preset release >build/bench.log && cmake --build --preset release --target bench >>build/bench.log || { tail -n 40 build/bench.log; exit 1; }
+	@tests/bench/run
 
 install: build
 	@cmake --install build/release $(if $(PREFIX),--prefix $(PREFIX))

@@ -474,6 +474,12 @@ bool bound_reads(const struct bound *b, const struct series *s)
     return false;
 }
 
+void bound_each_series(const struct bound *b, void (*fn)(void *arg, struct series *s), void *arg)
+{
+    for (size_t i = 0; i < b->nleaves; i++)
+        fn(arg, b->leaves[i].series);
+}
+
 int64_t bound_slowest_ms(const struct bound *b)
 {
     int64_t slowest_ms = 0;

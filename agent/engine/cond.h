@@ -77,6 +77,7 @@ struct answer {
  * and at again_ms. */
 struct answer bound_eval(struct bound *b, int64_t now_ms);
 bool bound_reads(const struct bound *b, const struct series *s);
+void bound_each_series(const struct bound *b, void (*fn)(void *arg, struct series *s), void *arg);
 int64_t
 bound_slowest_ms(const struct bound *b); /* max over leaves of 2 periods + lag + lasting (M15); the
                                             longest interval: bound_interval_ms */

@@ -142,6 +142,16 @@ void engine_free(struct engine *e)
 
 /* Series and who reads them */
 
+/* The number of the fleet that a new series belongs to: comparing numbers is what each flush does.
+ */
+static uint32_t fleet_of(struct engine *e, const struct series *s)
+{
+    for (size_t k = 0; k < e->nseries; k++)
+        if (e->series[k]->signal == s->signal && json_equal(e->series[k]->opts, s->opts))
+            return e->series[k]->fleet;
+    return ++e->next_fleet;
+}
+
 struct series *engine_series(struct engine *e, const struct signal *s, const struct target *of,
                              const struct json *opts, int64_t history_ms)
 {
@@ -159,6 +169,7 @@ struct series *engine_series(struct engine *e, const struct signal *s, const str
     if (!found) {
         found = series_new(s, t, e->estate, opts);
         found->id = e->next_series++;
+        found->fleet = fleet_of(e, found);
         if (e->nseries == e->cseries) {
             e->cseries = e->cseries ? e->cseries * 2 : 64;
             e->series = mem_realloc(e->series, e->cseries * sizeof(*e->series));
@@ -188,6 +199,48 @@ struct bind_context engine_bind(struct engine *e, struct estate *estate, const s
     return (struct bind_context){wanted, estate, t, params, e};
 }
 
+/* Where a series of this id stands in e->series; e->nseries: nowhere. */
+static size_t index_of(const struct engine *e, uint64_t id)
+{
+    size_t low = 0, high = e->nseries; /* ids only grow: sorted */
+
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        if (e->series[mid]->id < id)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low < e->nseries && e->series[low]->id == id ? low : e->nseries;
+}
+
+static struct series *series_by_id(struct engine *e, uint64_t id)
+{
+    size_t k = index_of(e, id);
+
+    return k < e->nseries ? e->series[k] : NULL;
+}
+
+struct reading {
+    struct engine *e;
+    struct instance *i;
+};
+
+static void add_reader(void *arg, struct series *s)
+{
+    struct reading *r = arg;
+    struct engine *e = r->e;
+    size_t k = index_of(e, s->id);
+
+    if (k == e->nseries)
+        return;
+    for (size_t n = 0; n < e->nreaders[k]; n++)
+        if (e->readers[k][n] == r->i)
+            return;
+    e->readers[k] = mem_realloc(e->readers[k], (e->nreaders[k] + 1) * sizeof(*e->readers[k]));
+    e->readers[k][e->nreaders[k]++] = r->i;
+}
+
 void engine_reads(struct engine *e, struct instance *i, const struct bound *b)
 {
     if (!b)
@@ -201,31 +254,7 @@ void engine_reads(struct engine *e, struct instance *i, const struct bound *b)
         }
         e->creaders = e->cseries;
     }
-    for (size_t k = 0; k < e->nseries; k++) {
-        bool known = false;
-        if (!bound_reads(b, e->series[k]))
-            continue;
-        for (size_t n = 0; n < e->nreaders[k] && !known; n++)
-            known = e->readers[k][n] == i;
-        if (known)
-            continue;
-        e->readers[k] = mem_realloc(e->readers[k], (e->nreaders[k] + 1) * sizeof(*e->readers[k]));
-        e->readers[k][e->nreaders[k]++] = i;
-    }
-}
-
-static struct series *series_by_id(struct engine *e, uint64_t id)
-{
-    size_t low = 0, high = e->nseries; /* ids only grow: sorted */
-
-    while (low < high) {
-        size_t mid = (low + high) / 2;
-        if (e->series[mid]->id < id)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low < e->nseries && e->series[low]->id == id ? e->series[low] : NULL;
+    bound_each_series(b, add_reader, &(struct reading){e, i});
 }
 
 void engine_sample(struct engine *e, uint64_t series, int64_t start_wall_ms, int64_t period_ms,
@@ -251,33 +280,34 @@ void engine_unknown(struct engine *e, uint64_t series, const char *why)
     s->dirty = true;
 }
 
-static bool same_fleet(const struct series *a, const struct series *b)
-{
-    return a->signal == b->signal && json_equal(a->opts, b->opts);
-}
-
 /* M4: the series of one signal with the same options, one a target, are judged together. */
 static void judge_fleets(struct engine *e)
 {
     struct series **fleet = NULL;
+    uint32_t *judged = NULL;
+    size_t njudged = 0;
 
     for (size_t k = 0; k < e->nseries; k++) {
         size_t n = 0;
-        bool first = true;
+        bool before = false;
 
         if (!e->series[k]->zero_suspicious || !e->series[k]->dirty)
             continue;
-        for (size_t m = 0; m < k && first; m++)
-            first = !(e->series[m]->dirty && same_fleet(e->series[m], e->series[k]));
-        if (!first)
+        for (size_t m = 0; m < njudged && !before; m++)
+            before = judged[m] == e->series[k]->fleet;
+        if (before)
             continue;
-        if (!fleet)
+        if (!fleet) {
             fleet = mem_calloc(e->nseries, sizeof(struct series *));
+            judged = mem_calloc(e->nseries, sizeof(*judged));
+        }
+        judged[njudged++] = e->series[k]->fleet;
         for (size_t m = 0; m < e->nseries; m++)
-            if (same_fleet(e->series[m], e->series[k]))
+            if (e->series[m]->fleet == e->series[k]->fleet)
                 fleet[n++] = e->series[m];
         series_fleet_zero(fleet, n, now(e));
     }
+    mem_free(judged);
     mem_free(fleet);
 }
 
@@ -480,35 +510,55 @@ static void take_over(struct instance *to, struct instance *from)
     from->run = NULL;
 }
 
+struct marking {
+    struct engine *e;
+    bool *used; /* an entry a series */
+};
+
+static void mark(void *arg, struct series *s)
+{
+    struct marking *m = arg;
+    size_t k = s ? index_of(m->e, s->id) : m->e->nseries;
+
+    if (k < m->e->nseries)
+        m->used[k] = true;
+}
+
+static void mark_bound(struct marking *m, const struct bound *b)
+{
+    if (b)
+        bound_each_series(b, mark, m);
+}
+
 static void sweep_series(struct engine *e)
 {
+    struct marking m = {e, mem_calloc(e->nseries + 1, sizeof(bool))};
     size_t kept = 0;
 
-    for (size_t k = 0; k < e->nseries; k++) {
-        struct series *s = e->series[k];
-        bool used = false;
-        for (size_t n = 0; n < e->ninst && !used; n++) {
-            struct instance *i = e->inst[n];
-            used = (i->when && bound_reads(i->when, s)) || (i->clear && bound_reads(i->clear, s)) ||
-                   (i->window && bound_reads(i->window, s));
-            for (size_t c = 0; c < i->p->nchecks && !used; c++)
-                used = bound_reads(i->checks[c], s);
-            for (size_t a = 0; a < i->p->nactions && !used; a++)
-                used = i->unless[a] && bound_reads(i->unless[a], s);
-        }
-        for (size_t n = 0; n < e->nruns && !used; n++) {
-            struct run *r = e->runs[n];
-            used = r->read_series == s;
-            used = used || (r->cleared && bound_reads(r->cleared, s));
-            for (size_t c = 0; r->checks && c < r->p->nchecks && !used; c++)
-                used = r->checks[c] && bound_reads(r->checks[c], s);
-        }
-        if (used)
-            e->series[kept++] = s;
-        else
-            series_free(s);
+    for (size_t n = 0; n < e->ninst; n++) {
+        const struct instance *i = e->inst[n];
+        mark_bound(&m, i->when);
+        mark_bound(&m, i->clear);
+        mark_bound(&m, i->window);
+        for (size_t c = 0; c < i->p->nchecks; c++)
+            mark_bound(&m, i->checks[c]);
+        for (size_t a = 0; a < i->p->nactions; a++)
+            mark_bound(&m, i->unless[a]);
     }
+    for (size_t n = 0; n < e->nruns; n++) {
+        struct run *r = e->runs[n];
+        mark(&m, r->read_series);
+        mark_bound(&m, r->cleared);
+        for (size_t c = 0; r->checks && c < r->p->nchecks; c++)
+            mark_bound(&m, r->checks[c]);
+    }
+    for (size_t k = 0; k < e->nseries; k++)
+        if (m.used[k])
+            e->series[kept++] = e->series[k];
+        else
+            series_free(e->series[k]);
     e->nseries = kept;
+    mem_free(m.used);
 }
 
 static void index_readers(struct engine *e)

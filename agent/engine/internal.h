@@ -218,6 +218,7 @@ struct engine {
     struct series **series;
     size_t nseries, cseries;
     uint64_t next_series;
+    uint32_t next_fleet;
     struct instance **inst;
     size_t ninst, cinst;
     struct instance ***readers; /* per index of series: who reads it */

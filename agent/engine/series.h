@@ -56,6 +56,7 @@ struct series {
     uint64_t version; /* changes whenever an answer may */
     unsigned fresh;   /* arrivals that were not too old when they came, counted up to 2 (M5) */
     int64_t fresh_ms; /* when the last of them came */
+    uint32_t fleet;       /* the same number: the same signal with the same options */
     bool zero_suspicious; /* M4 applies: by the signal, and by these options */
     bool zero_held;       /* marked FINDING_FLEET_ZERO */
     bool zero_jump;       /* the newest readings are zero, those before were not */

@@ -188,6 +188,8 @@ static struct json *observe(void *arg, const struct world_step *s, struct err *e
     struct model_target *m = model_of(r, s->target);
     struct json *j;
 
+    if (r->on_observe)
+        r->on_observe(r, ++r->observed);
     if (r->observe_fails) {
         err_set(e, ERR_IO, "the model is away");
         return NULL;

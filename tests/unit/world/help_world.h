@@ -49,6 +49,8 @@ struct rig {
     int emergencies, humans, triggers, resolves;
     char last_human[512];
     void (*on_apply)(struct rig *r, const struct world_step *s); /* before the effect */
+    void (*on_observe)(struct rig *r, int nth);                  /* before it looks; nth: from 1 */
+    int observed;
     void (*on_trace)(struct rig *r, const char *policy, const char *target, const char *verb,
                      const char *text);
     void *arg;
@@ -60,7 +62,7 @@ struct policy *
 rig_policy(struct rig *r,
            const char *name); /* ladder: scale by 2, max 20, when load above 60 for 5m */
 void rig_init(struct rig *r, int targets);
-struct policy_set *rig_new_set(void); /* without policies: rig_policy fills r->set */
+struct policy_set *rig_new_set(void);               /* without policies: rig_policy fills r->set */
 void rig_budget(struct rig *r, struct rate budget); /* before rig_start */
 void rig_start(struct rig *r);
 void rig_restart(struct rig *r);

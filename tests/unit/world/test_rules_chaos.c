@@ -1,0 +1,218 @@
+/* What the chaos world found, and what it cannot see: a test each. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "help_rules.h"
+
+static void load_rises(struct rig *r, int64_t at_ms)
+{
+    if (at_ms >= 10 * MIN_MS && r->t[0].load < 500)
+        r->t[0].load = 900;
+}
+
+/* Somebody else changes the group after the plan was made and before the request leaves. */
+static void drift_at_the_second_look(struct rig *r, int nth)
+{
+    if (nth == 2)
+        r->t[0].desired = 13;
+}
+
+static void what_drifted_is_not_done(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    rig_init(&r, 1);
+    rig_policy(&r, "hot");
+    r.script = load_rises;
+    r.on_observe = drift_at_the_second_look;
+    rig_start(&r);
+    rig_run(&r, 40);
+    SEEN("the world drifted between plan and act");
+    assert_int_equal(r.t[0].effects, 0);
+    assert_int_equal(r.t[0].desired, 13);
+    rig_free(&r);
+}
+
+/* An operator freezes while a request is on its way, and the agent is killed: the intent is settled
+ * by the probe although the run stands still. */
+static void a_suspended_run_settles_its_doubt(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    rig_init(&r, 1);
+    rig_policy(&r, "hot");
+    r.script = load_rises;
+    r.latency_ms = 20000;
+    rig_start(&r);
+    while (r.t[0].effects == 0 && virtual_step(r.v, 30 * MIN_MS))
+        ;
+    assert_int_equal(r.t[0].effects, 1); /* its answer is not here yet */
+    json_free(rig_order(&r, "freeze", "reason", "look", NULL));
+    NOT_SEEN("act scale desired 10 -> 12 ok");
+    rig_restart(&r);
+    rig_run(&r, 25);
+    SEEN("probe scale: done");
+    assert_int_equal(r.t[0].effects, 1);
+    rig_free(&r);
+}
+
+/* A run that stands still still owns what it changed, after a restart too. */
+static void a_suspended_run_keeps_its_lock(void **state)
+{
+    struct rig r;
+    struct policy *p;
+
+    (void)state;
+    rig_init(&r, 1);
+    rules_scripted(&r, grow_and_back);
+    r.script = load_rises;
+    rig_start(&r);
+    rig_run(&r, 18);
+    assert_int_equal(r.t[0].effects, 1);
+    json_free(rig_order(&r, "freeze", "reason", "look", NULL));
+    rig_restart(&r);
+    r.set->policies[0]->when = rig_leaf(&r, CMP_ABOVE, 2000, 5 * MIN_MS);
+    p = rig_policy(&r, "other");
+    p->severity = SEV3;
+    rig_run(&r, 20);
+    json_free(rig_order(&r, "unfreeze", NULL));
+    json_free(rig_order(&r, "start", "policy", "other", "target", "asg/g0", NULL));
+    rig_run(&r, 30);
+    assert_int_equal(r.t[0].effects, 1);
+    rig_free(&r);
+}
+
+/* The estate is another object after a reload; the target is the same. */
+static void a_take_over_works_across_a_reload(void **state)
+{
+    struct rig r;
+    struct policy *p;
+    struct estate *fresh = estate_new();
+
+    (void)state;
+    rig_init(&r, 1);
+    rules_scripted(&r, grow_and_back);
+    p = rig_policy(&r, "worse");
+    p->when = rig_leaf(&r, CMP_ABOVE, 70, 30 * MIN_MS);
+    p->severity = SEV1;
+    r.script = load_rises;
+    rig_start(&r);
+    rig_run(&r, 18);
+    assert_int_equal(r.t[0].effects, 1);
+    assert_int_equal(estate_add(fresh, "asg", "g0", json_new_map(), json_new_map(), MODE_ENFORCE,
+                                "estate.lua", 1, NULL),
+                     0);
+    estate_unref(r.estate);
+    r.estate = fresh;
+    rig_reload(&r);
+    rig_run(&r, 60);
+    SEEN("end superseded");
+    assert_int_equal(r.t[0].effects, 2);
+    rig_free(&r);
+}
+
+/* A target that goes and comes back has its cooldown still. */
+static void the_cooldown_outlives_an_absence(void **state)
+{
+    struct rig r;
+    struct estate *empty = estate_new();
+    struct policy *p;
+
+    (void)state;
+    rig_init(&r, 1);
+    p = rules_scripted(&r, act_verify);
+    p->cooldown_ms = 60 * MIN_MS;
+    p->limit = (struct rate){10, 60 * MIN_MS};
+    r.script = load_rises;
+    rig_start(&r);
+    rig_run(&r, 30);
+    assert_int_equal(r.t[0].effects, 1);
+    assert_int_equal(virtual_reload(r.v, r.set, empty, NULL), 0);
+    rig_run(&r, 31);
+    rig_reload(&r);
+    r.t[0].load = 5000;
+    rig_run(&r, 45);
+    SEEN("defer cooldown");
+    assert_int_equal(r.t[0].effects, 1);
+    estate_unref(empty);
+    rig_free(&r);
+}
+
+/* M23: of the limit that a run began with and today's, the narrower binds. */
+static void M23_the_narrower_limit_binds(void **state)
+{
+    struct rig r;
+    struct policy_set *then;
+    struct policy *p;
+
+    (void)state;
+    rig_init(&r, 1);
+    p = rules_scripted(&r, act_verify);
+    p->limit = (struct rate){1, 600 * MIN_MS};
+    p->cooldown_ms = 0;
+    r.t[0].load = 700;
+    rig_start(&r);
+    rig_run(&r, 30);
+    assert_int_equal(r.t[0].effects, 1);
+    rig_run(&r, 60);
+    json_free(rig_order(&r, "freeze", "reason", "look", NULL));
+    r.t[0].load = 900;
+    rig_run(&r, 70); /* it fires, and stands still */
+    then = r.set;
+    r.set = rig_new_set();
+    p = rules_scripted(&r, act_verify);
+    p->limit = (struct rate){10, 600 * MIN_MS};
+    p->source_hash = "0456";
+    rig_reload(&r);
+    json_free(rig_order(&r, "unfreeze", NULL));
+    rig_run(&r, 90);
+    SEEN("deny rate per target");
+    assert_int_equal(r.t[0].effects, 1);
+    policy_set_unref(then);
+    rig_free(&r);
+}
+
+/* Guards are asked again when an approval is used: what was true a quarter of an hour ago need not
+ * be. */
+static void data_lost_while_a_human_thought(void **state)
+{
+    struct rig r;
+    char run[64];
+
+    (void)state;
+    rig_init(&r, 1);
+    rig_policy(&r, "hot")->mode = MODE_APPROVE;
+    r.script = load_rises;
+    rig_start(&r);
+    rig_run(&r, 16);
+    SEEN("approval wanted");
+    r.t[0].missing = true;
+    rig_run(&r, 28);
+    assert_string_equal(rules_order(&r, "approve", "run", rules_run(&r, run), "by", "ann"), "");
+    rig_run(&r, 35);
+    SEEN("deny data");
+    assert_int_equal(r.t[0].effects, 0);
+    rig_free(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_drifted_is_not_done),
+        cmocka_unit_test(a_suspended_run_settles_its_doubt),
+        cmocka_unit_test(a_suspended_run_keeps_its_lock),
+        cmocka_unit_test(a_take_over_works_across_a_reload),
+        cmocka_unit_test(the_cooldown_outlives_an_absence),
+        cmocka_unit_test(M23_the_narrower_limit_binds),
+        cmocka_unit_test(data_lost_while_a_human_thought),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
