@@ -464,7 +464,7 @@ struct plan *pg_sessions_plan(const struct action_input *in, const struct json *
     const struct age *m = mode_of(in->opts);
     int64_t max = json_get_int(in->opts, "max", 10);
     bool cancel = strcmp(verb, "cancel") == 0;
-    char over[UNIT_TEXT], age[UNIT_TEXT], text[64];
+    char over[UNIT_TEXT], age[UNIT_TEXT], text[128];
     const char *what = cancel ? "query" : "session", *many = cancel ? "queries" : "sessions";
     struct chosen *all;
     struct json *args, *names;
