@@ -601,6 +601,13 @@ static const struct signal cloudwatch_signals[] = {
      METRIC},
 };
 
+/* Points of a minute are asked for once: each question costs, and a lag of minutes is allowed for.
+ * Shorter ones are there to be seen soon. */
+static int64_t pace(int64_t interval_ms)
+{
+    return interval_ms >= MINUTE_MS ? interval_ms : interval_ms >= 2000 ? interval_ms / 2 : 1000;
+}
+
 static const char *const cloudwatch_permissions[] = {"cloudwatch:GetMetricData *", NULL};
 
 const struct collector_type cloudwatch_collector = {
@@ -610,6 +617,7 @@ const struct collector_type cloudwatch_collector = {
     .nsignals = sizeof(cloudwatch_signals) / sizeof(*cloudwatch_signals),
     .permissions = cloudwatch_permissions,
     .deadline_ms = 20000,
+    .pace_ms = pace,
     .source = cloudwatch_source,
     .open = cloudwatch_open,
     .watch = cloudwatch_watch,

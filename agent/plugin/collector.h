@@ -69,6 +69,9 @@ struct collector_type {
     const char *const
         *permissions;    /* "cloudwatch:GetMetricData *", "postgres:pg_monitor"; NULL-terminated */
     int64_t deadline_ms; /* a poll not ended by then is cancelled and failed */
+    /* How often to poll when the shortest interval of its series is this: a source whose points come
+     * at times of their own is asked more often than they come. NULL: once an interval. */
+    int64_t (*pace_ms)(int64_t interval_ms);
     /* The source of this target's series, "aws/prod", "postgres/orders": one instance of the
      * collector each. ERR_INPUT when the target lacks what is needed. */
     int (*source)(const struct target *t, const struct estate *e, char *out, size_t size,

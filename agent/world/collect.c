@@ -350,6 +350,8 @@ static void take_set(struct source *s)
     }
     s->set = set;
     s->interval_ms = shortest(set);
+    if (s->type->pace_ms)
+        s->interval_ms = s->type->pace_ms(s->interval_ms);
     if (s->self)
         s->type->watch(s->self, set->list, set->n);
     set_free(old);

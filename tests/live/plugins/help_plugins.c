@@ -187,8 +187,16 @@ const struct watch *source_watch(struct source *s, const char *signal, const str
         .signal = g, .target = t, .opts = o, .history_ms = history_ms, .series = 1000 + s->n};
     w->interval_ms = g->interval_ms != NULL ? g->interval_ms(t, o) : g->default_interval_ms;
     s->list[s->n++] = w;
-    s->type->watch(s->self, s->list, s->n);
+    s->changed = true;
     return w;
+}
+
+void source_begin(struct source *s)
+{
+    if (s->changed)
+        s->type->watch(s->self, s->list, s->n);
+    s->changed = false;
+    s->type->poll(s->self);
 }
 
 void source_poll(struct source *s)
@@ -198,7 +206,7 @@ void source_poll(struct source *s)
     s->ngot = 0;
     s->ended = 0;
     s->err = (struct err)ERR_INIT;
-    s->type->poll(s->self);
+    source_begin(s);
     while (s->ended == 0 && now_ms() < end_ms)
         run_for(s->r->loop, 5);
     if (s->ended == 0) {

@@ -46,6 +46,7 @@ struct source {
     struct watch *watches;
     const struct watch **list;
     size_t n;
+    bool changed;        /* watches were added since the last poll */
     struct reading *got; /* of the last poll */
     size_t ngot;
     int ended; /* 1 done or failed */
@@ -55,7 +56,8 @@ void source_open(struct source *s, struct rig *r, const char *signal, const stru
 /* Adds a series; opts as held, JSON or NULL: the option's fallbacks are put in. */
 const struct watch *source_watch(struct source *s, const char *signal, const struct target *t,
                                  const char *opts, int64_t history_ms);
-void source_poll(struct source *s); /* runs it to its end, or to the collector's deadline */
+void source_begin(struct source *s); /* the watches, if they changed, and a poll */
+void source_poll(struct source *s);  /* runs it to its end, or to the collector's deadline */
 void source_close(struct source *s);
 /* The last reading of that series in the last poll; NULL without. */
 const struct reading *source_last(const struct source *s, const struct watch *w);

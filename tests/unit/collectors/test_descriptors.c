@@ -83,6 +83,15 @@ static void intervals(void **state)
     }
 }
 
+static void paces(void **state)
+{
+    (void)state;
+    assert_int_equal(cloudwatch_collector.pace_ms(300000), 300000);
+    assert_int_equal(cloudwatch_collector.pace_ms(60000), 60000);
+    assert_int_equal(cloudwatch_collector.pace_ms(5000), 2500);
+    assert_int_equal(cloudwatch_collector.pace_ms(1000), 1000);
+}
+
 static void warnings(void **state)
 {
     struct json *good = parse("{\"period\": 5000}"), *bad = parse("{\"period\": 45000}"),
@@ -164,8 +173,8 @@ static void sources(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tables), cmocka_unit_test(intervals), cmocka_unit_test(warnings),
-        cmocka_unit_test(zeros),  cmocka_unit_test(sources),
+        cmocka_unit_test(tables),   cmocka_unit_test(paces), cmocka_unit_test(intervals),
+        cmocka_unit_test(warnings), cmocka_unit_test(zeros), cmocka_unit_test(sources),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
