@@ -47,7 +47,7 @@ class Sim:
         with open(path, "w", encoding="utf-8") as f:
             json.dump(scenario, f)
         self.process = subprocess.Popen([CLOUDSIM, "--scenario", path, "--port-file", port, "--die-with-parent"], stdout=subprocess.DEVNULL)
-        eventually(lambda: os.path.exists(port), 20)
+        eventually(lambda: os.path.exists(port), 60)
         with open(port, encoding="ascii") as f:
             self.port = int(f.read())
 

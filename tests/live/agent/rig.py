@@ -48,6 +48,10 @@ class Postgres:
     def pids(self):
         return {int(p) for p in self.sql("SELECT pid FROM pg_stat_activity").split()}
 
+    def children(self):
+        with open(f"/proc/{self.pid}/task/{self.pid}/children", encoding="ascii") as f:
+            return [int(p) for p in f.read().split()]
+
     def log(self, database):
         """(pid, text) of the log's lines about this database; a statement may span lines, which belong to the one before."""
         rows = []
