@@ -345,7 +345,8 @@ static void mode(struct request *q)
         request_fail(q, "the agent's configuration allows %s at most", mode_name(e->o.mode));
         return;
     }
-    if ((enum mode)m > e->mode && !json_get_bool(q->in, "confirmed", false)) {
+    if ((enum mode)m > (e->storm && e->mode > MODE_SHADOW ? MODE_SHADOW : e->mode) &&
+        !json_get_bool(q->in, "confirmed", false)) {
         request_fail(
             q,
             "this widens what the agent may do: confirm it by name (runbookctl mode %s --confirm "

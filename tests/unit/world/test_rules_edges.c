@@ -175,6 +175,8 @@ static void what_was_triggered_is_resolved_whatever_the_mode_is_by_then(void **s
         r.t[k].load = 10;
     rig_run(&r, 90);
     assert_int_equal(count(r.reports, "\nresolve "), 20);
+    /* Ending the storm widens what the agent may do. */
+    assert_non_null(strstr(rules_order(&r, "mode", "mode", "enforce", "x", "y"), "confirm"));
     rig_free(&r);
 }
 
