@@ -145,6 +145,54 @@ static void the_cooldown_outlives_an_absence(void **state)
     rig_free(&r);
 }
 
+static void the_cooldown_outlives_a_restart(void **state)
+{
+    struct rig r;
+    struct policy *p;
+
+    (void)state;
+    rig_init(&r, 1);
+    p = rules_scripted(&r, act_verify);
+    p->cooldown_ms = 90 * MIN_MS;
+    p->limit = (struct rate){10, 60 * MIN_MS};
+    r.t[0].load = 700;
+    rig_start(&r);
+    rig_run(&r, 30);
+    assert_int_equal(r.t[0].effects, 1);
+    rig_restart(&r);
+    r.t[0].load = 900;
+    rig_run(&r, 60);
+    SEEN("defer cooldown");
+    assert_int_equal(r.t[0].effects, 1);
+    rig_free(&r);
+}
+
+static void the_breaker_outlives_a_restart(void **state)
+{
+    struct rig r;
+    struct policy *p;
+
+    (void)state;
+    rig_init(&r, 1);
+    p = rules_scripted(&r, act_verify);
+    p->cooldown_ms = 0;
+    p->limit = (struct rate){10, 60 * MIN_MS};
+    rig_start(&r);
+    for (int k = 0; k < 2; k++) { /* two that do not help */
+        r.t[0].load = 5000;
+        rig_run(&r, 30 + 60 * k);
+        r.t[0].load = 10;
+        rig_run(&r, 60 + 60 * k);
+    }
+    assert_int_equal(r.t[0].effects, 2);
+    rig_restart(&r);
+    r.t[0].load = 5000;
+    rig_run(&r, 150);
+    SEEN("deny breaker");
+    assert_int_equal(r.t[0].effects, 2);
+    rig_free(&r);
+}
+
 /* M23: of the limit that a run began with and today's, the narrower binds. */
 static void M23_the_narrower_limit_binds(void **state)
 {
@@ -202,6 +250,59 @@ static void data_lost_while_a_human_thought(void **state)
     rig_free(&r);
 }
 
+/* Whatever the wall clock says: limits count the steady one. */
+static void limits_hold_over_a_clock_step_and_a_restart(void **state)
+{
+    struct rig r;
+    struct policy *p;
+
+    (void)state;
+    rig_init(&r, 1);
+    p = rules_scripted(&r, act_verify);
+    p->limit = (struct rate){1, 600 * MIN_MS};
+    p->cooldown_ms = 0;
+    r.t[0].load = 700;
+    rig_start(&r);
+    virtual_step_wall(r.v, -100 * 24 * 60 * MIN_MS);
+    rig_run(&r, 60);
+    assert_int_equal(r.t[0].effects, 1);
+    rig_restart(&r);
+    r.t[0].load = 900;
+    rig_run(&r, 120);
+    SEEN("deny rate per target");
+    assert_int_equal(r.t[0].effects, 1);
+    rig_free(&r);
+}
+
+/* M20, M21: between two requests of one act, at whatever event the freeze comes. */
+static void a_freeze_comes_between_two_requests(void **state)
+{
+    int between = 0;
+
+    (void)state;
+    for (int n = 0; n < 12; n++) {
+        struct rig r;
+        struct policy *p;
+        int before;
+        rig_init(&r, 1);
+        p = rig_policy(&r, "hot");
+        p->actions[0].type = action_find("pair");
+        r.t[0].load = 700;
+        rig_start(&r);
+        while (r.t[0].effects == 0 && virtual_step(r.v, 20 * MIN_MS))
+            ;
+        for (int k = 0; k < n; k++)
+            virtual_step(r.v, 20 * MIN_MS);
+        before = r.t[0].effects;
+        between += before == 1;
+        engine_freeze_now(virtual_engine(r.v), "ann", "look");
+        rig_run(&r, 25);
+        assert_int_equal(r.t[0].effects, before);
+        rig_free(&r);
+    }
+    assert_true(between > 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -210,8 +311,12 @@ int main(void)
         cmocka_unit_test(a_suspended_run_keeps_its_lock),
         cmocka_unit_test(a_take_over_works_across_a_reload),
         cmocka_unit_test(the_cooldown_outlives_an_absence),
+        cmocka_unit_test(the_cooldown_outlives_a_restart),
+        cmocka_unit_test(the_breaker_outlives_a_restart),
         cmocka_unit_test(M23_the_narrower_limit_binds),
         cmocka_unit_test(data_lost_while_a_human_thought),
+        cmocka_unit_test(limits_hold_over_a_clock_step_and_a_restart),
+        cmocka_unit_test(a_freeze_comes_between_two_requests),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
