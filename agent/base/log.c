@@ -132,11 +132,14 @@ static size_t mask(char *text, size_t n)
 static bool is_journal(void)
 {
     const char *v = getenv("JOURNAL_STREAM");
-    unsigned long long dev, ino;
+    char ours[48];
     struct stat st;
 
-    return v != NULL && sscanf(v, "%llu:%llu", &dev, &ino) == 2 && fstat(STDERR_FILENO, &st) == 0 &&
-           (unsigned long long)st.st_dev == dev && (unsigned long long)st.st_ino == ino;
+    if (v == NULL || fstat(STDERR_FILENO, &st) != 0)
+        return false;
+    snprintf(ours, sizeof(ours), "%llu:%llu", (unsigned long long)st.st_dev,
+             (unsigned long long)st.st_ino);
+    return strcmp(v, ours) == 0;
 }
 
 /* One write, if stderr takes it soon: a log reader that hangs must not hang the agent. After a loss
