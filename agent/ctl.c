@@ -1,5 +1,6 @@
 /* runbookctl: an operator's hand on the agent, over its control socket. */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -446,6 +447,24 @@ static void complete(struct ctl *c, const struct verb *v, struct json *answer)
     }
 }
 
+/* Puts --limit into the command. */
+static int limit_to(const struct ctl *c, struct json *q)
+{
+    char *end;
+    long n;
+
+    if (!c->limit)
+        return CTL_OK;
+    n = strtol(c->limit, &end, 10);
+    if (n < 1 || *end) {
+        fprintf(stderr, "runbookctl: --limit takes a whole number of 1 or more, not %s\n",
+                c->limit);
+        return CTL_USAGE;
+    }
+    json_set_int(q, "limit", n > INT_MAX ? INT_MAX : n);
+    return CTL_OK;
+}
+
 static int carry_out(struct ctl *c, const struct verb *v, int argc, char **argv)
 {
     struct json *q = json_new_map(), *answer = NULL;
@@ -455,8 +474,8 @@ static int carry_out(struct ctl *c, const struct verb *v, int argc, char **argv)
         json_set_str(q, "hash", c->hash);
     if (c->widen)
         json_set_bool(q, "widen", true);
-    if (c->limit)
-        json_set_int(q, "limit", atoll(c->limit));
+    if (!code)
+        code = limit_to(c, q);
     if (!code)
         code = confirm(c, v, q);
     if (!code)

@@ -102,6 +102,8 @@ class Control(AgentCase):
         self.assertEqual(self.ctl("frobnicate", ok=False).returncode, 2)
         self.assertEqual(self.ctl("explain", ok=False).returncode, 2)
         self.assertEqual(self.ctl("status", "extra", ok=False).returncode, 2)
+        for limit in ("many", "5x", "0", "-1", ""):
+            self.assertEqual(self.ctl("runs", f"--limit={limit}", ok=False).returncode, 2, limit)
         self.assertEqual(self.ctl("--frobnicate", ok=False).returncode, 2)
         self.assertEqual(self.ctl("--help").returncode, 0)
         self.start()
