@@ -133,7 +133,8 @@ int pack_points(const struct point *p, size_t n, int64_t day_start_ms, void **bl
 
 static int damaged(struct err *e, const char *what)
 {
-    return err_set(e, ERR_INPUT, "a stored day of samples is damaged: %s; it is left out", what);
+    err_set(e, ERR_INPUT, "a stored day of samples is damaged: %s; it is left out", what);
+    return ERR_INPUT;
 }
 
 /* Everything that does not need a look at each point. */
@@ -145,11 +146,13 @@ static int open_blob(const unsigned char *b, size_t len, struct header *h, struc
     memcpy(h, b, sizeof(*h));
     if (memcmp(h->magic, magic, sizeof(magic)) != 0)
         return damaged(e, "it does not begin as one");
-    if (h->version != VERSION)
-        return err_set(e, ERR_STATE,
-                       "a stored day of samples has format %d, this version reads %d; use the "
-                       "version that wrote it",
-                       h->version, VERSION);
+    if (h->version != VERSION) {
+        err_set(e, ERR_STATE,
+                "a stored day of samples has format %d, this version reads %d; use the "
+                "version that wrote it",
+                h->version, VERSION);
+        return ERR_STATE;
+    }
     if ((h->flags & ~FLAG_PERIODS) != 0 || h->zero != 0 || h->count > PACK_MAX_POINTS)
         return damaged(e, "its header is not possible");
     *c = layout(h->count, h->flags != 0);
