@@ -100,9 +100,10 @@ int journal_db_create(struct sqlite3 *db, const char *created_by, int64_t wall_m
 
 static int bad_head(struct err *e)
 {
-    return err_set(e, ERR_INPUT,
-                   "the journal's meta row is missing or damaged; restore the journal "
-                   "from a copy or move it away");
+    err_set(e, ERR_INPUT,
+            "the journal's meta row is missing or damaged; restore the journal "
+            "from a copy or move it away");
+    return ERR_INPUT;
 }
 
 static int read_hash(struct sqlite3_stmt *q, int column, uint8_t out[SHA256_LEN], struct err *e)

@@ -269,7 +269,7 @@ int memory_disk_apply(struct memory_disk *d, struct jtx *tx, char **denied, stru
         struct scope *s = scope_get(d, op->scope);
         struct token_change c = {.scope = (size_t)(s - d->scopes)};
         if (op->op == JOP_GIVE_BACK) {
-            c.at = token_newest(s, op->item);
+            c.at = s->n > 0 ? token_newest(s, op->item) : ABSENT;
             if (c.at == ABSENT)
                 continue;
             c.token = token_remove(s, c.at);

@@ -310,7 +310,7 @@ bool virtual_step(struct virtual *v, int64_t until_ms)
         v->now_ms = next;
     if (fed <= v->now_ms)
         feed(v);
-    else if (answered <= v->now_ms)
+    else if (p && answered <= v->now_ms)
         complete(v, p);
     else {
         v->wake_ms = NEVER;

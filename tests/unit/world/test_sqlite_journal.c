@@ -208,10 +208,12 @@ static struct steady_clock open_at(struct fixture *f, const char *boot_id, int64
     struct err e = ERR_INIT;
     struct sqlite_journal_options o = {
         .path = f->folder.path, .boot_id = boot_id, .boot_ms = boot_ms, .wall_ms = wall_ms};
+    struct steady_clock c = {0};
     struct journal *j = sqlite_journal_open(f->loop, &o, &e);
-    if (!j)
+    if (!j) {
         fail_msg("%s", e.text);
-    struct steady_clock c;
+        return c;
+    }
     journal_clock(j, &c);
     if (then_ms) { /* runs on for a while, and writes */
         int64_t steady = boot_ms + then_ms + c.offset_ms;
