@@ -16,7 +16,7 @@
     }
 #define PORT(number)                                                                               \
     {                                                                                              \
-        .name = "port", .type = OPT_COUNT, .fallback = number, .min = 1, .max = 65535,             \
+        .name = "port", .type = OPT_COUNT, .fallback = (number), .min = 1, .max = 65535,           \
         .help = "TCP port"                                                                         \
     }
 #define ZONE                                                                                       \
