@@ -93,11 +93,9 @@ static void run(void)
 
 static void on_abort(int sig)
 {
-    ssize_t n = write(STDERR_FILENO, "input was:\n", 11);
-
-    n = write(STDERR_FILENO, input, input_len);
-    n = write(STDERR_FILENO, "\n", 1);
-    (void)n;
+    if (write(STDERR_FILENO, "input was:\n", 11) == 11 &&
+        write(STDERR_FILENO, input, input_len) == (ssize_t)input_len)
+        (void)!write(STDERR_FILENO, "\n", 1);
     signal(sig, SIG_DFL);
     raise(sig);
 }
@@ -117,6 +115,10 @@ int main(int argc, char **argv)
         run();
     }
     size_t seeds = count(fuzz_seeds);
+    if (seeds == 0) {
+        fputs("no seeds\n", stderr);
+        return 1;
+    }
     for (size_t i = 0; argc == 1 && i < ROUNDS; i++) {
         const char *seed = fuzz_seeds[i % seeds];
         input_len = strlen(seed);
