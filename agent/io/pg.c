@@ -535,6 +535,7 @@ static void on_timer(void *arg)
     struct pg *p = arg;
     struct err e = ERR_INIT;
     char text[96];
+    long long answer_ms = p->server_timeout_ms + GRACE_MS;
     switch (p->state) {
     case PG_DOWN:
     case PG_READY:
@@ -548,7 +549,7 @@ static void on_timer(void *arg)
         return;
     default:
         snprintf(text, sizeof text, "no answer after %lld ms; the connection was dropped",
-                 (long long)(p->server_timeout_ms + GRACE_MS));
+                 answer_ms);
         fail(p, &e, ERR_TIMEOUT, text);
         fail_running(p, &e);
         return;
