@@ -377,7 +377,7 @@ void check_policy(lua_State *L, struct policy *p, int table, int defaults, int r
     lua_Debug ar;
     lua_pushvalue(L, run);
     lua_getinfo(L, ">S", &ar);
-    c.source = ar.source[0] == '=' && ar.source[1] != '[' ? atoi(ar.source + 1) : -1;
+    c.source = host_source(ar.source);
     if (c.source < 0 || c.source >= ld->h->nsources) {
         return;
     }

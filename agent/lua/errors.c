@@ -201,7 +201,7 @@ enum diag_class diags_class(const struct diags *d)
     if (!first) {
         return DIAG_NONE;
     }
-    switch (atoi(first->code + 1)) {
+    switch (strtol(first->code + 1, NULL, 10)) {
     case 100:
         return DIAG_FILE;
     case 101:

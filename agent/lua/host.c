@@ -254,6 +254,13 @@ bool host_enter(struct host *h, lua_CFunction fn, void *arg, struct fault *f)
     return true;
 }
 
+int host_source(const char *name)
+{
+    char *end;
+    long n = name[0] == '=' ? strtol(name + 1, &end, 10) : -1;
+    return n >= 0 && n <= INT_MAX && end > name + 1 && !*end ? (int)n : -1;
+}
+
 void host_where(lua_State *L, int *source, int *line)
 {
     lua_Debug ar;
@@ -262,7 +269,7 @@ void host_where(lua_State *L, int *source, int *line)
     for (int level = 0; lua_getstack(L, level, &ar); level++) {
         lua_getinfo(L, "Sl", &ar);
         if (ar.currentline > 0 && ar.source[0] == '=') {
-            *source = atoi(ar.source + 1);
+            *source = host_source(ar.source);
             *line = ar.currentline;
             return;
         }

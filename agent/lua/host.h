@@ -76,6 +76,9 @@ bool host_compile(lua_State *L, struct host *h, int n, int env, struct fault *f)
 /* The place of the Lua code that called the running C function: source (or -1) and line. */
 void host_where(lua_State *L, int *source, int *line);
 
+/* The source that a chunk's name (lua_Debug.source, "=3") tells, or -1: not one of ours. */
+int host_source(const char *name);
+
 /* sandbox.c: makes the allow-listed globals (assert ... string.format) as a table on top of the
  * stack. */
 void sandbox_push(lua_State *L);
