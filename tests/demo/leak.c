@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "harness/number.h"
+
 static void die(PGconn *c, const char *what)
 {
     fprintf(stderr, "leak: %s: %s", what, c ? PQerrorMessage(c) : "no memory\n");
@@ -77,7 +79,7 @@ int main(int argc, char **argv)
                 "usage: leak KIND=N ...; kinds: idle busy in_transaction superuser replication\n");
             return 2;
         }
-        open_kind(&kinds[k], atoi(n + 1));
+        open_kind(&kinds[k], number_in(n + 1));
     }
     puts("ready");
     fflush(stdout);

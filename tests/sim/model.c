@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "harness/number.h"
 #include "model.h"
 
 #define WALL_MS 1790035200000 /* a midnight, UTC */
@@ -247,7 +248,7 @@ static struct json *observe(void *arg, const struct world_step *step, struct err
 
 static int end_one(struct sim *s, struct db *d, const char *identity)
 {
-    int pid = atoi(identity);
+    int pid = number_in(identity);
 
     for (int k = 0; k < d->n; k++)
         if (d->s[k].pid == pid) {

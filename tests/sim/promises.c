@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "harness/number.h"
 
 void broken(const struct promises *p, const char *promise, const char *detail)
 {
@@ -157,7 +158,7 @@ static void identify(const struct promises *p, const struct world_step *s, struc
 
     memset(f, 0, sizeof(*f));
     f->at_ms = virtual_now(p->rig->v);
-    f->target = atoi(s->target->name + 1);
+    f->target = number_in(s->target->name + 1);
     snprintf(f->token, sizeof(f->token), "%s", s->token);
     snprintf(f->summary, sizeof(f->summary), "%s", s->plan->summary);
     each(p, "step", find_intent, &i);

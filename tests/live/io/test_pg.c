@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "harness/number.h"
 #include "io/pg.h"
 
 struct fixture {
@@ -25,7 +26,7 @@ struct fixture {
 static struct pg_options options(void)
 {
     return (struct pg_options){.host = "localhost",
-                               .port = atoi(getenv("PGPORT")),
+                               .port = number_in(getenv("PGPORT")),
                                .database = "postgres",
                                .user = "postgres",
                                .password = "right",
@@ -265,7 +266,7 @@ static void crash_server(struct fixture *f)
     struct pg_options o = options();
     g.pg = pg_new(f->loop, f->resolver, &o);
     run(&g, "SELECT pg_backend_pid() AS a", 2000);
-    kill(atoi(g.first), SIGKILL);
+    kill(number_in(g.first), SIGKILL);
     pg_free(g.pg);
 }
 
@@ -331,7 +332,7 @@ static void a_stopped_server_meets_our_deadlines(void **state)
     o.connect_ms = 300;
     use(f, o);
     run(f, "SELECT pg_backend_pid() AS a", 200);
-    pid_t backend = atoi(f->first), postmaster = atoi(getenv("RB_PG_PID"));
+    pid_t backend = number_in(f->first), postmaster = number_in(getenv("RB_PG_PID"));
     kill(backend, SIGSTOP);
     kill(postmaster, SIGSTOP);
     int64_t start = now_ms();

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "harness/number.h"
 #include "io/redis.h"
 #include "io/tls.h"
 
@@ -26,7 +27,7 @@ struct fixture {
 static struct redis_options options(void)
 {
     return (struct redis_options){.host = "localhost",
-                                  .port = atoi(getenv("REDIS_PORT")),
+                                  .port = number_in(getenv("REDIS_PORT")),
                                   .password = "right",
                                   .tls = getenv("RB_REDIS_CA") != NULL,
                                   .ca_file = getenv("RB_REDIS_CA")};
@@ -288,7 +289,7 @@ static void a_stopped_server_meets_our_deadlines(void **state)
     o.connect_ms = 300;
     use(f, o);
     run(f, "PING", 1000);
-    pid_t server = atoi(getenv("RB_REDIS_PID"));
+    pid_t server = number_in(getenv("RB_REDIS_PID"));
     kill(server, SIGSTOP);
     int64_t start = now_ms();
     run(f, "PING", 200);
@@ -398,7 +399,7 @@ static void the_probe_reads_a_certificate(void **state)
     assert_int_equal(f->err.code, ERR_IO);
     probe(f, "localhost", port, "/nonexistent", 2000);
     assert_int_equal(f->err.code, ERR_INPUT);
-    kill(atoi(getenv("RB_REDIS_PID")), SIGSTOP);
+    kill(number_in(getenv("RB_REDIS_PID")), SIGSTOP);
     int64_t start = now_ms();
     probe(f, "localhost", port, ca, 200);
     int64_t took = now_ms() - start;
@@ -407,7 +408,7 @@ static void the_probe_reads_a_certificate(void **state)
     run_for(f->loop, 50);
     tls_probe_cancel(p);
     run_for(f->loop, 50);
-    kill(atoi(getenv("RB_REDIS_PID")), SIGCONT);
+    kill(number_in(getenv("RB_REDIS_PID")), SIGCONT);
     assert_int_equal(f->err.code, ERR_TIMEOUT);
     assert_in_range(took, 195, 3300);
     assert_int_equal(f->count, 0);

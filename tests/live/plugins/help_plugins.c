@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "harness/number.h"
 #include "io/pg.h"
 
 static struct aws *lend_aws(void *arg, const char *name, struct err *e)
@@ -409,7 +410,7 @@ static struct json *talk(struct rig *r, const char *method, const char *path, co
     const char *port = strrchr(getenv("CLOUDSIM_URL"), ':') + 1;
     struct sockaddr_in a = {.sin_family = AF_INET,
                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-                            .sin_port = htons((uint16_t)atoi(port))};
+                            .sin_port = htons((uint16_t)number_in(port))};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct err e = ERR_INIT;
     struct json *j;

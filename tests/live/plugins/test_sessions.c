@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "harness/number.h"
 
 enum kind {
     IDLE1,
@@ -462,9 +463,9 @@ static void a_stopped_server_leaves_it_in_doubt(void **state)
     struct plan *p = planned(s, "pg_terminate", any, seen);
     struct err e = ERR_INIT;
     int backend =
-        atoi(ask(s, "SELECT pid FROM pg_stat_activity WHERE usename = 'runbookd' AND "
-                    "state_change = (SELECT max(state_change) FROM pg_stat_activity WHERE "
-                    "usename = 'runbookd')"));
+        number_in(ask(s, "SELECT pid FROM pg_stat_activity WHERE usename = 'runbookd' AND "
+                         "state_change = (SELECT max(state_change) FROM pg_stat_activity WHERE "
+                         "usename = 'runbookd')"));
 
     assert_true(backend > 0);
     cut_off(&s->r, "pg_terminate", s->db, any, NULL, 0);
@@ -510,8 +511,8 @@ static void counts_by_filter(void **state)
     assert_int_equal((int)source_value(&c, job), 1);
     assert_int_equal((int)source_value(&c, none), 0);
     char *max = ask(s, "SELECT current_setting('max_connections')::int - 3");
-    assert_true(source_value(&c, used) > 1099.9 / atoi(max) &&
-                source_value(&c, used) < 1100.1 / atoi(max));
+    assert_true(source_value(&c, used) > 1099.9 / number_in(max) &&
+                source_value(&c, used) < 1100.1 / number_in(max));
     assert_true(source_value(&c, age) > 200 && source_value(&c, age) < 20000);
     assert_true(source_value(&c, old) > 200 && source_value(&c, old) < 20000);
     assert_int_equal((int)source_value(&c, no_query), 0);
@@ -555,8 +556,8 @@ static void a_hung_server_meets_the_deadline(void **state)
     const struct watch *w = source_watch(&c, "pg_connections", s->db, NULL, 0);
     source_poll(&c);
     int backend =
-        atoi(ask(s, "SELECT max(pid) FROM pg_stat_activity WHERE usename = 'runbookd' AND "
-                    "query LIKE '%UNION ALL%'"));
+        number_in(ask(s, "SELECT max(pid) FROM pg_stat_activity WHERE usename = 'runbookd' AND "
+                         "query LIKE '%UNION ALL%'"));
     assert_true(backend > 0);
     kill(backend, SIGSTOP);
     source_poll(&c);

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "harness/number.h"
 #include "plugin/action.h"
 
 extern const struct action_type pg_terminate_action, pg_cancel_action;
@@ -294,7 +295,7 @@ static void for_all(void **state)
         p = plan_with(&pg_terminate_action, opts, seen, NULL, &e);
         assert_true(json_len(p->names) <= (size_t)max);
         for (const struct json *name = json_first(p->names); name != NULL; name = json_next(name)) {
-            const struct json *s = json_at(list, (size_t)atoi(json_str(name, "")) - 100);
+            const struct json *s = json_at(list, (size_t)number_in(json_str(name, "")) - 100);
 
             assert_string_equal(json_get_str(s, "state", ""), "idle");
             assert_string_equal(json_get_str(s, "backend_type", ""), "client backend");

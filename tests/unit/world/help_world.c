@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "harness/number.h"
 
 static const struct signal load_signals[] = {{.name = "load",
                                               .summary = "load of a group",
@@ -166,7 +167,7 @@ const size_t action_types_len = 4;
 
 static struct model_target *model_of(struct rig *r, const struct target *t)
 {
-    return &r->t[atoi(t->name + 1)];
+    return &r->t[number_in(t->name + 1)];
 }
 
 static bool sample(void *arg, const struct series *s, int64_t at_ms, double *value)

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "harness/faultvfs.h"
+#include "harness/number.h"
 #include "help_journal.h"
 #include "io/db.h"
 #include "world/journal_audit.h"
@@ -116,7 +117,7 @@ struct present {
 static bool on_step(void *arg, const char *key, const struct json *doc)
 {
     struct present *p = arg;
-    int i = atoi(key + strlen("step-"));
+    int i = number_in(key + strlen("step-"));
     assert_int_equal(json_get_int(doc, "n", -1), i);
     p->step[i] = true;
     return true;
@@ -127,7 +128,7 @@ static bool on_token(void *arg, const char *scope, const char *item, int64_t at)
     struct present *p = arg;
     (void)at;
     if (strcmp(scope, "budget") == 0)
-        p->token[atoi(item + strlen("item-"))] = true;
+        p->token[number_in(item + strlen("item-"))] = true;
     return true;
 }
 
@@ -380,7 +381,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_hanging_fsync),
     };
     if (argc > 1)
-        wanted_points = atol(argv[1]);
+        wanted_points = number_in(argv[1]);
     log_set_level(LOG_LVL_ERROR); /* of checkpoints that fail, as they are told to */
     if (db_init(NULL) || wanted_points < 1)
         return 1;

@@ -12,6 +12,7 @@
 
 #include "base/mem.h"
 #include "harness/failalloc.h"
+#include "harness/number.h"
 #include "help_journal.h"
 #include "world/journal_audit.h"
 
@@ -106,6 +107,6 @@ static void test_allocation_n_fails(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_allocation_n_fails)};
-    every = argc > 1 && atoi(argv[1]) == 1;
+    every = argc > 1 && number_in(argv[1]) == 1;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
