@@ -193,6 +193,29 @@ static void the_breaker_outlives_a_restart(void **state)
     rig_free(&r);
 }
 
+/* Cancelled while its request is on its way: the answer is taken, the script is asked no more. */
+static void a_cancelled_run_asks_no_more(void **state)
+{
+    struct rig r;
+    char run[64];
+
+    (void)state;
+    rig_init(&r, 1);
+    rules_scripted(&r, act_verify);
+    r.t[0].load = 700;
+    r.latency_ms = 20000;
+    rig_start(&r);
+    rig_run(&r, 5.9); /* looked twice, and asked */
+    r.next_how = -1;
+    assert_int_equal(r.t[0].effects, 1);
+    assert_string_equal(rules_order(&r, "cancel", "run", rules_run(&r, run), "by", "ann"), "");
+    rig_run(&r, 20);
+    SEEN("end cancelled");
+    NOT_SEEN("verify");
+    NOT_SEEN("page");
+    rig_free(&r);
+}
+
 /* M23: of the limit that a run began with and today's, the narrower binds. */
 static void M23_the_narrower_limit_binds(void **state)
 {
@@ -313,6 +336,7 @@ int main(void)
         cmocka_unit_test(the_cooldown_outlives_an_absence),
         cmocka_unit_test(the_cooldown_outlives_a_restart),
         cmocka_unit_test(the_breaker_outlives_a_restart),
+        cmocka_unit_test(a_cancelled_run_asks_no_more),
         cmocka_unit_test(M23_the_narrower_limit_binds),
         cmocka_unit_test(data_lost_while_a_human_thought),
         cmocka_unit_test(limits_hold_over_a_clock_step_and_a_restart),
