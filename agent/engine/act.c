@@ -383,7 +383,8 @@ static void finish_empty(struct run *r)
     report_add(r->e, tx, REPORT_NOTE, r->inst, r, "%s: %s", r->t->name, text);
     r->last_act_end_ms = now(r->e);
     act_reset(&r->act);
-    run_answer_tx(r, tx, json_new_bool(true), text, detail);
+    /* A run function hears of a success; the ladder, that this rung was none (M14). */
+    run_answer_tx(r, tx, r->p->script ? json_new_bool(true) : json_new_str("empty"), text, detail);
     mem_free(text);
 }
 

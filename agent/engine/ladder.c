@@ -40,6 +40,14 @@ static void ask_page(struct script *s, struct ask *out, const char *text)
     out->text = s->text;
 }
 
+static void next_rung(struct script *s, struct ask *out)
+{
+    if (++s->rung < s->p->nactions)
+        ask_act(s, out);
+    else
+        ask_page(s, out, "everything on the ladder was tried and the condition still holds");
+}
+
 static void ladder_resume(struct script *s, const struct json *answer, struct ask *out)
 {
     bool yes = json_bool(answer, false);
@@ -52,6 +60,10 @@ static void ladder_resume(struct script *s, const struct json *answer, struct as
         ask_act(s, out);
         return;
     case LADDER_ACTED:
+        if (strcmp(json_str(answer, ""), "empty") == 0) { /* nothing to do: the next one, at once */
+            next_rung(s, out);
+            return;
+        }
         if (!yes) {
             ask_page(s, out, "the remediation was refused or failed; see the run's notes");
             return;
@@ -65,10 +77,7 @@ static void ladder_resume(struct script *s, const struct json *answer, struct as
             out->kind = ASK_END;
             return;
         }
-        if (++s->rung < s->p->nactions)
-            ask_act(s, out);
-        else
-            ask_page(s, out, "everything on the ladder was done and the condition still holds");
+        next_rung(s, out);
         return;
     case LADDER_PAGED:
         out->kind = ASK_END;
@@ -81,5 +90,5 @@ static void ladder_free(struct script *s)
     mem_free(s);
 }
 
-/* data is the policy. Its checks hold "cleared", which the loader makes: none { when }. */
+/* data is the policy. The check "cleared" is the run's own: none { when }. */
 const struct script_ops ladder_ops = {ladder_start, ladder_resume, ladder_free};
