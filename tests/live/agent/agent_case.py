@@ -52,7 +52,7 @@ class Sim:
             self.port = int(f.read())
 
     def call(self, method, path, body=None):
-        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         c.request(method, "/_sim/" + path, json.dumps(body) if body is not None else None)
         answer = c.getresponse()
         text = answer.read()
@@ -61,8 +61,8 @@ class Sim:
             raise AssertionError(text)
         return json.loads(text)
 
-    def inbox(self):
-        return self.call("GET", "pager")
+    def inbox(self, since=0):
+        return self.call("GET", f"pager?since={since}")
 
     def fault(self, **fault):
         self.call("POST", "faults", {"service": "pager", **fault})

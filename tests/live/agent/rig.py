@@ -178,6 +178,7 @@ class Rig(AgentCase):
 
     sim_shared = pg = None
     routing_key = KEY
+    since = 0  # events of the pager up to this one are others'
     launcher = ()  # a command that starts the agent
 
     @classmethod
@@ -236,7 +237,7 @@ class Rig(AgentCase):
 
     def events(self):
         """What the pager accepted under this rig's routing key, oldest first."""
-        return [e for e in self.sim.inbox() if e["event"]["routing_key"] == self.routing_key]
+        return [e for e in self.sim.inbox(self.since) if e["event"]["routing_key"] == self.routing_key]
 
     def policy_row(self, policy):
         return next(p for p in self.ask("status")["policies"] if p["policy"] == policy)

@@ -40,6 +40,7 @@ class World:
         import tempfile
         self.dir = tempfile.mkdtemp(prefix="rb-crash-")
         self.pg = None
+        self.seen = 0  # the newest event of the pager that any point has looked at
         self.sim = Sim(self.dir, scenario(*(group(self.name(n)) for n in range(slots))))
 
     def name(self, slot):
@@ -188,6 +189,7 @@ def check(world, slot, rig, point):
     """All that must hold once it is over."""
     run = over(rig)
     events = rig.events()
+    world.seen = max([world.seen] + [e["seq"] for e in events])
     witnesses = [e["event"]["payload"]["custom_details"]["journal"] for e in events if "payload" in e["event"]]
     code, text = rig.journal.audit(*witnesses[-16:])
     need(code == 0, f"the journal does not verify: {text}")
@@ -219,6 +221,7 @@ def try_point(args, world, slot, point, keep=None):
     rig = Rig.make(sim_shared=world.sim, routing_key=f"{time.time_ns():032d}"[-32:])
     listing, said = rig.path("calls"), ""
     try:
+        rig.since = world.seen
         world.prepare(slot, rig)
         rig.launcher = killer(args, world, point, rig, listing)
         p = rig.start(ready=False)
