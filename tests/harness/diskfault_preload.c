@@ -15,22 +15,22 @@
 
 #define LOOK_AGAIN_NS (20 * 1000 * 1000L)
 
-#define REAL(name) ((__typeof__(&name))(uintptr_t)dlsym(RTLD_NEXT, #name))
+#define REAL(name) ((__typeof__(&(name)))(uintptr_t)dlsym(RTLD_NEXT, #name))
 
 static bool watched(int fd)
 {
     const char *under = getenv("RB_DISKFAULT_UNDER");
-    char link[64], path[4096];
+    char number[64], file[4096];
     ssize_t n;
 
     if (!under)
         return false;
-    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    n = readlink(link, path, sizeof path - 1);
+    snprintf(number, sizeof number, "/proc/self/fd/%d", fd);
+    n = readlink(number, file, sizeof file - 1);
     if (n <= 0)
         return false;
-    path[n] = 0;
-    return strncmp(path, under, strlen(under)) == 0;
+    file[n] = 0;
+    return strncmp(file, under, strlen(under)) == 0;
 }
 
 /* What the file says now: the first letter, or 0. */

@@ -414,8 +414,8 @@ int main(int argc, char **argv)
     }
     printf("%llu seeds, %llu agent-hours: %d requests (%d undos, %d approved), %d crashes, %d in "
            "doubt, %d freezes, %d reloads, %d taken over, %d denied: 0 promises broken\n",
-           (unsigned long long)n, (unsigned long long)(n * HOURS), effects, undos, approved,
-           crashes, doubts, freezes, reloads, taken, denied);
+           (unsigned long long)n, (unsigned long long)n * HOURS, effects, undos, approved, crashes,
+           doubts, freezes, reloads, taken, denied);
     return effects && undos && approved && crashes && doubts && freezes && reloads && taken &&
                    denied
                ? 0

@@ -104,8 +104,10 @@ static void leak(struct sim *s, int n, int64_t from_ms, int64_t to_ms)
     double rate = s->now->leak ? s->now->leak(s, n, to_ms) : 0;
 
     d->owed += rate * (double)(to_ms - from_ms) / (double)MIN;
-    for (; d->owed >= 1; d->owed--)
+    while (d->owed >= 1) {
+        d->owed -= 1;
         add_session(d, LEAKED, to_ms);
+    }
     if (rate < 0) { /* the application is restarted: what it leaked is gone */
         int left = 0;
         for (int k = 0; k < d->n; k++)
@@ -387,7 +389,7 @@ static struct policy_set *policies(const char *path, struct estate *e, enum mode
         diags_print(d, &b, false);
         fail_msg("%s", buf_str(&b));
     }
-    for (size_t k = 0; k < set->npolicies; k++)
+    for (size_t k = 0; set && k < set->npolicies; k++)
         set->policies[k]->mode = mode;
     diags_free(d);
     return set;

@@ -254,7 +254,7 @@ double source_value(const struct source *s, const struct watch *w)
     if (g == NULL || g->why[0] != '\0')
         fail_msg("%s has no value: %s %s", w->signal->name, g != NULL ? g->why : "nothing",
                  s->err.text);
-    return g->value;
+    return g != NULL ? g->value : 0;
 }
 
 const char *source_why(const struct source *s, const struct watch *w)
@@ -407,10 +407,11 @@ struct plan *plan_of(const char *action, const struct target *t, const char *opt
 
 static struct json *talk(struct rig *r, const char *method, const char *path, const char *body)
 {
-    const char *port = strrchr(getenv("CLOUDSIM_URL"), ':') + 1;
+    const char *url = getenv("CLOUDSIM_URL"), *colon = url != NULL ? strrchr(url, ':') : NULL;
     struct sockaddr_in a = {.sin_family = AF_INET,
                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-                            .sin_port = htons((uint16_t)number_in(port))};
+                            .sin_port =
+                                htons((uint16_t)number_in(colon != NULL ? colon + 1 : NULL))};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct err e = ERR_INIT;
     struct json *j;
@@ -433,7 +434,7 @@ static struct json *talk(struct rig *r, const char *method, const char *path, co
     text = strstr(buf_str(&in), "\r\n\r\n");
     if (strncmp(buf_str(&in), "HTTP/1.1 200", 12) != 0 || text == NULL)
         fail_msg("cloudsim: %s %s: %.300s", method, path, buf_str(&in));
-    j = json_parse(text + 4, strlen(text + 4), 64u << 20, &e);
+    j = text != NULL ? json_parse(text + 4, strlen(text + 4), 64u << 20, &e) : NULL;
     if (j == NULL)
         fail_msg("cloudsim: %s %s: %s", method, path, e.text);
     buf_free(&in);

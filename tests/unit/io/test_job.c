@@ -308,8 +308,7 @@ static void an_orphan_is_found_and_ended_and_nobody_else(void **state)
     const char *field = strrchr(text, ')'); /* the end of field 2; 22 is the start (proc(5)) */
     for (int k = 3; field && k <= 22; k++)
         field = strchr(field + 1, ' ');
-    assert_non_null(field);
-    unsigned long long started = strtoull(field + 1, NULL, 10);
+    unsigned long long started = field ? strtoull(field + 1, NULL, 10) : 0;
     assert_true(started > 0);
     assert_true(job_alive(orphan, started));
     /* a reused number: left alone */
