@@ -559,8 +559,8 @@ static const char *const scale_permissions[] = {
     "autoscaling:DescribeAutoScalingGroups *",
     "autoscaling:DescribePolicies *",
     "autoscaling:DescribeInstanceRefreshes *",
-    "autoscaling:SetDesiredCapacity "
-    "arn:aws:autoscaling:*:*:autoScalingGroup:*:autoScalingGroupName/$target.name",
+    ("autoscaling:SetDesiredCapacity "
+     "arn:aws:autoscaling:*:*:autoScalingGroup:*:autoScalingGroupName/$target.name"),
     NULL,
 };
 static const char *const scale_outs[] = {"before", "after", NULL};

@@ -17,11 +17,14 @@ int source_aws(const struct target *t, const struct estate *e, const char *kind,
 {
     static const char *const parts[] = {"asg",   "postgres", "proxy",
                                         "cache", "queue",    "certificate"};
-    const struct target *owner = kind != NULL ? estate_related(e, t, kind) : t;
+    const struct target *owner = t;
     const char *aws;
 
-    if (owner == NULL)
-        return no_part(t, kind, err);
+    if (kind != NULL) {
+        owner = estate_related(e, t, kind);
+        if (owner == NULL)
+            return no_part(t, kind, err);
+    }
     aws = json_get_str(owner->fields, "aws", NULL);
     for (size_t i = 0; aws == NULL && kind == NULL && i < sizeof(parts) / sizeof(*parts); i++) {
         const struct target *part = estate_related(e, t, parts[i]);
