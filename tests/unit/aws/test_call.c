@@ -38,7 +38,7 @@ static const struct line refused[] = {SAID(400, ERROR("ValidationError"))};
 static const struct line denied[] = {SAID(403, ERROR("AccessDenied"))};
 static const struct line always[] = {SAID(400, ERROR("Throttling"))};
 
-#define SCRIPT(s) s, sizeof s / sizeof *s
+#define SCRIPT(s) (s), sizeof(s) / sizeof *(s)
 
 struct scenario {
     const char *name;

@@ -23,7 +23,7 @@
     "</AccessKeyId><SecretAccessKey>s</SecretAccessKey><SessionToken>t-" id                        \
     "</SessionToken><Expiration>" FUTURE "</Expiration></Credentials></" action "Result></" action \
     "Response>"
-#define SCRIPT(s) s, sizeof s / sizeof *s
+#define SCRIPT(s) (s), sizeof(s) / sizeof *(s)
 
 struct got {
     int count;
@@ -42,7 +42,7 @@ static void on_keys(void *arg, const struct aws_keys *k, const struct err *e)
         snprintf(g->id, sizeof g->id, "%s", k->access_key);
         snprintf(g->secret, sizeof g->secret, "%s", k->secret_key);
         snprintf(g->token, sizeof g->token, "%s", k->token ? k->token : "");
-    } else {
+    } else if (e) {
         g->err = *e;
     }
 }

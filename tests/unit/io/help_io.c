@@ -58,13 +58,16 @@ void run_for(struct loop *l, int64_t ms)
 
 static double core_wait_ms(void)
 {
-    unsigned long long ran = 0, waited = 0;
+    char line[128] = "", *end = line;
+    unsigned long long waited;
     FILE *f = fopen("/proc/thread-self/schedstat", "re");
     if (f) {
-        if (fscanf(f, "%llu %llu", &ran, &waited) != 2)
-            waited = 0;
+        if (!fgets(line, sizeof line, f))
+            line[0] = 0;
         fclose(f);
     }
+    strtoull(line, &end, 10); /* how long it ran */
+    waited = strtoull(end, NULL, 10);
     return (double)waited / 1e6;
 }
 
