@@ -5,37 +5,37 @@
 
 #define S(field, need, text)                                                                       \
     {                                                                                              \
-        .option = {.name = field, .type = OPT_STRING, .required = need, .help = text }             \
+        .option = {.name = (field), .type = OPT_STRING, .required = (need), .help = (text) }       \
     }
 #define OPTION(field, kind, default_, text)                                                        \
     {                                                                                              \
-        .option = {.name = field, .type = kind, .fallback = default_, .help = text }               \
+        .option = {.name = (field), .type = (kind), .fallback = (default_), .help = (text) }       \
     }
 #define BOUNDED(field, kind, default_, low, high, text)                                            \
     {                                                                                              \
         .option = {                                                                                \
-            .name = field,                                                                         \
-            .type = kind,                                                                          \
-            .fallback = default_,                                                                  \
-            .min = low,                                                                            \
-            .max = high,                                                                           \
-            .help = text                                                                           \
+            .name = (field),                                                                       \
+            .type = (kind),                                                                        \
+            .fallback = (default_),                                                                \
+            .min = (low),                                                                          \
+            .max = (high),                                                                         \
+            .help = (text)                                                                         \
         }                                                                                          \
     }
 #define WORDS(field, need, default_, list, text)                                                   \
     {                                                                                              \
         .option = {                                                                                \
-            .name = field,                                                                         \
+            .name = (field),                                                                       \
             .type = OPT_ENUM,                                                                      \
-            .required = need,                                                                      \
-            .fallback = default_,                                                                  \
-            .words = list,                                                                         \
-            .help = text                                                                           \
+            .required = (need),                                                                    \
+            .fallback = (default_),                                                                \
+            .words = (list),                                                                       \
+            .help = (text)                                                                         \
         }                                                                                          \
     }
 #define OTHER(field, kind, need, text)                                                             \
     {                                                                                              \
-        .option = {.name = field, .required = need, .help = text}, .type = kind                    \
+        .option = {.name = (field), .required = (need), .help = (text)}, .type = (kind)            \
     }
 #define FIELDS(table) table, sizeof(table) / sizeof((table)[0])
 

@@ -38,8 +38,10 @@ static void reads_the_configuration(void **state)
                   "\"shadow.log\" },\n"
                   "  operators = \"ann\", max_limit = \"2 per 1d\", log_level = \"debug\",\n}\n"),
         d);
-    if (!c)
+    if (!c) {
         fail_msg("%s", told(d));
+        return;
+    }
     snprintf(want, sizeof want, "%s/conf/state", help_dir());
     assert_string_equal(c->state_dir, want);
     snprintf(want, sizeof want, "%s/conf/params/prod.lua", help_dir());
