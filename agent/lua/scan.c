@@ -438,11 +438,11 @@ static void repeat_statement(struct parser *p)
 
 static bool statement(struct parser *p)
 {
-    if (accept(p, ";")) {
+    if (accept(p, ";") || accept(p, "break")) {
+        /* nothing belongs to it */
     } else if (accept(p, "::")) {
         name(p);
         expect(p, "::");
-    } else if (accept(p, "break")) {
     } else if (accept(p, "goto")) {
         name(p);
     } else if (accept(p, "do")) {
