@@ -106,11 +106,13 @@ static int db_fail(struct sqlite3 *db, int rc, struct err *e)
     const char *hint = "";
     switch (rc & 0xff) {
     case SQLITE_NOTADB:
+        code = ERR_INPUT;
         hint =
             "; it is not a SQLite database, or its first page is damaged: restore it from a copy "
             "or move it away";
         break;
     case SQLITE_CORRUPT:
+        code = ERR_INPUT;
         hint = "; the file is damaged: restore it from a copy or move it away";
         break;
     case SQLITE_FULL:

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +29,7 @@ struct conn {
     struct local_peer peer;
     bool asked;  /* a line was handed over and is not answered yet */
     bool ending; /* closed once all is written */
+    bool ended;  /* the other end has sent all it will, and may still read */
     bool dead;
     struct conn *next;
 };
@@ -103,8 +105,14 @@ static void next_line(struct conn *c)
         return;
     line = evbuffer_readln(in, &len, EVBUFFER_EOL_LF);
     if (!line) {
-        if (evbuffer_get_length(in) > c->server->o.max_line)
+        if (evbuffer_get_length(in) > c->server->o.max_line) {
             end_with(c, "{\"error\":\"the line is too long\"}");
+        } else if (c->ended) {
+            c->ending = true; /* all is answered */
+            loop_timer_set(c->timer, 5000);
+            if (evbuffer_get_length(bufferevent_get_output(c->bev)) == 0)
+                close_conn(c);
+        }
         return;
     }
     if (len > c->server->o.max_line) {
@@ -134,6 +142,14 @@ static void on_write(struct bufferevent *bev, void *arg)
         close_conn(c);
 }
 
+/* Gone altogether, and not only done with sending (shutdown(2), as `nc -N` does it). */
+static bool hung_up(const struct conn *c)
+{
+    struct pollfd p = {.fd = bufferevent_getfd(c->bev)};
+
+    return poll(&p, 1, 0) != 0 && (p.revents & (POLLHUP | POLLERR | POLLNVAL));
+}
+
 static void on_event(struct bufferevent *bev, short what, void *arg)
 {
     struct conn *c = arg;
@@ -141,6 +157,11 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
     (void)bev;
     if ((what & BEV_EVENT_EOF) && c->ending)
         return; /* it has stopped sending, not reading */
+    if ((what & BEV_EVENT_EOF) && !hung_up(c)) {
+        c->ended = true;
+        next_line(c); /* what it has sent is answered still */
+        return;
+    }
     close_conn(c);
 }
 

@@ -214,6 +214,13 @@ static char *told(const struct json *steps)
     return buf_take(&b);
 }
 
+/* The walk knows nothing of the world: what a target or a parameter lacks is no mistake of the text.
+ * A call of what is not there is one, whatever the target. */
+static bool from_stand_in(const char *fault)
+{
+    return strncmp(fault, "E118", 4) == 0 && !strstr(fault, "attempt to call");
+}
+
 static void judge(const struct policy *p, const struct path *path, const struct scan *scan,
                   struct diags *d)
 {
@@ -225,12 +232,15 @@ static void judge(const struct policy *p, const struct path *path, const struct 
                  "policy \"%s\" can go on without end: more than %d steps without a wait, a verify "
                  "or a sleep",
                  p->name, MAX_TIMELESS);
-    } else if (path->faulted &&
-               strncmp(path->fault, "E118", 4) != 0) { /* E118 may come from the stand-in target */
-        struct place at = line_place(scan, data->source, path->fault_line, NULL);
-        char code[8];
+    } else if (path->faulted && !from_stand_in(path->fault)) {
+        const char *text = strstr(path->fault, ": "), *quote = text ? strchr(text, '"') : NULL;
+        char code[8], word[80] = "";
         snprintf(code, sizeof code, "%.4s", path->fault);
-        const char *text = strstr(path->fault, ": ");
+        if (quote) {
+            snprintf(word, sizeof word, "%.*s", (int)strcspn(quote + 1, "\""), quote + 1);
+        }
+        struct place at =
+            line_place(scan, data->source, path->fault_line, *word ? word : NULL);
         diag_add(d, code, &at, "%s", text ? text + 2 : path->fault);
     } else if (!path->faulted && !path->cut && !path->paged &&
                (path->failed || path->verify_false)) {

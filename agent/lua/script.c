@@ -226,13 +226,30 @@ static int r_read(lua_State *L)
 
 /* ---- the coroutine ---- */
 
+static const luaL_Reg methods[] = {{"act", r_act},   {"undo", r_undo},   {"verify", r_verify},
+                                   {"wait", r_wait}, {"holds", r_holds}, {"sleep", r_sleep},
+                                   {"page", r_page}, {"log", r_log},     {"read", r_read},
+                                   {NULL, NULL}};
+
+/* r.x for what r does not have: a typo, not a nil that fails in the middle of a run. */
+static int r_unknown(lua_State *L)
+{
+    const char *names[sizeof methods / sizeof methods[0] + 2];
+    size_t n = 0;
+    for (const luaL_Reg *m = methods; m->name; m++) {
+        names[n++] = m->name;
+    }
+    names[n++] = "target";
+    names[n++] = "params";
+    const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : luaL_typename(L, 2);
+    char hint[160];
+    did_you_mean(hint, sizeof hint, name, names, n);
+    return luaL_error(L, "E104 a run has no \"%s\"%s", name, hint);
+}
+
 static int begin(lua_State *L)
 {
     struct script *s = lua_touserdata(L, 1);
-    static const luaL_Reg methods[] = {{"act", r_act},   {"undo", r_undo},   {"verify", r_verify},
-                                       {"wait", r_wait}, {"holds", r_holds}, {"sleep", r_sleep},
-                                       {"page", r_page}, {"log", r_log},     {"read", r_read},
-                                       {NULL, NULL}};
     if (!run_push(L, s->policy->name)) {
         return luaL_error(L, "E105 the policy has no run function");
     }
@@ -249,6 +266,10 @@ static int begin(lua_State *L)
         lua_replace(L, -2);
     }
     lua_setfield(L, -2, "params");
+    lua_createtable(L, 0, 1);
+    lua_pushcfunction(L, r_unknown);
+    lua_setfield(L, -2, "__index");
+    lua_setmetatable(L, -2);
     sandbox_freeze(L, true);
     s->co = lua_newthread(L);
     lua_pushvalue(L, -1);

@@ -157,9 +157,7 @@ static int journal_exit(const struct err *e)
     case ERR_INPUT:
         return EXIT_CORRUPT;
     default:
-        /* SQLite's own finding of a file that is none of its, or broken (io/db.c), comes as an I/O
-         * error with these words. */
-        return strstr(e->text, "is damaged") ? EXIT_CORRUPT : EXIT_JOURNAL;
+        return EXIT_JOURNAL;
     }
 }
 

@@ -173,11 +173,11 @@ int tool_check(int argc, char **argv)
         struct policy_load_options o = {
             .paths = (const char *const *)a.rest, .npaths = (size_t)a.nrest, .mode = MODE_ENFORCE};
         l.set = policies_load(&o, d);
+        if (l.set && diags_errors(d) == 0)
+            json_free(policies_walk(l.set, NULL, d));
     } else {
         load_all(a.config, (const char *const *)a.rest, (size_t)a.nrest, &l, d);
     }
-    if (l.set && diags_errors(d) == 0)
-        json_free(policies_walk(l.set, l.estate, d)); /* every way through every run: W202, E113 */
     code = finish(d, &l, a.config, a.json);
     loaded_free(&l);
     diags_free(d);

@@ -52,6 +52,15 @@ class Codes(AgentCase):
         self.configure('storm = { window = "5 minutes" },')
         self.both(14, "E107", "5m")
 
+    def test_what_only_the_walk_through_a_run_finds(self):
+        policy = ('policy "p" { owner = "t", severity = "sev3", doc = "https://example.com/x", target = find.asg {},\n'
+                  '  when = sig.asg_cpu { above = "60%%" }, actions = { grow = act.asg_scale { by = 1, max = 5 } },\n'
+                  '  run = function(r) %s end }\n')
+        self.write("policies/a.lua", policy % 'while true do r:log "x" end')
+        self.both(15, "a.lua:3:", "E113")
+        self.write("policies/a.lua", policy % 'r:atc "grow"')
+        self.both(13, "a.lua:3:", "E104", "did you mean", "act")
+
     def test_all_errors_of_all_files_at_once(self):
         self.write("policies/a.lua", "frobnicate()\n")
         self.write("policies/b.lua", "policy 'x' {\n")
@@ -125,6 +134,8 @@ class Codes(AgentCase):
         self.write("state/journal.db", "this is no database, and long enough to be looked at" * 40, 0o600)
         code, text = self.run_once()
         self.assertEqual(code, 22, text)
+        run = subprocess.run([RUNBOOKD, "audit", self.path("state/journal.db")], capture_output=True, text=True)
+        self.assertEqual(run.returncode, 22, run.stderr)
 
     def test_no_permission(self):
         os.mkdir(self.path("state"), 0o700)

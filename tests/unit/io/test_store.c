@@ -470,13 +470,13 @@ static void test_no_database(void **state)
     char text[4096];
     memset(text, 'x', sizeof text);
     write_file(text, sizeof text);
-    assert_int_equal(open_file(&e), ERR_IO);
+    assert_int_equal(open_file(&e), ERR_INPUT);
     assert_non_null(strstr(e.text, path));
     assert_non_null(strstr(e.text, "not a SQLite database"));
     /* The right beginning, rubbish after it. */
     memcpy(text, "SQLite format 3", 16);
     write_file(text, sizeof text);
-    assert_int_equal(open_file(&e), ERR_IO);
+    assert_int_equal(open_file(&e), ERR_INPUT);
     assert_non_null(strstr(e.text, "move it away"));
 }
 

@@ -148,6 +148,28 @@ static void pipelined_lines_are_answered_in_order(void **state)
     close(fd);
 }
 
+/* printf ... | nc -N -U: it has said all, and waits for the answers. */
+static void one_that_only_stopped_sending_is_answered(void **state)
+{
+    struct fixture *f = *state;
+    char got[256];
+    int fd = dial(f);
+
+    f->mute = true;
+    say(fd, "one\ntwo\n");
+    shutdown(fd, SHUT_WR);
+    for (int k = 0; k < 20; k++)
+        run_for(f->loop, 2);
+    assert_int_equal(f->lines, 1);
+    f->mute = false;
+    local_send(f->local, f->conn, "one");
+    hear(f, fd, got, sizeof(got), 500);
+    if (!strstr(got, "<eof>"))
+        hear(f, fd, got + strlen(got), sizeof(got) - strlen(got), 500);
+    assert_string_equal(got, "one\ntwo\n<eof>");
+    close(fd);
+}
+
 static void who_is_there_is_the_kernels_word(void **state)
 {
     struct fixture *f = *state;
@@ -353,6 +375,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_line_is_answered_by_a_line),
         TEST(pipelined_lines_are_answered_in_order),
+        TEST(one_that_only_stopped_sending_is_answered),
         TEST(who_is_there_is_the_kernels_word),
         TEST(the_socket_is_ours_alone),
         TEST(too_long_a_line_ends_the_connection),

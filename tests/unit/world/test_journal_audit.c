@@ -301,7 +301,7 @@ static void test_what_is_no_journal(void **state)
     memset(text, 'x', sizeof text);
     assert_int_equal(audit("/tmp/rb_no_such_journal", NULL, &f, &a), ERR_NOT_FOUND);
     write_copy(text, sizeof text);
-    assert_int_equal(audit(copy_path, NULL, &f, &a), ERR_IO);
+    assert_int_equal(audit(copy_path, NULL, &f, &a), ERR_INPUT);
     write_copy("", 0);
     assert_int_equal(audit(copy_path, NULL, &f, &a), ERR_NOT_FOUND);
     change("PRAGMA user_version = 9");
