@@ -263,6 +263,24 @@ static void unfreeze(struct request *q)
     report_add(e, q->tx, REPORT_NOTE, NULL, NULL, "Unfrozen by %s", by(q));
 }
 
+/* A silence with a mistyped name would hold nothing back, and let people believe that it does. */
+static bool names_something(struct request *q)
+{
+    const struct engine *e = q->e;
+    const char *policy = request_arg(q, "policy"), *target = request_arg(q, "target");
+
+    for (size_t k = 0; k < e->ninst; k++) {
+        const struct instance *i = e->inst[k];
+        if (!i->gone && (!policy || strcmp(i->p->name, policy) == 0) &&
+            (!target || strcmp(i->t->id, target) == 0 || strcmp(i->t->name, target) == 0))
+            return true;
+    }
+    request_fail(q, "nothing is called so: %s%s%s%s%s; runbookctl status lists what there is",
+                 policy ? "policy " : "", policy ? policy : "", policy && target ? " on " : "",
+                 target ? "target " : "", target ? target : "");
+    return false;
+}
+
 static void silence(struct request *q)
 {
     struct engine *e = q->e;
@@ -279,6 +297,8 @@ static void silence(struct request *q)
         request_fail(q, "what? give policy=NAME, target=KIND/NAME or both");
         return;
     }
+    if (!names_something(q))
+        return;
     e->silences = mem_realloc(e->silences, (e->nsilences + 1) * sizeof(*e->silences));
     s = &e->silences[e->nsilences++];
     memset(s, 0, sizeof(*s));

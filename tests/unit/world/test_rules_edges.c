@@ -246,6 +246,20 @@ static void a_silence_names_its_target_either_way(void **state)
     rig_free(&r);
 }
 
+static void a_silence_of_nothing_is_refused(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    rig_init(&r, 1);
+    rig_policy(&r, "hot");
+    rig_start(&r);
+    rig_run(&r, 5);
+    assert_non_null(strstr(rules_order(&r, "silence", "policy", "hto", "for", "1h"), "policy hto"));
+    assert_non_null(strstr(rules_order(&r, "silence", "target", "g9", "for", "1h"), "target g9"));
+    rig_free(&r);
+}
+
 static void start_says_which_target(void **state)
 {
     struct rig r;
@@ -338,6 +352,7 @@ int main(void)
         cmocka_unit_test(a_plan_outlives_a_reload),
         cmocka_unit_test(a_reading_outlives_the_estate_it_began_with),
         cmocka_unit_test(a_silence_names_its_target_either_way),
+        cmocka_unit_test(a_silence_of_nothing_is_refused),
         cmocka_unit_test(start_says_which_target),
         cmocka_unit_test(reports_go_on_after_those_of_before),
         cmocka_unit_test(draining_waits_for_requests_only),
