@@ -160,7 +160,7 @@ static void test_a_damaged_file_is_refused(void **state)
         fwrite("garbage!", 1, 8, file);
     }
     fclose(file);
-    assert_int_equal(try_open(f, &e), ERR_IO);
+    assert_int_equal(try_open(f, &e), ERR_INPUT);
     assert_has(e.text, f->folder.path);
     assert_has(e.text, "damaged");
 }
