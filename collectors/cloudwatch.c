@@ -505,7 +505,7 @@ static bool bad_period(const struct json *opts, char *text, size_t size)
 
 #define PERIOD(default_period, more)                                                               \
     {                                                                                              \
-        .name = "period", .type = OPT_DURATION, .fallback = default_period, .min = 1000,           \
+        .name = "period", .type = OPT_DURATION, .fallback = (default_period), .min = 1000,         \
         .max = 86400000, .help = "period of its points" more                                       \
     }
 
