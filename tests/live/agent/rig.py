@@ -218,7 +218,8 @@ class Rig(AgentCase):
     def start(self, ready=True, **more):
         log = open(self.path(f"log{len(self.agents)}"), "w+", encoding="utf-8")
         env = {**os.environ, **AWS_ENV, **more.pop("env", {})}
-        p = subprocess.Popen([*self.launcher, RUNBOOKD, "run", "--config", self.path("runbookd.lua")], stderr=log, stdout=log,
+        launcher = self.launcher or ("setpriv", "--pdeathsig", "KILL")  # nobody is left when the test is killed
+        p = subprocess.Popen([*launcher, RUNBOOKD, "run", "--config", self.path("runbookd.lua")], stderr=log, stdout=log,
                              stdin=subprocess.DEVNULL, env=env, **more)
         p.log = log
         self.agents.append(p)
