@@ -2,13 +2,13 @@
 #   make               build the release binaries into build/release
 #   make test          everything that is quick enough for each change, then again under ASan and UBSan
 #   make demo          two incidents from start to end against real servers; SHADOW=1 only watches
-#   make check-all     make test, clang-tidy, valgrind, crash tests
+#   make check-all     make test, the long tests under ASan, clang-tidy, valgrind, crash tests
 #   make crash-test    the exhaustive crash tests
 #   make bench         figures: samples a second, cost of a step, virtual hours a second, memory
 #   make install       to /usr/local, or PREFIX=...; DESTDIR is honoured
 #   make clean         remove build/
 .DEFAULT_GOAL := build
-.PHONY: build setup test demo check-all tidy valgrind crash-test bench install clean
+.PHONY: build setup test demo check-all asan-long tidy valgrind crash-test bench install clean
 MAKEFLAGS += --no-print-directory
 
 setup:
@@ -23,7 +23,10 @@ test: setup
 demo: build
 	@SHADOW=$(SHADOW) tests/demo/run
 
-check-all: test tidy valgrind crash-test
+check-all: test asan-long tidy valgrind crash-test
+
+asan-long: setup
+	@.ci/test asan-long
 
 tidy: setup
 	@.ci/tidy
