@@ -270,7 +270,7 @@ static enum applied apply(void *arg, const struct world_step *step, struct json 
     struct sim *s = arg;
     const struct json *args = json_get(step->call, "args");
     int n = index_of(step->target), to = (int)json_get_int(args, "DesiredCapacity", 0), done = 0;
-    struct db *d = &s->db[n];
+    struct db *d;
 
     (void)out;
     advance(s, virtual_now(s->v));
@@ -282,6 +282,7 @@ static enum applied apply(void *arg, const struct world_step *step, struct json 
         resize(&s->g[n], to, s->at_ms);
         return APPLIED_OK;
     }
+    d = &s->db[n];
     for (const struct json *i = json_first(json_get(args, "names")); i; i = json_next(i))
         done += end_one(s, d, json_str(i, ""));
     if (d->nacts < 400)
