@@ -132,6 +132,17 @@ struct action_type {
      * compare-and-set: ERR_DENIED when what is seen is not what `last` left. */
     struct plan *(*undo)(const struct action_input *in, const struct plan *first,
                          const struct plan *last, const struct json *seen, struct err *e);
+
+    /* A model for policies' tests, where no world is: the state of a target as a test file writes
+     * it (`target = { id = "web-1", desired = 8 }`), and what a request changes of it. */
+    const struct option *state_options; /* the fields that a test may write */
+    size_t nstate_options;
+    /* Pure: what observe would see of a target in this state. NULL: the state itself. */
+    struct json *(*state_seen)(const struct action_input *in, const struct json *state,
+                               struct err *e);
+    /* Pure: carries one call of a plan out on the state. Required of every action. */
+    void (*state_apply)(const struct action_input *in, const struct json *call,
+                        struct json *state);
 };
 
 /* The registry, made from actions/actions.def. */
