@@ -25,7 +25,8 @@ int64_t now_ms(void); /* CLOCK_MONOTONIC, read now */
  * meaning there. */
 bool under_valgrind(void);
 
-/* The 50 ms of the design, less what this thread spent waiting for a core that others held. */
+/* The 50 ms of the design, less what this thread spent waiting for a core that others held, and
+ * what the hypervisor took. */
 struct lag_watch {
     double waited_ms;
 };
