@@ -529,6 +529,36 @@ static void scale_cancel(struct action_call *c)
     c->state = NULL;
 }
 
+/* The model of a group in policies' tests: what was written is what is seen. */
+static void scale_state_apply(const struct action_input *in, const struct json *call,
+                              struct json *state)
+{
+    (void)in;
+    json_set_int(
+        state, "desired",
+        json_get_int(json_get(call, "args"), "DesiredCapacity", json_get_int(state, "desired", 0)));
+}
+
+static const struct option scale_state[] = {
+    {.name = "desired",
+     .type = OPT_COUNT,
+     .required = true,
+     .max = 10000,
+     .help = "the group's desired capacity"},
+    {.name = "min", .type = OPT_COUNT, .fallback = "0", .max = 10000, .help = "its own minimum"},
+    {.name = "max",
+     .type = OPT_COUNT,
+     .fallback = "10000",
+     .max = 10000,
+     .help = "its own maximum"},
+    {.name = "suspended",
+     .type = OPT_LIST,
+     .help = "its suspended processes, \"Launch\", \"Terminate\""},
+    {.name = "controllers",
+     .type = OPT_LIST,
+     .help = "others that scale it, \"scaling policy target-60 (TargetTrackingScaling)\""},
+};
+
 static const struct option scale_options[] = {
     {.name = "by",
      .type = OPT_PERCENT_OR_COUNT,
@@ -583,4 +613,6 @@ const struct action_type asg_scale_action = {
     .plan = scale_plan,
     .judge = scale_judge,
     .undo = scale_undo,
+    .state_options = OPTIONS(scale_state),
+    .state_apply = scale_state_apply,
 };

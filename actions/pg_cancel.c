@@ -49,4 +49,8 @@ const struct action_type pg_cancel_action = {
     .cancel = pg_sessions_cancel,
     .plan = plan_it,
     .judge = judge_it,
+    .state_options = pg_sessions_state,
+    .nstate_options = PG_STATE_OPTIONS,
+    .state_seen = pg_sessions_state_seen,
+    .state_apply = pg_sessions_state_cancelled,
 };

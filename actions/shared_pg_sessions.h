@@ -23,6 +23,16 @@ struct plan *pg_sessions_plan(const struct action_input *in, const struct json *
 enum verdict pg_sessions_judge(const struct plan *p, size_t i, const struct json *seen,
                                bool by_query);
 
+/* A server's sessions in policies' tests: shared_pg_model.c. */
+#define PG_STATE_OPTIONS 1
+extern const struct option pg_sessions_state[PG_STATE_OPTIONS];
+struct json *pg_sessions_state_seen(const struct action_input *in, const struct json *state,
+                                    struct err *e);
+void pg_sessions_state_ended(const struct action_input *in, const struct json *call,
+                             struct json *state);
+void pg_sessions_state_cancelled(const struct action_input *in, const struct json *call,
+                                 struct json *state);
+
 /* What a session must be, beside its age: the rows of PG_FILTERS in each action's options. */
 #define PG_FILTERS                                                                                 \
     {.name = "database", .type = OPT_STRING, .help = "only sessions on this database"},            \

@@ -134,15 +134,19 @@ struct action_type {
                          const struct plan *last, const struct json *seen, struct err *e);
 
     /* A model for policies' tests, where no world is: the state of a target as a test file writes
-     * it (`target = { id = "web-1", desired = 8 }`), and what a request changes of it. */
+     * it (`target = { id = "web-1", desired = 8 }`), and what a request changes of it. All actions
+     * on a target share its state: a field of the same name is the same thing. Beside the fields,
+     * held as the options say, the state has "written": a map of each written field to the wall
+     * time (ms) at which it came to hold; an action may keep more there, under names of its own. */
     const struct option *state_options; /* the fields that a test may write */
     size_t nstate_options;
-    /* Pure: what observe would see of a target in this state. NULL: the state itself. */
+    /* Pure: what observe would see of a target in this state. NULL with *e: the state makes no
+     * sense; the text follows the name of the action, and is told when the file is loaded (opts is
+     * NULL then). A NULL function: the state itself is what is seen. */
     struct json *(*state_seen)(const struct action_input *in, const struct json *state,
                                struct err *e);
     /* Pure: carries one call of a plan out on the state. Required of every action. */
-    void (*state_apply)(const struct action_input *in, const struct json *call,
-                        struct json *state);
+    void (*state_apply)(const struct action_input *in, const struct json *call, struct json *state);
 };
 
 /* The registry, made from actions/actions.def. */

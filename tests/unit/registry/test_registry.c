@@ -107,6 +107,23 @@ static void collectors_are_complete(void **state)
     assert_null(signal_find("no_such_signal", NULL));
 }
 
+/* The actions on a target share its state: a field of the same name is of the same type. */
+static void states_agree(const struct action_type *t)
+{
+    for (size_t i = 0; i < action_types_len; i++) {
+        for (size_t k = 0; k < t->nstate_options; k++) {
+            const struct option *mine = &t->state_options[k],
+                                *theirs = option_find(action_types[i]->state_options,
+                                                      action_types[i]->nstate_options, mine->name);
+
+            if (theirs != NULL && theirs->type != mine->type &&
+                strcmp(action_types[i]->targets, t->targets) == 0)
+                fail_msg("actions %s and %s: the state's field \"%s\" has two types", t->name,
+                         action_types[i]->name, mine->name);
+        }
+    }
+}
+
 static void actions_are_complete(void **state)
 {
     (void)state;
@@ -124,6 +141,12 @@ static void actions_are_complete(void **state)
             fail_msg("action %s is there twice", t->name);
         kinds_exist(t->name, t->targets);
         options_make_sense(t->name, t->options, t->noptions);
+        if (t->state_apply == NULL || t->nstate_options == 0)
+            fail_msg("action %s: policies with it cannot be tested: give it state_options and "
+                     "state_apply",
+                     t->name);
+        options_make_sense(t->name, t->state_options, t->nstate_options);
+        states_agree(t);
     }
     assert_null(action_find("no_such_action"));
 }
