@@ -1,5 +1,5 @@
-/* CloudWatch: metrics of groups, load balancers and anything else, by GetMetricData. One query for
- * each distinct metric, all of an account in one call (500 at most), whatever number of series
+/* CloudWatch: the metrics of shared_cloudwatch_signals.c and any other, by GetMetricData. One query
+ * for each distinct metric, all of an account in one call (500 at most), whatever number of series
  * reads it. */
 #include <math.h>
 #include <stdio.h>
@@ -10,6 +10,7 @@
 #include "io/loop.h"
 #include "plugin/collector.h"
 #include "shared_cloudwatch.h"
+#include "shared_cloudwatch_signals.h"
 #include "shared_source.h"
 
 #define BACK_PERIODS 5       /* points come late: so far back is asked each time */
@@ -17,14 +18,12 @@
 #define PAGES_MAX 1000
 #define CALL_MS 15000
 #define SETTLE_MAX_MS 15000
-#define NONE ((size_t)-1)
 #define MINUTE_MS 60000
 
 struct reader {
     const struct watch *w;
     uint64_t series; /* w's, which is told of after w has gone */
-    size_t a, b, c; /* queries: the metric; of alb_5xx target errors, balancer's errors, requests */
-    char why[256];  /* cannot be asked at all */
+    struct cw_reading reads;
     int64_t given_ms;   /* AWS's clock: the start of the last period that was told of, or -1 */
     int64_t reached_ms; /* the end of what was asked for last, or -1 */
 };
@@ -99,93 +98,6 @@ static void cloudwatch_close(void *self)
     mem_free(s);
 }
 
-/* What a series reads */
-
-static size_t want_alb(struct cloudwatch *s, const struct target *asg, bool by_group,
-                       const char *metric, const char *stat, int64_t period_ms)
-{
-    struct json *d = json_new_map();
-    size_t q;
-
-    json_set_str(d, "LoadBalancer", json_get_str(asg->fields, "alb", ""));
-    if (by_group)
-        json_set_str(d, "TargetGroup", json_get_str(asg->fields, "target_group", ""));
-    q = cw_want(&s->set, "AWS/ApplicationELB", metric, d, stat, period_ms, NULL);
-    json_free(d);
-    return q;
-}
-
-static void read_alb(struct cloudwatch *s, struct reader *r, const struct target *asg)
-{
-    const char *name = r->w->signal->name;
-    int64_t period_ms = r->w->interval_ms;
-
-    if (json_get_str(asg->fields, "alb", NULL) == NULL ||
-        json_get_str(asg->fields, "target_group", NULL) == NULL) {
-        snprintf(r->why, sizeof(r->why),
-                 "%.60s has no load balancer: give it alb = \"app/NAME/ID\" and target_group = "
-                 "\"targetgroup/NAME/ID\"",
-                 asg->id);
-    } else if (strcmp(name, "alb_5xx") == 0) {
-        r->a = want_alb(s, asg, true, "HTTPCode_Target_5XX_Count", "Sum", period_ms);
-        /* These reached no target: AWS has them by LoadBalancer only. */
-        r->b = want_alb(s, asg, false, "HTTPCode_ELB_5XX_Count", "Sum", period_ms);
-        r->c = want_alb(s, asg, true, "RequestCount", "Sum", period_ms);
-    } else if (strcmp(name, "alb_requests") == 0) {
-        r->a = want_alb(s, asg, true, "RequestCount", "Sum", period_ms);
-    } else {
-        r->a = want_alb(s, asg, true, "TargetResponseTime",
-                        strcmp(name, "alb_p99") == 0 ? "p99" : "Average", period_ms);
-    }
-}
-
-static void read_cpu(struct cloudwatch *s, struct reader *r, const struct target *asg)
-{
-    struct json *d;
-
-    if (!json_get_bool(asg->fields, "detailed", true) && r->w->interval_ms < 5 * MINUTE_MS) {
-        snprintf(r->why, sizeof(r->why),
-                 "%.60s has basic monitoring, a point each 5m: write period = \"5m\"", asg->id);
-        return;
-    }
-    d = json_new_map();
-    json_set_str(d, "AutoScalingGroupName", asg->name);
-    r->a = cw_want(&s->set, "AWS/EC2", "CPUUtilization", d, "Average", r->w->interval_ms, NULL);
-    json_free(d);
-}
-
-static void read_series(struct cloudwatch *s, struct reader *r)
-{
-    const struct watch *w = r->w;
-    const struct target *asg;
-    const char *aws;
-
-    if (!cw_period_exists(w->interval_ms)) {
-        snprintf(r->why, sizeof(r->why), "CloudWatch has no period of %lld ms",
-                 (long long)w->interval_ms);
-        return;
-    }
-    if (strcmp(w->signal->name, "cloudwatch") == 0) {
-        r->a = cw_want(&s->set, json_get_str(w->opts, "namespace", ""),
-                       json_get_str(w->opts, "metric", ""), json_get(w->opts, "dimensions"),
-                       json_get_str(w->opts, "stat", "Average"), w->interval_ms,
-                       json_get_str(w->opts, "expr", NULL));
-        return;
-    }
-    asg = estate_related(s->estate, w->target, "asg");
-    aws = asg != NULL ? json_get_str(asg->fields, "aws", "") : "";
-    if (asg == NULL)
-        snprintf(r->why, sizeof(r->why), "%.60s names no Auto Scaling group: give it asg = \"...\"",
-                 w->target->id);
-    else if (strcmp(aws, s->account) != 0)
-        snprintf(r->why, sizeof(r->why), "%.50s is in account %.30s, %.50s in %.30s", asg->id, aws,
-                 w->target->id, s->account);
-    else if (strcmp(w->signal->name, "asg_cpu") == 0)
-        read_cpu(s, r, asg);
-    else
-        read_alb(s, r, asg);
-}
-
 static void cloudwatch_watch(void *self, const struct watch *const *watches, size_t n)
 {
     struct cloudwatch *s = self;
@@ -198,20 +110,15 @@ static void cloudwatch_watch(void *self, const struct watch *const *watches, siz
     for (size_t i = 0; i < n; i++) {
         struct reader *r = &s->readers[i];
 
-        *r = (struct reader){.w = watches[i],
-                             .series = watches[i]->series,
-                             .a = NONE,
-                             .b = NONE,
-                             .c = NONE,
-                             .given_ms = -1,
-                             .reached_ms = -1};
+        *r = (struct reader){
+            .w = watches[i], .series = watches[i]->series, .given_ms = -1, .reached_ms = -1};
         for (size_t k = 0; k < nold; k++) {
             if (old[k].series == r->series) {
                 r->given_ms = old[k].given_ms;
                 r->reached_ms = old[k].reached_ms;
             }
         }
-        read_series(s, r);
+        cw_read(&s->set, s->estate, s->account, r->w, &r->reads);
     }
     mem_free(old);
     cw_pack(&s->set);
@@ -234,17 +141,54 @@ static void give(struct cloudwatch *s, struct reader *r, int64_t start_ms, doubl
     s->host->sample(s->host, r->w, start_ms - s->ahead_ms, r->w->interval_ms, value);
 }
 
+/* The period of that point is over, and was not told of. */
+static bool is_new(const struct cloudwatch *s, const struct reader *r, const struct cw_point *p,
+                   int64_t settle_ms)
+{
+    return p->start_ms > r->given_ms && p->start_ms + r->w->interval_ms + settle_ms <= s->now_ms;
+}
+
+static void give_unknown(struct cloudwatch *s, struct reader *r, int64_t start_ms, const char *why)
+{
+    r->given_ms = start_ms;
+    s->host->unknown(s->host, r->w, why);
+}
+
 static void give_metric(struct cloudwatch *s, struct reader *r)
 {
-    const struct cw_query *q = &s->set.queries[r->a];
-    const char *name = r->w->signal->name;
-    double scale = strcmp(name, "alb_p99") == 0 || strcmp(name, "alb_avg") == 0 ? 1000 : 1;
+    const struct cw_query *q = &s->set.queries[r->reads.a];
 
     for (size_t i = 0; i < q->npoints; i++) {
         const struct cw_point *p = &q->points[i];
 
-        if (p->start_ms > r->given_ms && p->start_ms + r->w->interval_ms <= s->now_ms)
-            give(s, r, p->start_ms, p->value * scale);
+        if (!is_new(s, r, p, 0))
+            continue;
+        if (r->reads.negative != NULL && p->value < 0)
+            give_unknown(s, r, p->start_ms, r->reads.negative);
+        else
+            give(s, r, p->start_ms, p->value * r->reads.scale);
+    }
+}
+
+/* Points of one period of two metrics may come at different times: a share is told of when both
+ * are there. */
+static void give_share(struct cloudwatch *s, struct reader *r)
+{
+    const struct cw_query *part = &s->set.queries[r->reads.a], *whole = &s->set.queries[r->reads.c];
+    char why[256];
+
+    for (size_t i = 0; i < whole->npoints; i++) {
+        const struct cw_point *n = &whole->points[i], *k = cw_at(part, n->start_ms);
+
+        if (k == NULL || !is_new(s, r, n, 0))
+            continue;
+        if (n->value > 0) {
+            give(s, r, n->start_ms, 100 * k->value / n->value);
+        } else {
+            snprintf(why, sizeof(why), "%.60s is %.0f: there is no share of it", whole->metric,
+                     n->value);
+            give_unknown(s, r, n->start_ms, why);
+        }
     }
 }
 
@@ -263,8 +207,9 @@ static double least_requests(const struct watch *w)
  * not yet. */
 static void give_errors(struct cloudwatch *s, struct reader *r)
 {
-    const struct cw_query *target = &s->set.queries[r->a], *balancer = &s->set.queries[r->b],
-                          *requests = &s->set.queries[r->c];
+    const struct cw_query *target = &s->set.queries[r->reads.a],
+                          *balancer = &s->set.queries[r->reads.b],
+                          *requests = &s->set.queries[r->reads.c];
     int64_t period_ms = r->w->interval_ms, settle_ms = period_ms / 4;
     double least = least_requests(r->w);
     char why[256];
@@ -276,13 +221,12 @@ static void give_errors(struct cloudwatch *s, struct reader *r)
         const struct cw_point *a = cw_at(target, n->start_ms), *b = cw_at(balancer, n->start_ms);
         double errors = (a != NULL ? a->value : 0) + (b != NULL ? b->value : 0);
 
-        if (n->start_ms <= r->given_ms || n->start_ms + period_ms + settle_ms > s->now_ms)
+        if (!is_new(s, r, n, settle_ms))
             continue;
         if (n->value < least) {
             snprintf(why, sizeof(why), "%.0f requests in the period, fewer than %.0f", n->value,
                      least);
-            r->given_ms = n->start_ms;
-            s->host->unknown(s->host, r->w, why);
+            give_unknown(s, r, n->start_ms, why);
         } else {
             /* The balancer counts what it refused itself as an error and not as a request. */
             give(s, r, n->start_ms, errors >= n->value ? 100 : 100 * errors / n->value);
@@ -293,7 +237,7 @@ static void give_errors(struct cloudwatch *s, struct reader *r)
 /* Nothing came, and what came last is too old to be bridged by (M2): say what may be wrong. */
 static void tell_silence(struct cloudwatch *s, struct reader *r)
 {
-    const struct cw_query *q = &s->set.queries[r->c != NONE ? r->c : r->a];
+    const struct cw_query *q = &s->set.queries[r->reads.c != CW_NONE ? r->reads.c : r->reads.a];
     const struct watch *w = r->w;
     char why[256], period[UNIT_TEXT], *where;
 
@@ -310,25 +254,33 @@ static void tell_silence(struct cloudwatch *s, struct reader *r)
 
 static bool failed_batch(const struct cloudwatch *s, size_t query)
 {
-    return query != NONE && s->calls[s->set.queries[query].batch].pages < 0;
+    return query != CW_NONE && s->calls[s->set.queries[query].batch].pages < 0;
 }
 
 static void tell(struct cloudwatch *s, struct reader *r)
 {
+    const size_t queries[] = {r->reads.a, r->reads.b, r->reads.c};
     int64_t before_ms = r->given_ms;
 
-    if (r->why[0] != '\0') {
-        s->host->unknown(s->host, r->w, r->why);
+    if (r->reads.why[0] != '\0') {
+        s->host->unknown(s->host, r->w, r->reads.why);
         return;
     }
-    if (failed_batch(s, r->a) || failed_batch(s, r->b) || failed_batch(s, r->c) ||
-        !usable(s, r, r->a) || (r->c != NONE && (!usable(s, r, r->b) || !usable(s, r, r->c))))
-        return;
-    if (r->c != NONE)
+    for (size_t i = 0; i < 3; i++) {
+        if (failed_batch(s, queries[i]))
+            return;
+    }
+    for (size_t i = 0; i < 3; i++) {
+        if (queries[i] != CW_NONE && !usable(s, r, queries[i]))
+            return;
+    }
+    if (r->reads.form == CW_ERRORS)
         give_errors(s, r);
+    else if (r->reads.form == CW_SHARE)
+        give_share(s, r);
     else
         give_metric(s, r);
-    r->reached_ms = s->calls[s->set.queries[r->a].batch].end_ms;
+    r->reached_ms = s->calls[s->set.queries[r->reads.a].batch].end_ms;
     if (r->given_ms == before_ms)
         tell_silence(s, r);
 }
@@ -427,7 +379,7 @@ static void set_range(struct cloudwatch *s, struct batch_call *c)
         const struct reader *r = &s->readers[i];
         int64_t most, need;
 
-        if (r->a == NONE || s->set.queries[r->a].period_ms != period_ms)
+        if (r->reads.a == CW_NONE || s->set.queries[r->reads.a].period_ms != period_ms)
             continue;
         most = (r->w->history_ms + period_ms - 1) / period_ms + BACK_PERIODS;
         need = r->reached_ms < 0 ? most : (c->end_ms - r->reached_ms) / period_ms + BACK_PERIODS;
@@ -477,130 +429,6 @@ static bool cloudwatch_migrate(void *self, const struct estate *e)
 
 /* Descriptors */
 
-static int64_t cpu_interval(const struct target *t, const struct json *opts)
-{
-    /* What a service's group has is not known here: it is told when it is asked. */
-    return source_period_ms(opts,
-                            json_get_bool(t->fields, "detailed", true) ? MINUTE_MS : 5 * MINUTE_MS);
-}
-
-static int64_t minute_interval(const struct target *t, const struct json *opts)
-{
-    (void)t;
-    return source_period_ms(opts, MINUTE_MS);
-}
-
-static bool bad_period(const struct json *opts, char *text, size_t size)
-{
-    int64_t ms = source_period_ms(opts, MINUTE_MS);
-    char period[UNIT_TEXT];
-
-    if (cw_period_exists(ms))
-        return false;
-    snprintf(text, size,
-             "CloudWatch has no period of %s: write 1s, 5s, 10s, 20s, 30s or whole minutes",
-             unit_format_duration(period, sizeof(period), ms));
-    return true;
-}
-
-#define PERIOD(default_period, more)                                                               \
-    {                                                                                              \
-        .name = "period", .type = OPT_DURATION, .fallback = (default_period), .min = 1000,         \
-        .max = 86400000, .help = "period of its points" more                                       \
-    }
-
-static const struct option cpu_options[] = {
-    PERIOD(NULL, "; without it 1m, or 5m where the group is not detailed")};
-static const struct option alb_options[] = {PERIOD("1m", "")};
-static const struct option errors_options[] = {
-    {.name = "min_requests",
-     .type = OPT_COUNT,
-     .fallback = "100",
-     .min = 1,
-     .max = 1000000000,
-     .help = "requests a minute below which a share says nothing: unknown; of a shorter period as "
-             "much less, of a longer one the same"},
-    PERIOD("1m", "")};
-static const struct option any_options[] = {
-    {.name = "namespace", .type = OPT_STRING, .required = true, .help = "\"AWS/RDS\""},
-    {.name = "metric", .type = OPT_STRING, .required = true, .help = "\"CPUUtilization\""},
-    {.name = "unit",
-     .type = OPT_ENUM,
-     .required = true,
-     .words = "number|count|percent|duration|size",
-     .help = "what its values are; durations in milliseconds, sizes in bytes (see expr)"},
-    {.name = "dimensions",
-     .type = OPT_MAP,
-     .fallback = "{}",
-     .help = "all dimensions that it is published with; may name \"$target.name\" and the like"},
-    {.name = "stat",
-     .type = OPT_STRING,
-     .fallback = "Average",
-     .help = "Average, Sum, Minimum, Maximum, SampleCount or a percentile, \"p99\""},
-    PERIOD("1m", ""),
-    {.name = "expr",
-     .type = OPT_STRING,
-     .help = "metric math in which the metric is m: \"m * 1000\" makes milliseconds of seconds"},
-};
-
-#define METRIC .lag_ms = 180000, .default_interval_ms = MINUTE_MS, .bad_period = bad_period
-#define ALB "by LoadBalancer and TargetGroup"
-
-static const struct signal cloudwatch_signals[] = {
-    {.name = "asg_cpu",
-     .summary = "mean CPU of the group's instances",
-     .source = "AWS/EC2 CPUUtilization by AutoScalingGroupName, Average",
-     .unit = UNIT_PERCENT,
-     .targets = "asg service",
-     .options = OPTIONS(cpu_options),
-     .zero_suspicious = true,
-     .interval_ms = cpu_interval,
-     METRIC},
-    {.name = "alb_p99",
-     .summary = "response time that 99 of 100 requests stay below",
-     .source = "AWS/ApplicationELB TargetResponseTime " ALB ", p99",
-     .unit = UNIT_DURATION,
-     .targets = "asg service",
-     .options = OPTIONS(alb_options),
-     .interval_ms = minute_interval,
-     METRIC},
-    {.name = "alb_avg",
-     .summary = "mean response time",
-     .source = "AWS/ApplicationELB TargetResponseTime " ALB ", Average",
-     .unit = UNIT_DURATION,
-     .targets = "asg service",
-     .options = OPTIONS(alb_options),
-     .interval_ms = minute_interval,
-     METRIC},
-    {.name = "alb_requests",
-     .summary = "requests in a period",
-     .source = "AWS/ApplicationELB RequestCount " ALB ", Sum",
-     .unit = UNIT_COUNT,
-     .targets = "asg service",
-     .options = OPTIONS(alb_options),
-     .zero_suspicious = true,
-     .interval_ms = minute_interval,
-     METRIC},
-    {.name = "alb_5xx",
-     .summary = "share of requests that were answered with a 5xx, by the targets or by the load "
-                "balancer; missing counts are zero while requests are counted",
-     .source = "AWS/ApplicationELB (HTTPCode_Target_5XX_Count " ALB
-               " + HTTPCode_ELB_5XX_Count by LoadBalancer) / RequestCount " ALB ", Sum",
-     .unit = UNIT_PERCENT,
-     .targets = "asg service",
-     .options = OPTIONS(errors_options),
-     .interval_ms = minute_interval,
-     METRIC},
-    {.name = "cloudwatch",
-     .summary = "any metric",
-     .source = "GetMetricData",
-     .unit = UNIT_NUMBER,
-     .targets = "any",
-     .options = OPTIONS(any_options),
-     .interval_ms = minute_interval,
-     METRIC},
-};
-
 /* Points of a minute are asked for once: each question costs, and a lag of minutes is allowed for.
  * Shorter ones are there to be seen soon. */
 static int64_t pace(int64_t interval_ms)
@@ -613,8 +441,8 @@ static const char *const cloudwatch_permissions[] = {"cloudwatch:GetMetricData *
 const struct collector_type cloudwatch_collector = {
     .name = "cloudwatch",
     .summary = "metrics of CloudWatch",
-    .signals = cloudwatch_signals,
-    .nsignals = sizeof(cloudwatch_signals) / sizeof(*cloudwatch_signals),
+    .signals = cw_signals,
+    .nsignals = CW_SIGNALS,
     .permissions = cloudwatch_permissions,
     .deadline_ms = 20000,
     .pace_ms = pace,

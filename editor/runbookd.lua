@@ -202,6 +202,133 @@ function sig.alb_requests(fields) end
 ---@return runbookd.Condition
 function sig.alb_5xx(fields) end
 
+---@class runbookd.sig.db_cpu
+---@field above? string
+---@field below? string
+---@field at_least? string
+---@field at_most? string
+---@field lasting? string every sample over this time must satisfy it
+---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field period? string period of its points
+
+---CPU of the RDS instance
+---@param fields runbookd.sig.db_cpu
+---@return runbookd.Condition
+function sig.db_cpu(fields) end
+
+---@class runbookd.sig.db_memory_free
+---@field above? string
+---@field below? string
+---@field at_least? string
+---@field at_most? string
+---@field lasting? string every sample over this time must satisfy it
+---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field period? string period of its points
+
+---memory that the RDS instance could still use
+---@param fields runbookd.sig.db_memory_free
+---@return runbookd.Condition
+function sig.db_memory_free(fields) end
+
+---@class runbookd.sig.db_storage_free
+---@field above? string
+---@field below? string
+---@field at_least? string
+---@field at_most? string
+---@field lasting? string every sample over this time must satisfy it
+---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field period? string period of its points
+
+---storage that the RDS instance has left
+---@param fields runbookd.sig.db_storage_free
+---@return runbookd.Condition
+function sig.db_storage_free(fields) end
+
+---@class runbookd.sig.rds_replica_lag
+---@field above? string
+---@field below? string
+---@field at_least? string
+---@field at_most? string
+---@field lasting? string every sample over this time must satisfy it
+---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field period? string period of its points
+
+---how far an RDS replica is behind its source; on a source that writes nothing it grows to 5m and falls back, because RDS switches the log that often: compare with more; unknown where replication is not active
+---@param fields runbookd.sig.rds_replica_lag
+---@return runbookd.Condition
+function sig.rds_replica_lag(fields) end
+
+---@class runbookd.sig.proxy_clients
+---@field above? integer
+---@field below? integer
+---@field at_least? integer
+---@field at_most? integer
+---@field lasting? string every sample over this time must satisfy it
+---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field period? string period of its points
+
+---connections of clients to the RDS proxy
+---@param fields runbookd.sig.proxy_clients
+---@return runbookd.Condition
+function sig.proxy_clients(fields) end
+
+---@class runbookd.sig.proxy_connections
+---@field above? integer
+---@field below? integer
+---@field at_least? integer
+---@field at_most? integer
+---@field lasting? string every sample over this time must satisfy it
+---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field period? string period of its points
+
+---connections of the RDS proxy to its database: what its pool holds
+---@param fields runbookd.sig.proxy_connections
+---@return runbookd.Condition
+function sig.proxy_connections(fields) end
+
+---@class runbookd.sig.proxy_pinned
+---@field above? integer
+---@field below? integer
+---@field at_least? integer
+---@field at_most? integer
+---@field lasting? string every sample over this time must satisfy it
+---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field period? string period of its points
+
+---connections of the pool that are bound to one client's session
+---@param fields runbookd.sig.proxy_pinned
+---@return runbookd.Condition
+function sig.proxy_pinned(fields) end
+
+---@class runbookd.sig.proxy_borrow_latency
+---@field above? string
+---@field below? string
+---@field at_least? string
+---@field at_most? string
+---@field lasting? string every sample over this time must satisfy it
+---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field stat? "Average"|"p99" p99 exists only where AWS publishes it: unknown elsewhere
+---@field period? string period of its points
+
+---how long clients of the RDS proxy wait for a connection of the pool
+---@param fields runbookd.sig.proxy_borrow_latency
+---@return runbookd.Condition
+function sig.proxy_borrow_latency(fields) end
+
+---@class runbookd.sig.proxy_pool_used
+---@field above? string
+---@field below? string
+---@field at_least? string
+---@field at_most? string
+---@field lasting? string every sample over this time must satisfy it
+---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field period? string period of its points
+
+---share of the connections that the RDS proxy may open which are open
+---@param fields runbookd.sig.proxy_pool_used
+---@return runbookd.Condition
+function sig.proxy_pool_used(fields) end
+
 ---@class runbookd.sig.cloudwatch
 ---@field above? number
 ---@field below? number

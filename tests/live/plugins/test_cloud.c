@@ -276,9 +276,9 @@ static void what_cannot_be_asked_says_why(void **state)
     const struct watch *f = source_watch(&c, "asg_cpu", s->web, "{\"period\": 7000}", 0);
     assert_int_equal(d->interval_ms, 300000);
     source_poll(&c);
-    assert_non_null(strstr(source_why(&c, a), "has no load balancer"));
+    assert_non_null(strstr(source_why(&c, a), "has no alb: give it alb = \"app/NAME/ID\""));
     assert_non_null(strstr(source_why(&c, b), "write period = \"5m\""));
-    assert_non_null(strstr(source_why(&c, e), "names no Auto Scaling group"));
+    assert_non_null(strstr(source_why(&c, e), "names no asg of the estate"));
     assert_non_null(strstr(source_why(&c, f), "no period of 7000 ms"));
     source_close(&c);
 }

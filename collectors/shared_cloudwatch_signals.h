@@ -1,0 +1,34 @@
+/* The signals that are metrics of CloudWatch: one table for all kinds of targets, so that whatever
+ * an account's policies read goes into the same GetMetricData. */
+#ifndef RB_COLLECTORS_SHARED_CLOUDWATCH_SIGNALS_H
+#define RB_COLLECTORS_SHARED_CLOUDWATCH_SIGNALS_H
+
+#include "plugin/collector.h"
+#include "shared_cloudwatch.h"
+
+#define CW_NONE ((size_t)-1)
+
+/* How a value is made of the points of a period. */
+enum cw_form {
+    CW_METRIC, /* a, scaled */
+    CW_ERRORS, /* (a + b) / c, percent; a and b that are missing are zero where c is alive */
+    CW_SHARE,  /* a / c, percent, where both are there */
+};
+
+/* What a series reads. */
+struct cw_reading {
+    enum cw_form form;
+    size_t a, b, c; /* numbers of queries in the set, or CW_NONE */
+    double scale;
+    const char *negative; /* what a value below zero means: no value; NULL: nothing special */
+    char why[256];        /* "" or why it cannot be asked at all */
+};
+
+/* Puts the questions of that series into the set. */
+void cw_read(struct cw_set *set, const struct estate *e, const char *account, const struct watch *w,
+             struct cw_reading *out);
+
+#define CW_SIGNALS 15
+extern const struct signal cw_signals[CW_SIGNALS];
+
+#endif
