@@ -50,6 +50,13 @@ int source_postgres(const struct target *t, const struct estate *e, char *out, s
     return 0;
 }
 
+int source_self(const struct target *t, const char *kind, char *out, size_t size, struct err *err)
+{
+    if ((size_t)snprintf(out, size, "%s/%s", kind, t->id) >= size)
+        return err_set(err, ERR_LIMIT, "%s: its name is too long", t->id);
+    return 0;
+}
+
 const char *source_name(const char *source)
 {
     const char *slash = strchr(source, '/');

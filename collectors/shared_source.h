@@ -15,6 +15,10 @@ int source_aws(const struct target *t, const struct estate *e, const char *kind,
 int source_postgres(const struct target *t, const struct estate *e, char *out, size_t size,
                     struct err *err);
 
+/* "KIND/ID" of t itself, for collectors that ask a place which the target or the options name: one
+ * that hangs delays those of no other target. */
+int source_self(const struct target *t, const char *kind, char *out, size_t size, struct err *err);
+
 /* A source's name after its "aws/" or "postgres/". */
 const char *source_name(const char *source);
 

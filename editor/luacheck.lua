@@ -32,6 +32,10 @@ return {
       "pg_conn_used",
       "pg_query_age",
       "pg_idle_in_transaction",
+      "probe_failures",
+      "http",
+      "cert_days_left",
+      "tls",
     } },
     act = { fields = {
       "asg_scale",

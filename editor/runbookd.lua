@@ -488,6 +488,74 @@ function sig.pg_query_age(fields) end
 ---@return runbookd.Condition
 function sig.pg_idle_in_transaction(fields) end
 
+---@class runbookd.sig.probe_failures
+---@field above? integer
+---@field below? integer
+---@field at_least? integer
+---@field at_most? integer
+---@field lasting? string every sample over this time must satisfy it
+---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field expect? string status codes of a good answer, "200-399" or "200,204"; redirects are not followed
+---@field body? string text that a good answer holds
+---@field timeout? string an answer that is not whole by then is a failure
+---@field ca_file? string file of CA certificates that the server's is checked against; without it the agent's
+---@field period? string how often it is asked
+
+---probes of the service's url in a row that failed; 0 while it answers well
+---@param fields runbookd.sig.probe_failures
+---@return runbookd.Condition
+function sig.probe_failures(fields) end
+
+---@class runbookd.sig.http
+---@field above? integer
+---@field below? integer
+---@field at_least? integer
+---@field at_most? integer
+---@field lasting? string every sample over this time must satisfy it
+---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field url string what is asked, http or https; may name "$target.FIELD" and the like
+---@field expect? string status codes of a good answer, "200-399" or "200,204"; redirects are not followed
+---@field body? string text that a good answer holds
+---@field timeout? string an answer that is not whole by then is a failure
+---@field ca_file? string file of CA certificates that the server's is checked against; without it the agent's
+---@field period? string how often it is asked
+
+---probes of a URL in a row that failed; 0 while it answers well
+---@param fields runbookd.sig.http
+---@return runbookd.Condition
+function sig.http(fields) end
+
+---@class runbookd.sig.cert_days_left
+---@field above? integer
+---@field below? integer
+---@field at_least? integer
+---@field at_most? integer
+---@field lasting? string every sample over this time must satisfy it
+---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field period? string how often it is asked
+
+---whole days that the certificate shown at its host is still good for
+---@param fields runbookd.sig.cert_days_left
+---@return runbookd.Condition
+function sig.cert_days_left(fields) end
+
+---@class runbookd.sig.tls
+---@field above? integer
+---@field below? integer
+---@field at_least? integer
+---@field at_most? integer
+---@field lasting? string every sample over this time must satisfy it
+---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field host string host name that is connected to, and that the certificate must be for
+---@field port? integer TCP port
+---@field ca_file? string file of CA certificates that the chain is checked against; without it the system's
+---@field period? string how often it is asked
+
+---whole days that the certificate shown at a host is still good for
+---@param fields runbookd.sig.tls
+---@return runbookd.Condition
+function sig.tls(fields) end
+
 ---@class runbookd.act.asg_scale : runbookd.ActionFields
 ---@field by? string|integer change of the desired capacity, "25%", 2, "-25%", -2: growth is rounded up to at least one instance, shrinking is rounded down
 ---@field to? integer the desired capacity itself

@@ -138,6 +138,7 @@ static void call_deadline(void *arg)
         call_done(c); /* refused in http_send: the error is there */
     } else {
         c->answer.request_left = left;
+        c->answer.no_address = c->phase == PHASE_NAME;
         err_set(&c->err, ERR_TIMEOUT, "%s: no end after %lld ms%s", phase, (long long)c->total_ms,
                 left ? "; the request was sent, its effect is unknown" : "");
         call_done(c);
@@ -151,9 +152,9 @@ static int curl_error(CURLcode code)
     case CURLE_OPERATION_TIMEDOUT:
         return ERR_TIMEOUT;
     case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_CERTPROBLEM:
-    case CURLE_SSL_CACERT_BADFILE:
         return ERR_AUTH;
+    case CURLE_SSL_CERTPROBLEM: /* our own files, not the server's */
+    case CURLE_SSL_CACERT_BADFILE:
     case CURLE_URL_MALFORMAT:
     case CURLE_UNSUPPORTED_PROTOCOL:
         return ERR_INPUT;
@@ -334,6 +335,7 @@ static void on_address(void *arg, const char *address, const struct err *e)
     c->resolving = NULL;
     if (e) {
         c->err = *e;
+        c->answer.no_address = true;
         call_done(c);
         run_done(c->http);
         return;

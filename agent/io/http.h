@@ -40,6 +40,7 @@ struct http_answer {
     size_t body_len;
     /* False only when it is proven that no byte of the request left: name, connect, TLS failed. True with an err means: in doubt. */
     bool request_left;
+    bool no_address; /* with an err: it ended before the name was looked up; the server was not asked */
     const struct buf *headers; /* for http_answer_header; NULL: none */
 };
 

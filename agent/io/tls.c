@@ -282,16 +282,22 @@ static void probe_done(struct tls_probe *p)
     loop_defer(p->loop, probe_free_late, p);
 }
 
-/* Called for each certificate of the chain. A leaf that is refused is seen here only, and when it
- * ended is what one wants to know. */
+/* Called for each certificate of the chain, from the root to the leaf, and for a refused one more
+ * often. A leaf that is refused is seen here only, and when it ended is what one wants to know; a
+ * chain ends with the first of its certificates that does. */
 static int see_leaf(int ok, X509_STORE_CTX *chain)
 {
     SSL *ssl = X509_STORE_CTX_get_ex_data(chain, SSL_get_ex_data_X509_STORE_CTX_idx());
     struct tls_probe *p = SSL_get_app_data(ssl);
-    X509 *leaf = X509_STORE_CTX_get0_cert(chain);
-    struct tm tm = {0};
-    if (leaf && ASN1_TIME_to_tm(X509_get0_notAfter(leaf), &tm))
-        p->not_after_ms = (int64_t)timegm(&tm) * 1000;
+    X509 *seen[] = {X509_STORE_CTX_get0_cert(chain), X509_STORE_CTX_get_current_cert(chain)};
+    for (size_t i = 0; i < sizeof seen / sizeof *seen; i++) {
+        struct tm tm = {0};
+        if (!seen[i] || !ASN1_TIME_to_tm(X509_get0_notAfter(seen[i]), &tm))
+            continue;
+        int64_t ms = (int64_t)timegm(&tm) * 1000;
+        if (!p->not_after_ms || ms < p->not_after_ms)
+            p->not_after_ms = ms;
+    }
     return ok;
 }
 

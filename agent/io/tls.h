@@ -11,7 +11,7 @@ struct ssl_ctx_st *tls_client(const char *ca_file, const char *cert, const char 
 struct ssl_ctx_st *tls_server(const char *cert, const char *key, const char *client_ca, struct err *e);
 void tls_free(struct ssl_ctx_st *ctx); /* NULL is fine; connections made with it keep what they need */
 
-/* Connects, verifies the chain and the host name, reports when the leaf ends; for certificate signals. One callback, never from
+/* Connects, verifies the chain and the host name, reports when the first certificate of the chain ends; for certificate signals. One callback, never from
  * inside. With an error not_after_wall_ms is still told where a leaf was seen (expired, not trusted: ERR_AUTH), else 0. */
 typedef void tls_probe_fn(void *arg, int64_t not_after_wall_ms, const struct err *e);
 struct tls_probe;

@@ -115,6 +115,8 @@ static int make_leaf(lua_State *L)
     struct loader *ld = loader_of(L);
     const struct signal *s = lua_touserdata(L, lua_upvalueindex(1));
     struct tab t;
+    struct err e = ERR_INIT;
+    size_t before = diags_errors(ld->d);
     char what[128];
     snprintf(what, sizeof what, "sig.%s", s->name);
     lua_settop(L, 1);
@@ -140,6 +142,10 @@ static int make_leaf(lua_State *L)
     if (s->bad_period && !ld->quiet && s->bad_period(n->cond->opts, why, sizeof why)) {
         struct place at = place_value(L, t.index, "period", 0);
         diag_add(ld->d, "W205", &at, "%s: %s", what, why);
+    }
+    if (s->check && diags_errors(ld->d) == before && !ld->poisoned &&
+        s->check(n->cond->opts, &e) != 0) {
+        diag_add(ld->d, e.code == ERR_LIMIT ? "E108" : "E106", &n->place, "%s: %s", what, e.text);
     }
     return 1;
 }

@@ -26,6 +26,9 @@ struct signal {
     /* A period that the metric does not have (W205): says why in text, or returns false. NULL: no
      * such check. */
     bool (*bad_period)(const struct json *opts, char *text, size_t size);
+    /* Beyond the option table: cross checks at load (NULL: none). ERR_INPUT with what is wrong and
+     * what to write. */
+    int (*check)(const struct json *opts, struct err *e);
     /* UNIT_ENUM: its words, NULL-terminated; a reading is an index into them. */
     const char *const *words;
     /* With these options zero is an ordinary value although the signal is zero_suspicious: a filter

@@ -128,6 +128,9 @@ static const struct option cache_options[] = {
 
 static const struct option service_options[] = {
     {.name = "url", .type = OPT_STRING, .help = "URL that tells its health"},
+    {.name = "ca_file",
+     .type = OPT_STRING,
+     .help = "file of CA certificates that the url's certificate is checked against"},
     {.name = "asg", .type = OPT_TARGET, .words = "asg", .help = "the group that it runs on"},
     {.name = "postgres", .type = OPT_TARGET, .words = "postgres", .help = "its database"},
     {.name = "proxy",
@@ -161,6 +164,9 @@ static const struct option certificate_options[] = {
      .type = OPT_STRING,
      .help = "host name that a real handshake is made with, and that the certificate must be for"},
     PORT("443"),
+    {.name = "ca_file",
+     .type = OPT_STRING,
+     .help = "file of CA certificates that its chain is checked against; without it the system's"},
     AWS_OPTIONAL,
 };
 
