@@ -226,12 +226,13 @@ void promises_at_trace(struct promises *p, const char *policy, const char *targe
         snprintf(e->policy, sizeof(e->policy), "%s", policy);
         snprintf(e->target, sizeof(e->target), "%s", target);
     }
-    for (int k = 0; k < p->neffects && !acted; k++) { /* since the end before */
+    for (int k = e->effects; k < p->neffects && !acted; k++) { /* since the end before */
         const struct effect *f = &p->effects[k];
         char id[32];
         snprintf(id, sizeof(id), "asg/g%d", f->target);
-        acted = strcmp(f->policy, policy) == 0 && strcmp(id, target) == 0 && f->at_ms >= e->at_ms;
+        acted = strcmp(f->policy, policy) == 0 && strcmp(id, target) == 0;
     }
+    e->effects = p->neffects;
     if (acted)
         e->at_ms = virtual_now(p->rig->v);
 }

@@ -34,6 +34,7 @@ struct approved {
 struct last_end {
     char policy[32], target[32];
     int64_t at_ms;
+    int effects; /* of all, when it ended */
 };
 
 struct promises {
