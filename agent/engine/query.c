@@ -37,6 +37,18 @@ static struct json *instance_row(const struct instance *i)
     return d;
 }
 
+/* A run in doubt holds its target back, also after policy or target have gone and come back. */
+static struct json *doubt_row(const struct run *r)
+{
+    struct json *j = json_new_map();
+
+    json_set_str(j, "run", r->id);
+    json_set_str(j, "policy", r->p->name);
+    json_set_str(j, "target", r->t->id);
+    json_set_bool(j, "stuck", r->act.stage == ACT_STUCK);
+    return j;
+}
+
 void query_status(struct request *q)
 {
     struct engine *e = q->e;
@@ -56,6 +68,10 @@ void query_status(struct request *q)
     for (size_t k = 0; k < e->ninst; k++)
         if (!e->inst[k]->gone)
             json_add(list, instance_row(e->inst[k]));
+    list = json_set(q->answer, "in_doubt", json_new_list());
+    for (size_t k = 0; k < e->nruns; k++)
+        if (e->runs[k]->state == RUN_IN_DOUBT)
+            json_add(list, doubt_row(e->runs[k]));
     list = json_set(q->answer, "silences", json_new_list());
     for (size_t k = 0; k < e->nsilences; k++) {
         struct json *s;

@@ -95,6 +95,15 @@ void show_status(struct text *t, const struct json *a)
             policy_row(&table, p);
         table_print(&table, t);
     }
+    for (const struct json *r = json_first(json_get(a, "in_doubt")); r; r = json_next(r)) {
+        text_addf(t, TONE_BAD, "IN DOUBT: did the last request of %s to %s take effect? ",
+                  json_get_str(r, "policy", "?"), json_get_str(r, "target", "?"));
+        text_add(t, TONE_BAD,
+                 json_get_bool(r, "stuck", false) ? "Nobody knows. Look, then:\n" : "Asking.\n");
+        if (json_get_bool(r, "stuck", false))
+            text_addf(t, TONE_BAD, "  runbookctl settle %s done | not-done\n",
+                      json_get_str(r, "run", "?"));
+    }
     for (const struct json *s = json_first(json_get(a, "silences")); s; s = json_next(s)) {
         char at[40];
         text_addf(t, TONE_WARN, "silence %s: %s %s until %s by %s: %s\n",

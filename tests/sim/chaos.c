@@ -189,10 +189,9 @@ static void settle_what_is_stuck(struct chaos *c)
 {
     struct json *a = rig_order(&c->rig, "status", NULL);
 
-    for (const struct json *p = json_first(json_get(a, "policies")); p; p = json_next(p))
-        if (strcmp(json_get_str(p, "run_state", ""), "in_doubt") == 0)
-            json_free(rig_order(&c->rig, "settle", "run", json_get_str(p, "run", ""), "as",
-                                chance(c, 2) ? "done" : "not-done", NULL));
+    for (const struct json *r = json_first(json_get(a, "in_doubt")); r; r = json_next(r))
+        json_free(rig_order(&c->rig, "settle", "run", json_get_str(r, "run", ""), "as",
+                            chance(c, 2) ? "done" : "not-done", NULL));
     json_free(a);
 }
 

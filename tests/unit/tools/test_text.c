@@ -167,9 +167,10 @@ static void odd_answers_do_no_harm(void **state)
     static void (*const shows[])(struct text * t, const struct json *a) = {
         show_status,  show_episodes, show_runs,    show_decisions, show_reports, show_one,
         show_explain, show_plans,    show_sources, show_reload,    show_version};
-    static const char *const answers[] = {"{}", "[]",
-                                          "{\"explain\":[1,null,{}],\"plans\":[{}],\"policies\":[{}"
-                                          "],\"steps\":[{}],\"runs\":[1],\"run\":{}}"};
+    static const char *const answers[] = {
+        "{}", "[]",
+        "{\"in_doubt\":[1,{}],\"explain\":[1,null,{}],\"plans\":[{}],\"policies\":[{}"
+        "],\"steps\":[{}],\"runs\":[1],\"run\":{}}"};
 
     (void)state;
     for (size_t a = 0; a < 3; a++)

@@ -325,6 +325,10 @@ static void doubt_that_cannot_be_settled_holds_the_target(void **state)
     json_free(a);
     rig_restart(&r);
     rig_run(&r, 50);
+    a = rig_order(&r, "status", NULL);
+    assert_string_equal(json_get_str(json_at(json_get(a, "in_doubt"), 0), "run", ""), run);
+    assert_true(json_get_bool(json_at(json_get(a, "in_doubt"), 0), "stuck", false));
+    json_free(a);
     a = rig_order(&r, "settle", "run", run, "as", "done", NULL);
     assert_null(json_get_str(a, "error", NULL));
     json_free(a);
