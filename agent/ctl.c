@@ -45,7 +45,8 @@ enum ask { ASK_NOTHING, ASK_YES, ASK_HOST };
 struct verb {
     const char *name;
     const char *command; /* NULL: the name */
-    const char *args;    /* positional, in order: "policy", "target?", "reason*" (all that is left),
+    const char *args;    /* positional, in order: "policy", "target?" (may be left out),
+                            "as:done|not-done" (one of these words), "reason*" (all that is left),
                             "=params" (key=value into params), "=" (key=value) */
     const char *usage, *help;
     void (*show)(struct text *t, const struct json *answer);
@@ -71,15 +72,16 @@ static const struct verb verbs[] = {
      NULL},
     {"plan", NULL, "policy target", "POLICY TARGET", "the exact calls it would make now",
      show_plans, ASK_NOTHING, NULL, NULL},
-    {"start", NULL, "policy target =params", "POLICY TARGET [NAME=VALUE ...]",
+    {"start", NULL, "policy target? =params", "NAME [TARGET] [PARAMETER=VALUE ...]",
      "start a policy or procedure; no guard is skipped", NULL, ASK_NOTHING, NULL, "started"},
     {"approve", NULL, "run", "RUN [--hash H]", "approve the plan that the run waits with", NULL,
      ASK_YES, "Approve this plan?", "approved"},
     {"deny", NULL, "run", "RUN", "refuse it", NULL, ASK_NOTHING, NULL, "denied"},
     {"cancel", NULL, "run", "RUN", "end a run after the request in flight", NULL, ASK_NOTHING, NULL,
      "cancelled"},
-    {"settle", NULL, "run as", "RUN done|not-done", "say whether a step in doubt took effect", NULL,
-     ASK_YES, "Have you looked, and is it so?", "settled"},
+    {"settle", NULL, "run as:done|not-done", "RUN done|not-done",
+     "say whether a step in doubt took effect", NULL, ASK_YES, "Have you looked, and is it so?",
+     "settled"},
     {"resume", NULL, "run", "RUN", "go on with a suspended run", NULL, ASK_NOTHING, NULL,
      "resumed"},
     {"freeze", NULL, "reason*", "[REASON ...]", "nothing acts from now on; survives restarts", NULL,
@@ -238,6 +240,17 @@ static int pairs(const struct verb *v, int argc, char **argv, struct json *into)
     return CTL_OK;
 }
 
+/* Whether `word` is one of "a|b". */
+static bool one_of(const char *words, const char *word)
+{
+    size_t n = strlen(word);
+
+    for (const char *w = words; *w; w += strcspn(w, "|"), w += *w == '|')
+        if (strcspn(w, "|") == n && strncmp(w, word, n) == 0)
+            return true;
+    return false;
+}
+
 static int build(const struct verb *v, int argc, char **argv, struct json *q)
 {
     char *spec = mem_strdup(v->args), *save = NULL;
@@ -263,13 +276,22 @@ static int build(const struct verb *v, int argc, char **argv, struct json *q)
             buf_free(&b);
         } else if (w[n - 1] == '?') {
             w[n - 1] = 0;
-            if (at < argc)
+            if (at < argc && !strchr(argv[at], '=')) /* a NAME=VALUE is none */
                 json_set_str(q, w, argv[at++]);
         } else if (at >= argc) {
             code = usage_of(v);
         } else if (strcmp(w, "close") == 0) {
             if (strcmp(argv[at++], "close") != 0)
                 code = usage_of(v);
+        } else if (strchr(w, ':')) { /* told before anything is asked or sent */
+            char *words = strchr(w, ':');
+            *words++ = '\0';
+            if (!one_of(words, argv[at])) {
+                fprintf(stderr, "runbookctl: %s is none of %s\n", argv[at], words);
+                code = usage_of(v);
+            } else {
+                json_set_str(q, w, argv[at++]);
+            }
         } else {
             json_set_str(q, w, argv[at++]);
         }

@@ -55,6 +55,26 @@ void act_record(struct run *r, const char *name, const struct plan *p, bool undo
     r->done[r->ndone++] = (struct done_act){mem_strdup(name), plan_copy(p)};
 }
 
+struct json *act_detail(const struct run *r, const struct plan *p)
+{
+    struct json *d = json_new_map();
+
+    if (r->act.opts)
+        json_set(d, "opts", json_copy(r->act.opts));
+    if (p)
+        json_set(d, "plan", plan_to_json(p));
+    return d;
+}
+
+void act_outputs(struct run *r, const char *name, const struct json *plan_out,
+                 const struct json *out)
+{
+    struct json *map = json_set(r->outs, name, plan_out ? json_copy(plan_out) : json_new_map());
+
+    for (const struct json *o = json_first(out); o; o = json_next(o))
+        json_set(map, json_key(o), json_copy(o));
+}
+
 /* Requests of an action that left in this run, undone or not: what max_acts bounds. */
 void act_count(struct run *r, const char *name)
 {
@@ -98,7 +118,9 @@ struct json *act_opts(struct run *r, const struct declared_action *a, struct err
 {
     const struct declared_action *today = policy_action(r->inst->p, a->name);
     struct json *opts = refs_resolve(
-        a->opts, &(struct refs){.target = r->t, .params = r->params, .run_id = r->id}, err);
+        a->opts,
+        &(struct refs){.target = r->t, .params = r->params, .run_id = r->id, .steps = r->outs},
+        err);
 
     if (opts && today && today != a && today->type == a->type) {
         narrow(opts, today->opts, "max", 1);
@@ -123,7 +145,7 @@ void act_input(const struct run *r, struct action_input *in)
 void act_refuse_step(struct run *r, const char *guard, const char *why, bool failed)
 {
     struct jtx *tx = commit_new(r->e);
-    struct json *detail = json_new_map();
+    struct json *detail = act_detail(r, r->act.plan);
     char *text =
         guard ? mem_printf("%s %s denied by %s: %s", r->act.undo ? "undo" : "act", r->ask_name,
                            guard, why)
@@ -132,8 +154,6 @@ void act_refuse_step(struct run *r, const char *guard, const char *why, bool fai
     json_set_str(detail, "guard", guard);
     json_set_str(detail, "why", why);
     json_set_bool(detail, "failed", failed);
-    if (r->act.plan)
-        json_set(detail, "plan", plan_to_json(r->act.plan));
     if (guard) {
         struct json *d = json_new_map();
         char *key = step_key(r);
@@ -244,7 +264,13 @@ static bool prepare(struct run *r, const char *name, bool undo)
         return false;
     }
     r->act.opts = act_opts(r, r->act.action, &err);
+    if (!r->act.opts && run_shadow(r) && r->planned) {
+        /* What only a real act would have given is not there (M18). */
+        run_end(r, OUT_SHADOWED, "it would have gone on from here");
+        return false;
+    }
     if (!r->act.opts) {
+        err_wrap(&err, "E102");
         act_refuse_step(r, NULL, err.text, true);
         return false;
     }
@@ -373,15 +399,16 @@ void act_observe(struct run *r, enum act_stage stage)
 static void finish_empty(struct run *r)
 {
     struct jtx *tx = commit_new(r->e);
-    struct json *detail = json_new_map();
+    struct json *detail = act_detail(r, r->act.plan);
     char *text = mem_printf("%s: nothing to do: %s", r->ask_name,
                             r->act.plan->summary ? r->act.plan->summary : "");
 
-    json_set(detail, "plan", plan_to_json(r->act.plan));
     json_set_bool(detail, "empty", true);
     engine_trace(r->e, r->inst, r->act.undo ? "undo" : "act", "%s nothing to do", r->ask_name);
     report_add(r->e, tx, REPORT_NOTE, r->inst, r, "%s: %s", r->t->name, text);
     r->last_act_end_ms = now(r->e);
+    if (!r->act.undo)
+        act_outputs(r, r->ask_name, r->act.plan->out, NULL);
     act_reset(&r->act);
     /* A run function hears of a success; the ladder, that this rung was none (M14). */
     run_answer_tx(r, tx, r->p->script ? json_new_bool(true) : json_new_str("empty"), text, detail);

@@ -87,6 +87,8 @@ static void start(struct request *q)
 {
     struct instance *i = request_instance(q);
     struct engine *e = q->e;
+    struct err err = ERR_INIT;
+    struct json *params;
     struct jtx *tx;
 
     if (!i)
@@ -100,7 +102,12 @@ static void start(struct request *q)
                      i->run ? i->run->id : "(being read from the journal)");
         return;
     }
-    i->run = run_new(i, true, by(q));
+    params = params_given(i->p, json_get(q->in, "params"), &err);
+    if (!params) {
+        request_fail(q, "%s", err.text);
+        return;
+    }
+    i->run = run_new(i, true, by(q), params);
     tx = commit_new(e);
     run_propose(i->run, tx);
     report_add(e, tx, REPORT_NOTE, NULL, i->run, "%s: %s started by %s", i->t->name, i->p->name,
@@ -172,15 +179,18 @@ static void cancel(struct request *q)
 
 static void settle(struct request *q)
 {
-    struct run *r = need_run(q);
     const char *as = request_arg(q, "as");
+    struct run *r;
 
+    if (!as || (strcmp(as, "done") != 0 && strcmp(as, "not-done") != 0)) {
+        request_fail(q, "say what you saw: done or not-done, not %s", as ? as : "nothing");
+        return;
+    }
+    r = need_run(q);
     if (!r)
         return;
     if (r->act.stage != ACT_STUCK && r->act.stage != ACT_PROBING)
         request_fail(q, "run %s is not in doubt (it is %s)", r->id, run_state_names[r->state]);
-    else if (!as || (strcmp(as, "done") != 0 && strcmp(as, "not-done") != 0))
-        request_fail(q, "say what you saw: done or not-done");
     else
         act_settle(r, strcmp(as, "done") == 0, by(q));
 }
@@ -223,9 +233,9 @@ void set_frozen(struct engine *e, bool frozen, const char *who, const char *reas
 static void freeze_all(struct engine *e, const char *who, const char *reason, struct jtx *tx)
 {
     set_frozen(e, true, who, reason, tx);
-    report_add(e, tx, REPORT_HUMAN, NULL, NULL,
-               "Frozen by %s: %s. runbookd acts no more until: runbookctl unfreeze", who,
-               reason ? reason : "");
+    report_agent(e, tx, REPORT_HUMAN, "agent/freeze",
+                 "Frozen by %s: %s. runbookd acts no more until: runbookctl unfreeze", who,
+                 reason ? reason : "");
     for (size_t k = 0; k < e->nruns; k++)
         if (e->runs[k]->state != RUN_PROPOSED)
             run_suspend(e->runs[k], "freeze");
@@ -245,6 +255,25 @@ static void freeze(struct request *q)
     freeze_all(q->e, by(q), request_arg(q, "reason"), q->tx);
 }
 
+/* Runs that an operator started go on by an operator's word only (M21). */
+static void tell_who_waits(struct request *q)
+{
+    struct buf b;
+
+    buf_init(&b, 4096);
+    for (size_t k = 0; k < q->e->nruns; k++) {
+        const struct run *r = q->e->runs[k];
+        if (!run_over(r) && r->manual && r->suspended_by && strcmp(r->suspended_by, "freeze") == 0)
+            buf_addf(&b,
+                     "%srun %s of %s on %s was started by %s and waits: runbookctl resume %s, or "
+                     "cancel it",
+                     b.len ? "; " : "", r->id, r->p->name, r->t->id, r->by, r->id);
+    }
+    if (b.len)
+        json_set_str(q->answer, "warning", buf_str(&b));
+    buf_free(&b);
+}
+
 static void unfreeze(struct request *q)
 {
     struct engine *e = q->e;
@@ -260,7 +289,8 @@ static void unfreeze(struct request *q)
     }
     q->tx = commit_new(e);
     set_frozen(e, false, by(q), request_arg(q, "reason"), q->tx);
-    report_add(e, q->tx, REPORT_NOTE, NULL, NULL, "Unfrozen by %s", by(q));
+    tell_who_waits(q);
+    report_agent(e, q->tx, REPORT_NOTE, "agent/freeze", "Unfrozen by %s", by(q));
 }
 
 /* A silence with a mistyped name would hold nothing back, and let people believe that it does. */
@@ -389,8 +419,8 @@ static void mode(struct request *q)
 static void report_test(struct request *q)
 {
     q->tx = commit_new(q->e);
-    report_add(q->e, q->tx, REPORT_HUMAN, NULL, NULL,
-               "This is a test by %s: the way from runbookd to you works", by(q));
+    report_agent(q->e, q->tx, REPORT_HUMAN, "agent/test",
+                 "This is a test by %s: the way from runbookd to you works", by(q));
 }
 
 static const struct command {

@@ -39,15 +39,16 @@ static void supersede_others(struct run *r)
 static void finish_planned(struct run *r)
 {
     struct jtx *tx = commit_new(r->e);
-    struct json *detail = json_new_map();
+    struct json *detail = act_detail(r, r->act.plan);
     char *text = mem_printf("would %s %s: %s", r->act.undo ? "undo" : "act", r->ask_name,
                             r->act.plan->summary);
 
-    json_set(detail, "plan", plan_to_json(r->act.plan));
     json_set_bool(detail, "planned", true);
     json_set_bool(detail, "left", true);
-    if (!r->act.undo)
+    if (!r->act.undo) {
         act_count(r, r->ask_name);
+        act_outputs(r, r->ask_name, r->act.plan->out, NULL);
+    }
     r->planned = true;
     engine_trace(r->e, r->inst, r->act.undo ? "undo" : "act", "%s %s shadow", r->ask_name,
                  r->act.plan->summary);
@@ -359,11 +360,10 @@ void effect_settle(struct run *r, enum applied how, const struct json *out, cons
     }
     tx = commit_new(e);
     item = intent_item(r);
-    detail = json_new_map();
     guard_input_of(r, &in);
     if (!ok && !r->act.undo && r->act.call > 0)
         part = done_part(p, r->act.call);
-    json_set(detail, "plan", plan_to_json(part ? part : p));
+    detail = act_detail(r, part ? part : p);
     json_set_bool(detail, "counted", ok || part);
     json_set_bool(detail, "left", how != APPLIED_NOT_SENT || r->act.call > 0);
     json_set_bool(detail, "failed", !ok);
@@ -389,6 +389,8 @@ void effect_settle(struct run *r, enum applied how, const struct json *out, cons
     r->last_act_end_ms = now(e);
     if (!r->act.undo && (how != APPLIED_NOT_SENT || r->act.call > 0))
         act_count(r, r->ask_name);
+    if (ok && !r->act.undo)
+        act_outputs(r, r->ask_name, p->out, out);
     if (ok || part)
         act_record(r, r->ask_name, part ? part : p, r->act.undo);
     if (!ok) {

@@ -476,11 +476,12 @@ struct instance *instance_find(struct engine *e, const char *key)
 
 static void take_over(struct instance *to, struct instance *from)
 {
-    bound_adopt(to->when, from->when);
+    if (to->when && from->when) /* a procedure has none */
+        bound_adopt(to->when, from->when);
     for (size_t c = 0; c < to->p->nchecks; c++) {
         const struct declared_check *dc = &to->p->checks[c];
         for (size_t d = 0; d < from->p->nchecks; d++)
-            if (strcmp(dc->name, from->p->checks[d].name) == 0)
+            if (to->checks[c] && from->checks[d] && strcmp(dc->name, from->p->checks[d].name) == 0)
                 bound_adopt(to->checks[c], from->checks[d]);
     }
     if (to->clear && from->clear)

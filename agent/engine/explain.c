@@ -77,7 +77,8 @@ struct json *explain_instance(struct instance *i)
     if (i->window)
         json_set(d, "window", bound_explain(i->window, now(i->e)));
     for (size_t c = 0; c < i->p->nchecks; c++)
-        json_set(checks, i->p->checks[c].name, bound_explain(i->checks[c], now(i->e)));
+        if (i->checks[c])
+            json_set(checks, i->p->checks[c].name, bound_explain(i->checks[c], now(i->e)));
     json_set(d, "guards", guards_of(i));
     json_set_int(d, "bad_outcomes", i->bad);
     json_set_bool(d, "breaker_open", i->breaker_open);

@@ -40,7 +40,8 @@ struct instance *instance_new(struct engine *e, struct policy_set *set, const st
                               struct estate *estate, const struct target *t, struct err *err)
 {
     struct instance *i = mem_alloc(sizeof(*i));
-    struct bind_context ctx = engine_bind(e, estate, t, p->params);
+    struct json *params = params_default(p);
+    struct bind_context ctx = engine_bind(e, estate, t, params);
 
     i->e = e;
     i->set = policy_set_ref(set);
@@ -57,13 +58,16 @@ struct instance *instance_new(struct engine *e, struct policy_set *set, const st
         bind_one(&i->window, p->window, &ctx, "window", err))
         goto fail;
     for (size_t c = 0; c < p->nchecks; c++)
-        if (bind_one(&i->checks[c], p->checks[c].cond, &ctx, p->checks[c].name, err))
+        if (!params_open(p, p->checks[c].cond) && /* else the run binds it, once it has a value */
+            bind_one(&i->checks[c], p->checks[c].cond, &ctx, p->checks[c].name, err))
             goto fail;
     for (size_t a = 0; a < p->nactions; a++)
         if (bind_one(&i->unless[a], p->actions[a].approval_unless, &ctx, "approval_unless", err))
             goto fail;
+    json_free(params);
     return i;
 fail:
+    json_free(params);
     err_wrap(err, "policy \"%s\" on %s", p->name, t->id);
     instance_free(i);
     return NULL;
@@ -147,10 +151,11 @@ static void storm_check(struct instance *i, struct jtx *tx)
     json_set_bool(d, "storm", true);
     json_set_int(d, "at_ms", now(e));
     jtx_put(tx, "mode", "agent", d, true);
-    report_add(e, tx, REPORT_HUMAN, NULL, NULL,
-               "Storm: more than %d episodes in %lld minutes. runbookd dropped to shadow and acts "
-               "no more until: runbookctl mode enforce",
-               e->o.storm_episodes, (long long)(e->o.storm_window_ms / 60000));
+    report_agent(
+        e, tx, REPORT_HUMAN, "agent/storm",
+        "Storm: more than %d episodes in %lld minutes. runbookd dropped to shadow and acts "
+        "no more until: runbookctl mode enforce",
+        e->o.storm_episodes, (long long)(e->o.storm_window_ms / 60000));
     engine_trace(e, i, "storm", "%d episodes", recent);
 }
 
@@ -175,7 +180,7 @@ static void fire(struct instance *i)
     i->triggered =
         i->p->page == PAGE_AT_FIRE && !e->storm && effective_mode(e, i->p, i->t) > MODE_SHADOW;
     if (!i->run) { /* else an operator's run is at work on it already: the episode's own (M6) */
-        i->run = run_new(i, false, NULL);
+        i->run = run_new(i, false, NULL, NULL);
         run_propose(i->run, tx);
     }
     set_state(i, EP_FIRING, tx);

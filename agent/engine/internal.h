@@ -72,7 +72,7 @@ struct act {
     char *by;            /* who approved */
     char *hash;          /* of the plan that was shown */
     char token[33];
-    char *doubt;     /* why it is in doubt */
+    char *doubt; /* why it is in doubt */
 };
 
 /* What an act of this run left behind, for undo, replay and reports. */
@@ -101,7 +101,8 @@ struct run {
     int64_t started_ms, deadline_ms;
     struct script *script;
     struct json *target_doc, *params;
-    struct bound **checks;                  /* as declared */
+    struct json *outs;     /* action -> its outputs, of those that were done: what $step names */
+    struct bound **checks; /* as declared */
     struct cond cleared_cond, *cleared_kid; /* the ladder's verify: none { when } */
     struct bound *cleared;
     struct ask ask; /* the step under way; its strings belong to the script */
@@ -318,7 +319,8 @@ void instance_put_standing(struct instance *i, struct jtx *tx);
 enum mode effective_mode(const struct engine *e, const struct policy *p, const struct target *t);
 
 /* run.c */
-struct run *run_new(struct instance *i, bool manual, const char *by);
+/* params: of an operator's start, owned; NULL: the policy's own. */
+struct run *run_new(struct instance *i, bool manual, const char *by, struct json *params);
 struct run *run_restore(struct engine *e, const struct json *doc, struct json *steps,
                         struct instance *i, struct err *err);
 void run_propose(const struct run *r, struct jtx *tx);
@@ -367,6 +369,11 @@ int64_t act_next_ms(const struct run *r);
 bool act_in_flight(const struct run *r);  /* a request may be on its way */
 bool act_requesting(const struct run *r); /* in flight, and about to end by itself */
 void act_record(struct run *r, const char *name, const struct plan *p, bool undo);
+/* What is kept of an act with its outcome: the options as they were resolved, and the plan (may be
+ * NULL). */
+struct json *act_detail(const struct run *r, const struct plan *p);
+void act_outputs(struct run *r, const char *name, const struct json *plan_out,
+                 const struct json *out); /* for $step; either may be NULL */
 void act_count(struct run *r, const char *name);
 int act_counted(const struct run *r, const char *name);
 void act_approve(struct run *r, const char *by);
@@ -419,9 +426,14 @@ void guard_input_of(struct run *r, struct guard_input *in);
 
 /* report.c */
 enum report_kind { REPORT_TRIGGER, REPORT_NOTE, REPORT_RESOLVE, REPORT_HUMAN };
-/* Adds a report to the transaction; engine_delivers it after the commit. r or i may be NULL. */
+/* Adds a report to the transaction; report_deliver hands it on after the commit. r or i may be
+ * NULL: then it is of the agent itself. */
 void report_add(struct engine *e, struct jtx *tx, enum report_kind k, const struct instance *i,
                 const struct run *r, const char *fmt, ...) __attribute__((format(printf, 6, 7)));
+/* The same of the agent itself, under a key of its own ("agent/freeze"): at the pager a freeze and
+ * a storm are two pages, and neither hides the other. */
+void report_agent(struct engine *e, struct jtx *tx, enum report_kind k, const char *subject,
+                  const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 /* A policy whose selector matches nothing is reported: a mistyped tag looks just like peace. */
 void report_no_targets(struct engine *e);
 void report_deliver(
@@ -436,6 +448,15 @@ struct json *explain_instance(struct instance *i); /* the condition as a tree, e
                                                       the run, what was decided last */
 struct json *explain_run(const struct run *r);
 void set_frozen(struct engine *e, bool frozen, const char *by, const char *reason, struct jtx *tx);
+
+/* params.c */
+struct json *params_default(const struct policy *p); /* what a run has when nothing is given */
+/* The same with what an operator gives, a map of texts; NULL and *err, which lists what there is.
+ */
+struct json *params_given(const struct policy *p, const struct json *given, struct err *err);
+char *params_help(const struct policy *p); /* "n (count, default 1): how many; ..."; "": none */
+/* Whether the condition names a parameter that has no value before a start. */
+bool params_open(const struct policy *p, const struct cond *c);
 
 /* ladder.c: the default run of a policy whose actions are a list (M14) */
 extern const struct script_ops ladder_ops;

@@ -285,17 +285,24 @@ static void plan_next(struct planning *p)
     const struct declared_action *a;
     struct ticket t = {0, plan_seen, NULL, p};
     struct world_step s;
+    struct json *params;
 
     if (p->action >= p->p->nactions) {
         plan_end(p);
         return;
     }
     a = &p->p->actions[p->action];
+    params = params_default(p->p);
     p->opts = refs_resolve(
-        a->opts, &(struct refs){.target = p->t, .params = p->p->params, .run_id = "plan"}, &err);
-    if (!p->opts) {
-        request_fail(&p->q, "%s: %s", a->name, err.text);
-        plan_end(p);
+        a->opts, &(struct refs){.target = p->t, .params = params, .run_id = "plan"}, &err);
+    json_free(params);
+    if (!p->opts) { /* it names what only a start or an earlier step gives */
+        struct json *row = json_add(p->list, json_new_map());
+        json_set_str(row, "action", a->name);
+        json_set_str(row, "type", a->type->name);
+        json_set_str(row, "error", err.text);
+        p->action++;
+        plan_next(p);
         return;
     }
     s = (struct world_step){0,    a->type, p->t, p->estate, p->opts,

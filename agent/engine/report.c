@@ -69,22 +69,19 @@ static void add_policy(struct json *d, const struct policy *p, const struct targ
     json_set_str(d, "target", t->id);
 }
 
-void report_add(struct engine *e, struct jtx *tx, enum report_kind k, const struct instance *i,
-                const struct run *r, const char *fmt, ...)
+static void add(struct engine *e, struct jtx *tx, enum report_kind k, const struct instance *i,
+                const struct run *r, const char *subject, const char *fmt, va_list ap)
 {
     struct json *d = json_new_map();
-    const char *episode = i && *i->episode ? i->episode : r ? r->id : i ? i->key : "agent";
+    const char *episode = i && *i->episode ? i->episode : r ? r->id : i ? i->key : subject;
     struct buf text;
     char *key = next_key(e), at[32];
     /* What was opened at the pager is closed there, whatever the mode is by then. */
     bool real = i && i->triggered && (k == REPORT_RESOLVE || !r);
     bool shadow = !real && (r ? run_shadow(r) : i && effective_mode(e, i->p, i->t) <= MODE_SHADOW);
-    va_list ap;
 
     buf_init(&text, 8192);
-    va_start(ap, fmt);
     buf_addv(&text, fmt, ap);
-    va_end(ap);
     json_set_str(d, "id", key);
     json_set_str(d, "kind", kind_names[k]);
     json_set_strf(d, "key", "%s%s", episode, k == REPORT_HUMAN ? "/human" : "");
@@ -124,6 +121,26 @@ void report_add(struct engine *e, struct jtx *tx, enum report_kind k, const stru
     mem_free(key);
 }
 
+void report_add(struct engine *e, struct jtx *tx, enum report_kind k, const struct instance *i,
+                const struct run *r, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    add(e, tx, k, i, r, "agent", fmt, ap);
+    va_end(ap);
+}
+
+void report_agent(struct engine *e, struct jtx *tx, enum report_kind k, const char *subject,
+                  const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    add(e, tx, k, NULL, NULL, subject, fmt, ap);
+    va_end(ap);
+}
+
 void report_deliver(struct engine *e, const struct jtx *tx)
 {
     for (size_t k = 0; k < tx->nops; k++)
@@ -146,7 +163,9 @@ void report_no_targets(struct engine *e)
         report_add(e, tx, REPORT_NOTE, NULL, NULL,
                    "policy %s (%s): its selector matches no target of the estate, so it never acts",
                    policy->name, policy->owner);
-        log_warn("engine", "policy %s: its selector matches no target of the estate, so it never acts", policy->name);
+        log_warn("engine",
+                 "policy %s: its selector matches no target of the estate, so it never acts",
+                 policy->name);
         commit_owed(e, tx, NULL, NULL);
     }
 }

@@ -141,6 +141,7 @@ static struct run *run_alloc(struct engine *e, struct instance *i)
     r->estate = estate_ref(i->estate);
     r->t = i->t;
     r->last_verify = TRI_UNKNOWN;
+    r->outs = json_new_map();
     r->step_until_ms = NEVER;
     r->act.retry_ms = NEVER;
     if (e->nruns == e->cruns) {
@@ -151,7 +152,7 @@ static struct run *run_alloc(struct engine *e, struct instance *i)
     return r;
 }
 
-struct run *run_new(struct instance *i, bool manual, const char *by)
+struct run *run_new(struct instance *i, bool manual, const char *by, struct json *params)
 {
     struct run *r = run_alloc(i->e, i);
 
@@ -163,7 +164,7 @@ struct run *run_new(struct instance *i, bool manual, const char *by)
     r->started_ms = now(i->e);
     r->deadline_ms = r->started_ms + i->p->deadline_ms;
     r->target_doc = target_doc(i->t);
-    r->params = i->p->params ? json_copy(i->p->params) : json_new_map();
+    r->params = params ? params : params_default(i->p);
     return r;
 }
 
@@ -212,6 +213,7 @@ void run_free(struct run *r)
     json_free(r->held);
     json_free(r->target_doc);
     json_free(r->params);
+    json_free(r->outs);
     estate_unref(r->estate);
     policy_set_unref(r->set);
     mem_free(r);
@@ -243,7 +245,7 @@ void run_bind_checks(struct run *r)
         }
         engine_reads(e, r->inst, r->checks[c]);
         for (size_t k = 0; r->inst->set == r->set && k < r->inst->p->nchecks; k++)
-            if (strcmp(r->inst->p->checks[k].name, r->p->checks[c].name) == 0)
+            if (r->inst->checks[k] && strcmp(r->inst->p->checks[k].name, r->p->checks[c].name) == 0)
                 bound_adopt(r->checks[c], r->inst->checks[k]);
     }
     if (!r->p->script && r->p->when) {
@@ -472,12 +474,14 @@ void run_unsuspend(struct run *r, bool by_operator)
 {
     if (!r->suspended_by || run_over(r) || r->busy)
         return;
-    if (by_operator || (r->inst->when && r->inst->now.value == TRI_TRUE)) {
+    if (by_operator || (!r->manual && r->inst->when && r->inst->now.value == TRI_TRUE)) {
         go_on(r);
         return;
     }
-    if (!r->inst->when || r->inst->now.value == TRI_UNKNOWN)
-        return; /* a procedure waits for its operator; unknown waits until it is known */
+    /* What an operator started never went by the condition: it waits for an operator (M21, M25).
+     * Unknown waits until it is known. */
+    if (r->manual || !r->inst->when || r->inst->now.value == TRI_UNKNOWN)
+        return;
     if (!act_in_flight(r))
         run_end(r, OUT_CANCELLED, "the condition no longer holds after the %s", r->suspended_by);
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 #include "base/log.h"
 #include "engine/internal.h"
+#include "plugin/refs.h"
 
 /* A policy without a run function has the ladder. */
 const struct script_ops *run_script(const struct run *r)
@@ -220,14 +221,19 @@ static void begin_read(struct run *r)
 {
     const struct collector_type *type;
     const struct signal *s = signal_find(json_get_str(r->ask.signal, "signal", ""), &type);
-    const struct json *opts = json_get(r->ask.signal, "opts");
-    struct json *empty = json_new_map();
+    struct err err = ERR_INIT;
+    struct json *opts = refs_resolve(
+        json_get(r->ask.signal, "opts"),
+        &(struct refs){.target = r->t, .params = r->params, .run_id = r->id, .steps = r->outs},
+        &err);
 
     if (!s) {
         run_end(r, OUT_FAILED, "E102 no such signal: %s",
                 json_get_str(r->ask.signal, "signal", "?"));
+    } else if (!opts) {
+        run_end(r, OUT_FAILED, "E102 r:read: %s", err.text);
     } else {
-        r->read_series = engine_series(r->e, s, r->t, opts ? opts : empty, 0);
+        r->read_series = engine_series(r->e, s, r->t, opts, 0);
         r->e->w->ops->watch(r->e->w, r->e->series, r->e->nseries);
         r->step_until_ms = now(r->e); /* a target that is gone is not read */
         if (r->read_series)
@@ -235,7 +241,7 @@ static void begin_read(struct run *r)
         step_begin(r, RUN_WAITING);
         poke_read(r);
     }
-    json_free(empty);
+    json_free(opts);
 }
 
 static void begin_page(struct run *r)
@@ -328,6 +334,10 @@ static void recall(struct run *r, const struct json *step)
         struct plan *p = plan ? plan_from_json(plan, NULL) : NULL;
         if (p && json_get_bool(detail, "counted", false))
             act_record(r, r->ask_name, p, r->ask.kind == ASK_UNDO);
+        if (p && r->ask.kind == ASK_ACT && json_type(result) != JSON_NULL &&
+            (json_get_bool(detail, "counted", false) || json_get_bool(detail, "planned", false) ||
+             json_get_bool(detail, "empty", false)))
+            act_outputs(r, r->ask_name, p->out, json_get(detail, "out"));
         plan_free(p);
         r->failed = r->failed || json_get_bool(detail, "failed", false);
         r->planned = r->planned || json_get_bool(detail, "planned", false);

@@ -62,6 +62,7 @@ struct checker {
     int table, defaults;
     const struct scan *scan; /* of the file */
     int source;
+    bool before_start; /* of conditions that are asked before a procedure has its parameters */
 };
 
 static struct place step_place(const struct checker *c, size_t token)
@@ -92,6 +93,7 @@ static struct place field_place(struct checker *c, const char *name)
 struct refs_check {
     struct checker *c;
     struct place at;
+    bool in_action; /* else in a condition, which is read without a run */
 };
 
 /* Narrows the place to the string that holds the reference, when it is written out after it. */
@@ -117,6 +119,26 @@ static void ref_place(const struct checker *c, const char *ref, struct place *at
     }
 }
 
+/* The first target of the estate on which the reference names nothing; NULL: it is good on all. */
+static const struct target *unresolved(const struct checker *c, const char *ref, struct err *e)
+{
+    const struct estate *estate = c->ld->estate;
+    const struct target *found = NULL;
+    char text[256];
+    snprintf(text, sizeof text, "$%s", ref);
+    struct json *written = json_new_str(text);
+    for (size_t i = 0; estate && c->p->target.kind && i < estate_len(estate) && !found; i++) {
+        const struct target *t = estate_at(estate, i);
+        if (selector_match(&c->p->target, t)) {
+            struct json *v = refs_resolve(written, &(struct refs){.target = t}, e);
+            found = v ? NULL : t;
+            json_free(v);
+        }
+    }
+    json_free(written);
+    return found;
+}
+
 static bool check_ref(void *arg, const char *ref)
 {
     struct refs_check *r = arg;
@@ -135,11 +157,18 @@ static bool check_ref(void *arg, const char *ref)
             json_set(c->ld->used, rest, json_copy(given));
         }
         good = json_get(c->ld->used, rest) ||
-               (p->procedure && option_find(p->options, p->noptions, rest));
-    } else if (strcmp(ref, "run.id") == 0) {
-        good = true;
-    } else if (strncmp(ref, "step.", 5) == 0) {
+               (!c->before_start && option_find(p->options, p->noptions, rest));
+    } else if (strcmp(ref, "run.id") == 0 || strncmp(ref, "step.", 5) == 0) {
+        if (!r->in_action) {
+            ref_place(c, ref, &r->at);
+            diag_add(c->ld->d, "E102", &r->at,
+                     "unknown name $%s: a condition is read without a run; it can be used in the "
+                     "options of actions",
+                     ref);
+            return true;
+        }
         const char *dot = strchr(rest, '.');
+        good = strcmp(ref, "run.id") == 0;
         for (size_t i = 0; dot && i < p->nactions; i++) {
             const struct declared_action *a = &p->actions[i];
             if (strlen(a->name) != (size_t)(dot - rest) ||
@@ -159,6 +188,14 @@ static bool check_ref(void *arg, const char *ref)
                  "unknown name $%s: there are $target.FIELD, $target.tag.KEY, $param.NAME, $run.id "
                  "and $step.ACTION.OUTPUT",
                  ref);
+        return true;
+    }
+    struct err e = ERR_INIT;
+    const struct target *t =
+        strncmp(ref, "target.", 7) == 0 && !c->ld->quiet ? unresolved(c, ref, &e) : NULL;
+    if (t) {
+        ref_place(c, ref, &r->at);
+        diag_add(c->ld->d, "E102", &r->at, "%s (on %s, which this policy is for)", e.text, t->id);
     }
     return true;
 }
@@ -197,18 +234,28 @@ static void check_cond(struct checker *c, const struct cond *cond)
     refs_each(cond->opts, check_ref, &r);
 }
 
+/* E108 (M2): silence must not act, resolve, open a window or spare an approval. */
+static void check_silent(struct checker *c, const char *field, const struct cond *cond)
+{
+    if (cond && cond_true_without_data(cond)) {
+        struct place at = field_place(c, field);
+        diag_add(c->ld->d, "E108", &at,
+                 "%s could be true without data, by its missing = ...: nothing may act on silence",
+                 field);
+    }
+}
+
 static void check_when(struct checker *c)
 {
     const struct policy *p = c->p;
-    if (p->when && cond_true_without_data(p->when)) {
-        struct place at = field_place(c, "when");
-        diag_add(
-            c->ld->d, "E108", &at,
-            "when could be true without data, by its missing = ...: nothing may act on silence");
-    }
+    check_silent(c, "when", p->when);
+    check_silent(c, "clear", p->clear);
+    check_silent(c, "window", p->window);
+    c->before_start = true;
     check_cond(c, p->when);
     check_cond(c, p->clear);
     check_cond(c, p->window);
+    c->before_start = false;
     for (size_t i = 0; i < p->nchecks; i++) {
         check_cond(c, p->checks[i].cond);
         if (cond_true_without_data(p->checks[i].cond)) {
@@ -227,12 +274,21 @@ static void check_actions(struct checker *c)
         const struct declared_action *a = &p->actions[i];
         char what[80];
         snprintf(what, sizeof what, "act.%s", a->type->name);
-        struct refs_check r = {.c = c, .at = site_place(c, &a->site, what)};
+        struct refs_check r = {.c = c, .at = site_place(c, &a->site, what), .in_action = true};
         if (p->target.kind && !listed(a->type->targets, p->target.kind)) {
             diag_add(c->ld->d, "E107", &r.at, "%s acts on %s; this policy is for %s", what,
                      a->type->targets, p->target.kind);
         }
+        c->before_start = true;
         check_cond(c, a->approval_unless);
+        c->before_start = false;
+        if (a->approval_unless && cond_true_without_data(a->approval_unless)) {
+            struct place at = site_place(c, &a->approval_unless->site, "");
+            diag_add(c->ld->d, "E108", &at,
+                     "approval_unless of %s could be true without data, by its missing = ...: "
+                     "silence spares no approval",
+                     what);
+        }
         refs_each(a->opts, check_ref, &r);
     }
 }

@@ -11,6 +11,7 @@
     X(EXIT_OK, 0, "done; of run: stopped in order")                                                \
     X(EXIT_FAILED, 1, "the command itself failed: see its message")                                \
     X(EXIT_USAGE, 2, "a wrong option or argument")                                                 \
+    X(EXIT_NO_PLAN, 3, "plan: none of the policy's actions can be planned now")                     \
     X(EXIT_CONFIG_FILE, 10, "the configuration cannot be read")                                    \
     X(EXIT_POLICY_FILE, 11, "a policy, the estate or a file of parameters cannot be read (E100)")  \
     X(EXIT_SYNTAX, 12, "a file is not Lua (E101)")                                                 \

@@ -55,6 +55,15 @@ static void on_look(void *arg)
     json_free(c);
 }
 
+/* Whether any action could be planned: with nothing to do is a plan, too. */
+static bool any_plan(const struct json *answer)
+{
+    for (const struct json *p = json_first(json_get(answer, "plans")); p; p = json_next(p))
+        if (json_get(p, "plan"))
+            return true;
+    return false;
+}
+
 static int print(struct planner *p)
 {
     const char *error = json_get_str(p->answer, "error", NULL);
@@ -76,7 +85,7 @@ static int print(struct planner *p)
     }
     if (error)
         fprintf(stderr, "runbookd plan: %s\n", error);
-    return error ? EXIT_FAILED : EXIT_OK;
+    return error ? EXIT_FAILED : any_plan(p->answer) ? EXIT_OK : EXIT_NO_PLAN;
 }
 
 static int plan_with(struct planner *p, struct loaded *l, struct err *e)

@@ -105,6 +105,7 @@ class Control(AgentCase):
         for limit in ("many", "5x", "0", "-1", ""):
             self.assertEqual(self.ctl("runs", f"--limit={limit}", ok=False).returncode, 2, limit)
         self.assertEqual(self.ctl("--frobnicate", ok=False).returncode, 2)
+        self.assertEqual(self.ctl("settle", "R1", "maybe", "--yes", ok=False).returncode, 2)  # before it is asked or sent
         self.assertEqual(self.ctl("--help").returncode, 0)
         self.start()
         self.assertEqual(self.ctl("explain", "nothing", ok=False).returncode, 1)

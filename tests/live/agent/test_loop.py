@@ -97,6 +97,22 @@ asg "web" {{ aws = "prod", target_group = "targetgroup/web/0123456789abcdef", al
         self.assertEqual(run.returncode, 0, run.stderr)
         self.assertIn("desired 2 -> 4", run.stdout)
         self.assertEqual(self.desired(), 2)
+        self.write("policies/hot.lua", POLICY.replace("MODE", "enforce").replace("max = 6", "max = 2"))
+        run = subprocess.run([RUNBOOKD, "plan", "--config", self.path("runbookd.lua"), "hot", "web"], capture_output=True, text=True, timeout=60, env=AWS_ENV)
+        self.assertEqual(run.returncode, 3, run.stderr)
+        self.assertIn("cannot be planned", run.stdout)
+
+    def test_a_procedure_is_started_with_parameters(self):
+        self.write("policies/add.lua", POLICY.replace("MODE", "enforce").replace('policy "hot"', 'procedure "add"').replace('  when = sig', '  params = { times = { type = "count", help = "how often" } },\n  clear = sig')
+                   .replace("cooldown", "max_acts = 2, cooldown").replace('if not r:act "grow" then return r:page "refused" end', 'for _ = 1, r.params.times do r:act "grow" end'))
+        self.prepare("shadow")
+        for wrong, text in (([], "add needs times=VALUE"), (["times=x"], "times=x: needs a whole number"), (["web", "tmies=2"], 'did you mean "times"')):
+            said = self.ctl("start", "add", *wrong, ok=False)
+            self.assertEqual(said.returncode, 1)
+            self.assertIn(text, " ".join(said.stderr.split()))
+            self.assertIn("Its parameters: times (count, required): how often", " ".join(said.stderr.split()))
+        self.ctl("start", "add", "times=2")
+        eventually(lambda: self.desired() == 6, 30, 0.3)
 
     def test_explain_tells_readings_and_guards(self):
         self.prepare("enforce")

@@ -19,7 +19,7 @@ class Outbox(AgentCase):
         self.ctl("report-test")
         got = eventually(self.sim.inbox)[0]
         self.assertEqual(got["action"], "trigger")
-        self.assertEqual(got["dedup_key"], "agent/human")
+        self.assertEqual(got["dedup_key"], "agent/test/human")
         self.assertIn("this is a test", got["event"]["payload"]["summary"].lower())
         self.assertRegex(got["event"]["payload"]["custom_details"]["journal"], r"^\d+:[0-9a-f]{64}$")
         self.assertNotIn(KEY, self.log())
@@ -28,11 +28,11 @@ class Outbox(AgentCase):
         for fault in ({"kind": "throttle"}, {"kind": "reset"}, {"kind": "drop"}, {"kind": "html", "status": 502}):
             self.sim.fault(action="Enqueue", count=1, **fault)
         self.start()
-        self.ctl("freeze", "one")  # a call for a human, under agent/human
+        self.ctl("freeze", "one")  # a call for a human, under agent/freeze/human
         self.ctl("freeze", "two")
         self.ctl("freeze", "three")
         eventually(lambda: len(self.delivered()) >= 3, 60, 0.2)
-        order = [s for a, s in self.summaries("agent/human")]
+        order = [s for a, s in self.summaries("agent/freeze/human")]
         told = [next(w for w in ("one", "two", "three") if f": {w}." in s) for s in order]
         # "drop" was accepted and told again: a repetition is merged by its key, an inversion would not be
         self.assertEqual(sorted(set(told), key=told.index), ["one", "two", "three"])
@@ -52,9 +52,9 @@ class Outbox(AgentCase):
         p.wait()
         self.sim.call("DELETE", "faults")
         self.start()
-        eventually(lambda: len(self.summaries("agent/human")) >= 2, 20)
-        self.assertIn(": one.", self.summaries("agent/human")[0][1])
-        self.assertIn(": two.", self.summaries("agent/human")[1][1])
+        eventually(lambda: len(self.summaries("agent/freeze/human")) >= 2, 20)
+        self.assertIn(": one.", self.summaries("agent/freeze/human")[0][1])
+        self.assertIn(": two.", self.summaries("agent/freeze/human")[1][1])
         eventually(lambda: self.ask("status") and len(self.delivered()) == 2)
 
     def test_commands_are_not_held_up_by_a_hanging_pager(self):
@@ -91,7 +91,7 @@ class Outbox(AgentCase):
         resource.prlimit(p.pid, resource.RLIMIT_FSIZE, before)
         eventually(lambda: ("resolve", None) in self.summaries("runbookd/testhost/emergency"), 20)
         eventually(lambda: self.ask("status")["journal_ok"], 20)
-        eventually(lambda: any("while it is full" in s for a, s in self.summaries("agent/human")), 20)
+        eventually(lambda: any("while it is full" in s for a, s in self.summaries("agent/freeze/human")), 20)
 
     def test_a_shadow_sink_of_its_own(self):
         self.configure('shadow_sink = { file = "shadow.jsonl" },')

@@ -49,6 +49,8 @@ static struct plan *scale_plan(const struct action_input *in, const struct json 
     plan_call(p, "model:Set", args);
     json_set_int(p->before, "desired", desired);
     json_set_int(p->after, "desired", want);
+    json_set_int(p->out, "before", desired);
+    json_set_int(p->out, "after", want);
     plan_require(p, true, "yes", "desired = %lld", (long long)desired);
     if (json_get_str(seen, "controller", NULL))
         json_add(p->controllers, json_new_str(json_get_str(seen, "controller", "")));

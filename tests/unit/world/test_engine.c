@@ -221,7 +221,7 @@ static void a_storm_is_one_page_and_shadow(void **state)
         acted += r.t[k].effects;
     assert_true(acted <= 20);
     assert_int_equal(r.triggers, 20);
-    assert_non_null(strstr(r.reports, "human agent/human Storm"));
+    assert_non_null(strstr(r.reports, "human agent/storm/human Storm"));
     rig_free(&r);
 }
 
