@@ -11,10 +11,13 @@ from cloudwatch import CloudWatch
 from elbv2 import Elbv2
 from errors import ApiError
 from http_types import Answer
+from rds import Rds
+from secretsmanager import SecretsManager
 from service import Call
 from sts import Sts
 
-SERVICES = (AutoScaling, CloudWatch, Elbv2, Sts)  # a new service is one file and one name here
+# A new service is one file and one name here.
+SERVICES = (AutoScaling, CloudWatch, Elbv2, Rds, SecretsManager, Sts)
 
 
 class AwsFront:

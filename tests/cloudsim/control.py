@@ -27,6 +27,8 @@ class Control:
             ("POST", "traffic"): self.traffic,
             ("POST", "group"): self.group,
             ("POST", "instance"): self.instance,
+            ("POST", "database"): self.database,
+            ("POST", "proxy"): self.proxy,
             ("POST", "metrics"): self.inject,
             ("POST", "metrics/override"): self.override,
             ("DELETE", "metrics/override"): lambda body, query: self._clear(
@@ -102,7 +104,19 @@ class Control:
         return {"now": self.app.clock.now(), "offset": self.app.clock.offset,
                 "region": self.app.scenario["region"], "account": self.app.scenario["account"],
                 "metric_period": self.estate.period, "metric_delay": self.estate.metric_delay,
-                "groups": groups}
+                "groups": groups,
+                "databases": {d.name: {
+                    "status": d.status, "class": d.node_class, "storage_gib": d.storage_gib,
+                    "pending": d.pending, "snapshots": {
+                        s.name: {"status": s.status, "progress": s.progress}
+                        for s in d.snapshots.values()},
+                } for d in self.estate.databases.values()},
+                "proxies": {p.name: {
+                    "status": p.status, "target": p.target_state, "max_percent": p.max_percent,
+                    "idle_percent": p.idle_percent, "borrow_timeout": p.borrow_timeout,
+                    "allowed": p.allowed(), "opened": p.opened, "clients": p.spec["clients"],
+                    "borrow_us": p.latency() * 1e6,
+                } for p in self.estate.proxies.values()}}
 
     def requests(self, body, query):
         return self.app.journal.requests(int(query.get("since", 0)), query.get("service"),
@@ -163,6 +177,31 @@ class Control:
                 setattr(instance, key, body[key])
         if body.get("gone"):
             group.instances.remove(instance)
+
+    def database(self, body, query):
+        """{database, status, pending, parameters, ...}: an instance changes from outside; also any
+        constant of the scenario."""
+        self._change(self.estate.databases, "database", body, ("status", "pending", "parameters"))
+
+    def proxy(self, body, query):
+        """{proxy, clients, max_percent, idle_percent, status, group_status, target_state,
+        target_reason, ...}: as clients or another operator would; also any constant."""
+        self._change(self.estate.proxies, "proxy", body, (
+            "max_percent", "idle_percent", "borrow_timeout", "status", "group_status",
+            "target_state", "target_reason"))
+
+    @staticmethod
+    def _change(things, kind, body, own):
+        name = body.pop(kind)
+        if name not in things:
+            raise Refused(f"there is no {kind} '{name}'")
+        for key, value in body.items():
+            if key in own:
+                setattr(things[name], key, value)
+            elif key in things[name].spec and key not in ("name", "database"):
+                things[name].spec[key] = value
+            else:
+                raise Refused(f"a {kind} has no '{key}'")
 
     # --- steering the metrics --------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 import math
 
 import physics
+from databases import Database, Proxy
 from fleet import Group
 from metrics import MetricStore, Point
 
@@ -41,6 +42,11 @@ class Estate:
             self.traffic[group.name] = physics.Traffic(spec["traffic"], origin)
             self._gathered[group.name] = _Period()
             self._ec2_gathered[group.name] = _Period()
+        where = (scenario["account"], scenario["region"], self.now - 86400.0)
+        self.databases = {s["name"]: Database(s, *where) for s in scenario["databases"]}
+        self.proxies = {s["name"]: Proxy(s, self.databases[s["database"]], *where)
+                        for s in scenario["proxies"]}
+        self.secrets = {}  # Secrets Manager's, which time does not move
         self._slot = self._slot_of(self.now)
         self._advance(origin, max(scenario["tick_seconds"], self.period / 12.0))
 
@@ -64,10 +70,14 @@ class Estate:
         for group in self.groups.values():
             group.step(self.now)
             self._gather(group, seconds)
+        for part in (*self.databases.values(), *self.proxies.values()):
+            part.step(self.now, seconds)
         slot = self._slot_of(self.now)
         if slot != self._slot:
             for group in self.groups.values():
                 self._publish(group, self._slot * self.period)
+            for part in (*self.databases.values(), *self.proxies.values()):
+                part.publish(self.metrics, self._slot * self.period, self.now + self.metric_delay)
             self._slot = slot
 
     def load(self, group):

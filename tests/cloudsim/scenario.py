@@ -32,6 +32,30 @@ GROUP = {
     "policies": [],  # scaling policies as DescribePolicies shows them
     "refreshes": [],  # instance refreshes as DescribeInstanceRefreshes shows them
 }
+DATABASE = {
+    "name": None,  # required; lower case
+    "class": "db.m6i.large", "engine_version": "15.4", "port": 5432,
+    "storage_gib": 100, "storage_used_gib": 40.0, "memory_free_gib": 4.0, "cpu": 20.0,
+    "max_connections": 100, "multi_az": False,
+    "source": None,  # the instance that it is a replica of
+    "replica_lag": 0.0,  # seconds, of a replica
+    "parameters": [{"name": "default.postgres15", "status": "in-sync"}],
+    "snapshot_seconds": 60, "modify_seconds": 300,
+}
+PROXY = {
+    "name": None,  # required
+    "database": "",  # required: a database of the scenario
+    "target_group": "default",
+    "max_percent": 50, "idle_percent": 25, "borrow_timeout": 120,
+    "nodes": 2,  # machines behind it: each publishes its own share
+    "clients": 0,  # connections of clients
+    "busy": 0.5,  # the share of them that wants a database connection at a time
+    "pinned": 0,  # sessions that keep their connection
+    "direct": 0,  # connections that reach the database past the proxy
+    "borrow_us": 400.0,  # what a borrow takes while there are enough, microseconds
+    "hold_ms": 50.0,  # how long a client keeps a connection
+}
+SECRET = {"name": None, "value": "", "description": None}
 ROLE = {
     "name": None,
     "trust": "*",  # or a list of ARNs that may assume it
@@ -56,6 +80,9 @@ TOP = {
                   "token": None},
     "pager": {"routing_keys": []},  # empty: any 32 characters
     "groups": [],
+    "databases": [],  # RDS instances
+    "proxies": [],  # RDS proxies
+    "secrets": [],  # of Secrets Manager
 }
 
 
@@ -87,6 +114,12 @@ def from_dict(given):
     ]
     top["roles"] = [_filled(role, ROLE, f"roles[{n}]") for n, role in enumerate(top["roles"])]
     top["groups"] = [_filled(g, GROUP, f"groups[{n}]") for n, g in enumerate(top["groups"])]
+    for key, table in (("databases", DATABASE), ("proxies", PROXY), ("secrets", SECRET)):
+        top[key] = [_filled(s, table, f"{key}[{n}]") for n, s in enumerate(top[key])]
+    for proxy in top["proxies"]:
+        if proxy["database"] not in [d["name"] for d in top["databases"]]:
+            raise ScenarioError(f"proxy {proxy['name']}: there is no database "
+                                f"'{proxy['database']}' in the scenario")
     if top["metric_period"] not in (1, 5, 10, 20, 30) and top["metric_period"] % 60:
         raise ScenarioError("metric_period must be 1, 5, 10, 20, 30 or a multiple of 60")
     for group in top["groups"]:
