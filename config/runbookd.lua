@@ -29,6 +29,9 @@ runbookd {
   -- The pager. The key is never written here: it is read from a file that only the agent can read (chmod 0400), or from the environment.
   -- pagerduty = { routing_key = secret.file "/etc/runbookd/pagerduty.key" },
 
+  -- A signed webhook beside the pager (docs/reports.md): every report as JSON, to a chat bridge, a ticket system, an archive.
+  -- webhook = { url = "https://hooks.example.com/runbookd", secret = secret.file "/etc/runbookd/webhook.key" },
+
   -- Where shadow runs report to: a file of JSON lines. Without it they are in the log.
   -- shadow_sink = { file = "/var/lib/runbookd/shadow.jsonl" },
 

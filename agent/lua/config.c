@@ -133,7 +133,6 @@ static struct config *fill(const struct json *held, const char *file)
     const struct json *storm = json_get(held, "storm");
     c->storm_episodes = (int)json_get_int(storm, "episodes", 20);
     c->storm_window_ms = json_get_int(storm, "window", 5 * 60000);
-    c->pagerduty = json_get(held, "pagerduty") ? json_copy(json_get(held, "pagerduty")) : NULL;
     c->shadow_sink =
         json_get(held, "shadow_sink") ? json_copy(json_get(held, "shadow_sink")) : NULL;
     if (json_get_str(c->shadow_sink, "file", NULL)) {
@@ -189,7 +188,6 @@ void config_free(struct config *c)
     }
     mem_free(c->policies);
     mem_free(c->operators);
-    json_free(c->pagerduty);
     json_free(c->shadow_sink);
     json_free(c->all);
     mem_free(c);

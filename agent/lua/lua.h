@@ -59,7 +59,6 @@ struct config {
     struct rate budget, budget_destructive, max_limit; /* max_limit.n 0: none */
     int storm_episodes;
     int64_t storm_window_ms;
-    struct json *pagerduty;   /* {"routing_key": secret, "url", "change_url"}, or NULL */
     struct json *shadow_sink; /* {"routing_key"?, "url"?, "file"?}, or NULL */
     char *dashboard, *host, *nameserver, *ca_file; /* NULL: not given (ca_file has a default) */
     char **operators;

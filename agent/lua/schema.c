@@ -149,6 +149,16 @@ static const struct field pagerduty_fields[] = {
     OPTION("change_url", OPT_STRING, "https://events.pagerduty.com/v2/change/enqueue",
            "where notes go"),
 };
+static const struct field webhook_fields[] = {
+    S("url", true, "where reports are posted to; https, or http to this host"),
+    {.option = {.name = "secret",
+                .type = OPT_SECRET,
+                .required = true,
+                .help = "what signs them: whsec_ and the base64 of 24 to 64 bytes"}},
+    {.option = {.name = "old_secret",
+                .type = OPT_SECRET,
+                .help = "the one before it, while it is being replaced: both sign"}},
+};
 static const struct field shadow_sink_fields[] = {
     {.option = {.name = "routing_key",
                 .type = OPT_SECRET,
@@ -176,6 +186,9 @@ static const struct field config_fields[] = {
     {.option = {.name = "pagerduty", .help = "the pager"},
      .type = FIELD_TABLE,
      .fields = FIELDS(pagerduty_fields)},
+    {.option = {.name = "webhook", .help = "a signed webhook beside the pager"},
+     .type = FIELD_TABLE,
+     .fields = FIELDS(webhook_fields)},
     {.option = {.name = "shadow_sink", .help = "where shadow runs report to"},
      .type = FIELD_TABLE,
      .fields = FIELDS(shadow_sink_fields)},

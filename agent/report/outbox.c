@@ -1,5 +1,4 @@
-/* Queues per sink and key, retries with backoff and jitter, and the row's last word in the journal.
- */
+/* Queues per sink and key, and retries with backoff and jitter. */
 #include "report/outbox.h"
 
 #include <stdio.h>
@@ -9,30 +8,34 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/units.h"
+#include "report/letter.h"
 
 #define BACKOFF_MS 1000
 #define BACKOFF_MAX_MS (5 * 60 * 1000LL)
-#define ANSWER_MS 10000
 #define MARK_AGAIN 5 /* backoffs until a row that could not be marked is tried again */
 #define MAX_SENDING                                                                                \
     4 /* a sink, at the same time: after an outage the backlog does not become a flood */
-#define MAX_PENDING 100000 /* what is more stays in the journal and goes out after a restart */
+#define MAX_WAITING                                                                                \
+    100000 /* a sink; what is more stays in the journal and goes out after a restart */
 #define COMPLAIN_MS (10 * 60 * 1000LL)
+#define MAX_TRIM 3
 
 struct sink {
     const struct sink_type *type;
     void *self;
-    bool shadow;
     int sending;
+    size_t waiting;
+    bool overflow;         /* until a restart: what comes now stays in the journal */
+    bool gone;             /* until a restart: it wants no more */
     int64_t hold_until_ms; /* boot clock: the other side asked for a pause */
     bool failing;
     int64_t failing_since_ms, complain_ms;
     uint64_t failures;
 };
 
+/* A letter on its way to one sink. */
 struct item {
-    struct json *report;
-    char *row; /* its key in the journal; NULL: an emergency, which has none */
+    struct letter *letter;
     int attempts;
     int trim;
     int64_t due_ms; /* boot clock */
@@ -52,25 +55,16 @@ struct queue {
     struct queue *next;
 };
 
-/* A delivered or dead report whose row is not marked yet. */
-struct mark {
-    struct outbox *o;
-    char *row;
-    struct json *doc;
-    bool sent;
-    struct mark *next;
-};
-
 struct outbox {
     struct outbox_options opt;
     char *host;
-    struct sink *pager, *shadow;
+    struct sink sinks[SINKS_MAX]; /* of what is real */
+    size_t nsinks;
+    struct sink log, shadow; /* log: where there is no other (any more) */
     struct queue *queues;
-    struct mark *marks;
-    struct loop_timer *mark_again, *kick;
-    size_t pending;
-    bool overflow, emergency_open, dead;
-    int marks_out;
+    struct letters *letters;
+    struct loop_timer *kick;
+    bool emergency_open;
     uint64_t delivered, dead_letters, retries;
     char last_error[256];
 };
@@ -82,6 +76,11 @@ static int64_t boot(const struct outbox *o)
     return loop_boot_ms(o->opt.loop);
 }
 
+static int64_t backoff(const struct outbox *o)
+{
+    return o->opt.backoff_ms ? o->opt.backoff_ms : BACKOFF_MS;
+}
+
 static double random_share(void)
 {
     uint32_t r;
@@ -90,100 +89,7 @@ static double random_share(void)
     return (double)r / 4294967296.0;
 }
 
-/* Marking: the row is closed with how it ended. A crash before that sends the report once more. */
-
-static void mark_done(void *arg, const char *denied, const struct err *e);
-
-static void send_mark(struct mark *m)
-{
-    struct outbox *o = m->o;
-    struct jtx *tx = jtx_new(o->opt.now_ms(o->opt.arg), loop_wall_ms(o->opt.loop));
-
-    m->sent = true;
-    o->marks_out++;
-    jtx_put(tx, "report", m->row, json_copy(m->doc), false);
-    o->opt.journal->ops->submit(o->opt.journal, tx, mark_done, m);
-}
-
-static void mark_free(struct mark *m)
-{
-    mem_free(m->row);
-    json_free(m->doc);
-    mem_free(m);
-}
-
-static void mark_done(void *arg, const char *denied, const struct err *e)
-{
-    struct mark *m = arg;
-    struct outbox *o = m->o;
-
-    (void)denied;
-    o->marks_out--;
-    m->sent = false;
-    if (o->dead) {
-        mark_free(m);
-        if (o->marks_out == 0)
-            mem_free(o);
-        return;
-    }
-    if (e && e->code) {
-        log_warn("report",
-                 "%s cannot be marked as delivered, it may go out once more after a restart: %s",
-                 m->row, e->text);
-        loop_timer_set(o->mark_again,
-                       MARK_AGAIN * (o->opt.backoff_ms ? o->opt.backoff_ms : BACKOFF_MS));
-        return;
-    }
-    for (struct mark **at = &o->marks; *at; at = &(*at)->next)
-        if (*at == m) {
-            *at = m->next;
-            break;
-        }
-    o->pending--;
-    mark_free(m);
-}
-
-static void on_mark_again(void *arg)
-{
-    struct outbox *o = arg;
-
-    for (struct mark *m = o->marks; m; m = m->next)
-        if (!m->sent)
-            send_mark(m);
-}
-
-static void close_row(struct outbox *o, struct item *it, const char *outcome, const char *sink,
-                      const char *text)
-{
-    struct mark *m;
-    struct json *d;
-
-    if (!it->row)
-        return;
-    m = mem_alloc(sizeof(*m));
-    m->o = o;
-    m->row = mem_strdup(it->row);
-    m->doc = json_copy(it->report);
-    json_remove(m->doc, "chain");
-    d = json_set(m->doc, "delivery", json_new_map());
-    json_set_str(d, "outcome", outcome);
-    json_set_str(d, "sink", sink);
-    json_set_int(d, "attempts", it->attempts);
-    json_set_int(d, "wall_ms", loop_wall_ms(o->opt.loop));
-    json_set_str(d, "text", text);
-    m->next = o->marks;
-    o->marks = m;
-    send_mark(m);
-}
-
 /* Queues */
-
-static void item_free(struct item *it)
-{
-    json_free(it->report);
-    mem_free(it->row);
-    mem_free(it);
-}
 
 static void queue_free(struct queue *q)
 {
@@ -192,7 +98,7 @@ static void queue_free(struct queue *q)
     while (q->head) {
         struct item *it = q->head;
         q->head = it->next;
-        item_free(it);
+        mem_free(it);
     }
     loop_timer_free(q->timer);
     mem_free(q->key);
@@ -243,15 +149,17 @@ static void on_kick(void *arg)
     }
 }
 
+/* The head is done with; others of this sink get its turn. */
 static void finished(struct queue *q, const char *outcome, const char *text)
 {
     struct item *it = q->head;
 
-    close_row(q->o, it, outcome, q->sink->type->name, text);
     q->head = it->next;
     if (!q->head)
         q->tail = &q->head;
-    item_free(it);
+    q->sink->waiting--;
+    letter_ends(it->letter, q->sink->type->name, outcome, it->attempts, text);
+    mem_free(it);
     loop_timer_set(q->o->kick, 0);
 }
 
@@ -272,28 +180,96 @@ static void delivered(struct queue *q)
     q->o->last_error[0] = 0;
     if (s->type != &lines_sink) /* which has just said it itself */
         log_info("report", "%s: %s %s delivered: %s", s->type->name,
-                 json_get_str(q->head->report, "kind", "?"), q->key,
-                 json_get_str(q->head->report, "summary", ""));
+                 json_get_str(letter_report(q->head->letter), "kind", "?"), q->key,
+                 json_get_str(letter_report(q->head->letter), "summary", ""));
     finished(q, "delivered", NULL);
 }
 
-static void refused(struct queue *q, const char *text)
+/* That a report was lost is itself reported, in the transaction that says so: to the other sinks,
+ * and to this one in words that have nothing of what it refused. */
+static void tell_loss(struct queue *q, bool all, const char *text)
+{
+    struct outbox *o = q->o;
+    const struct item *it = q->head;
+    const struct json *lost = letter_report(it->letter);
+    const char *sink = q->sink->type->name;
+    struct json *d;
+    char at[32], *row;
+
+    /* A note is no page, and the loss of such a report is not told by another. */
+    if (!letter_row(it->letter) || json_get_str(lost, "lost", NULL) ||
+        (!all && strcmp(json_get_str(lost, "kind", "note"), "note") == 0))
+        return;
+    d = json_new_map();
+    row = mem_printf("%s-%s", letter_row(it->letter), sink);
+    json_set_str(d, "id", row);
+    json_set_str(d, "kind", "human");
+    json_set_strf(d, "key", "runbookd/%s/reports", o->host);
+    json_set_str(d, "lost", letter_row(it->letter));
+    if (all)
+        json_set_strf(d, "summary",
+                      "%s wants no more reports of runbookd and gets none until a restart: %.200s",
+                      sink, text);
+    else
+        json_set_strf(d, "summary", "%s did not take a report of runbookd: %s %s: %.200s", sink,
+                      json_get_str(lost, "kind", "?"), q->key, text);
+    json_set_str(d, "host", o->host);
+    json_set_str(d, "severity", json_get_str(lost, "severity", "sev2"));
+    json_set_str(d, "at", time_format_iso(at, sizeof(at), loop_wall_ms(o->opt.loop)));
+    json_set_int(d, "wall_ms", loop_wall_ms(o->opt.loop));
+    json_set_bool(d, "shadow", false);
+    json_set_str(d, "next", "read it: runbookctl reports");
+    letter_adds(it->letter, row, d);
+    mem_free(row);
+}
+
+static void dead(struct queue *q, const char *text)
+{
+    const struct json *lost = letter_report(q->head->letter);
+
+    q->o->dead_letters++;
+    log_error("report", "%s does not take this report, it is given up: %s; the report: %s %s: %s",
+              q->sink->type->name, text, json_get_str(lost, "kind", "?"), q->key,
+              json_get_str(lost, "summary", ""));
+    tell_loss(q, false, text);
+    finished(q, "dead", text);
+}
+
+static void too_large(struct queue *q, const char *text)
 {
     struct item *it = q->head;
 
-    if (it->trim == 0) {
-        log_warn("report", "%s refused %s (%s); trying it trimmed", q->sink->type->name, q->key,
-                 text);
-        it->trim = 1;
-        it->due_ms = boot(q->o);
-        loop_timer_set(q->timer, 0);
+    if (it->trim >= MAX_TRIM) {
+        dead(q, text);
         return;
     }
-    q->o->dead_letters++;
-    log_error("report", "%s does not take this report, it is given up: %s; the report: %s %s: %s",
-              q->sink->type->name, text, json_get_str(it->report, "kind", "?"), q->key,
-              json_get_str(it->report, "summary", ""));
-    finished(q, "dead", text);
+    log_warn("report", "%s takes no report as large as %s (%s); trying it trimmed",
+             q->sink->type->name, q->key, text);
+    it->trim++;
+    it->due_ms = boot(q->o);
+    loop_timer_set(q->timer, 0);
+}
+
+/* It wants no more: what waits for it is given up, one report says so. */
+static void gone(struct sink *s, struct outbox *o, const char *text)
+{
+    bool told = s->gone;
+
+    if (!s->gone)
+        log_error("report",
+                  "%s says that it wants no more reports (%s): nothing is sent there until "
+                  "runbookd is restarted; %zu that waited are given up",
+                  s->type->name, text, s->waiting);
+    s->gone = true;
+    for (struct queue *q = o->queues; q; q = q->next)
+        while (q->sink == s && q->head && !q->busy) {
+            if (!told && letter_row(q->head->letter)) {
+                tell_loss(q, true, text);
+                told = true;
+            }
+            o->dead_letters++;
+            finished(q, "dead", text);
+        }
 }
 
 static void retry(struct queue *q, const struct sink_answer *a)
@@ -301,9 +277,13 @@ static void retry(struct queue *q, const struct sink_answer *a)
     struct outbox *o = q->o;
     struct sink *s = q->sink;
     struct item *it = q->head;
-    int64_t first = o->opt.backoff_ms ? o->opt.backoff_ms : BACKOFF_MS,
-            most = o->opt.backoff_max_ms ? o->opt.backoff_max_ms : BACKOFF_MAX_MS;
-    int64_t wait = first, now = boot(o);
+    int64_t most = o->opt.backoff_max_ms ? o->opt.backoff_max_ms : BACKOFF_MAX_MS;
+    int64_t wait = backoff(o), now = boot(o);
+
+    if (s->gone || (s->type->give_up_ms && now - it->since_ms > s->type->give_up_ms)) {
+        dead(q, a->text);
+        return;
+    }
 
     for (int k = 1; k < it->attempts && wait < most; k++)
         wait *= 2;
@@ -312,7 +292,7 @@ static void retry(struct queue *q, const struct sink_answer *a)
      * page. */
     if (a->retry_after_ms > wait)
         wait = a->retry_after_ms < most ? a->retry_after_ms : most;
-    if (a->all && a->retry_after_ms > 0 && it->row)
+    if (a->all && a->retry_after_ms > 0 && letter_row(it->letter))
         s->hold_until_ms = now + wait;
     it->due_ms = now + wait;
     o->retries++;
@@ -323,11 +303,11 @@ static void retry(struct queue *q, const struct sink_answer *a)
         s->failing_since_ms = now;
         s->complain_ms = now + COMPLAIN_MS;
         log_warn("report", "%s: %s; tried again until it is taken, %zu reports wait", s->type->name,
-                 a->text, o->pending);
+                 a->text, s->waiting);
     } else if (now >= s->complain_ms) {
         s->complain_ms = now + COMPLAIN_MS;
         log_error("report", "%s still takes no reports: %s; %zu wait", s->type->name, a->text,
-                  o->pending);
+                  s->waiting);
     }
     loop_timer_set(q->timer, wait);
 }
@@ -343,8 +323,14 @@ static void answered(void *arg, const struct sink_answer *a)
     case SINK_DELIVERED:
         delivered(q);
         break;
+    case SINK_TOO_LARGE:
+        too_large(q, a->text);
+        break;
     case SINK_REFUSED:
-        refused(q, a->text);
+        dead(q, a->text);
+        break;
+    case SINK_GONE:
+        gone(q->sink, q->o, a->text);
         break;
     case SINK_RETRY:
         retry(q, a);
@@ -356,9 +342,10 @@ static void try_queue(struct queue *q)
 {
     struct outbox *o = q->o;
     struct item *it = q->head;
-    struct json *chain;
+    struct json *report, *chain;
     char head[65];
     int64_t seq = 0, now = boot(o), due;
+    bool urgent = it && !letter_row(it->letter); /* emergencies overtake what waits */
 
     if (q->busy)
         return;
@@ -366,37 +353,72 @@ static void try_queue(struct queue *q)
         drop_queue(q);
         return;
     }
-    due = it->row && q->sink->hold_until_ms > it->due_ms ? q->sink->hold_until_ms : it->due_ms;
+    due = !urgent && q->sink->hold_until_ms > it->due_ms ? q->sink->hold_until_ms : it->due_ms;
     if (due > now) {
         loop_timer_set(q->timer, due - now);
         return;
     }
-    if (it->row && q->sink->sending >= MAX_SENDING)
+    if (!urgent && q->sink->sending >= MAX_SENDING)
         return; /* kicked when one ends */
     o->opt.journal->ops->head(o->opt.journal, head, &seq);
-    chain = json_set(it->report, "chain", json_new_map());
+    report = letter_copy(it->letter);
+    chain = json_set(report, "chain", json_new_map());
     json_set_int(chain, "seq", seq);
     json_set_str(chain, "head", head);
     it->attempts++;
     q->busy = true;
     q->sink->sending++;
-    q->sending = q->sink->type->send(q->sink->self, it->report, it->trim, answered, q);
+    q->sending = q->sink->type->send(q->sink->self, report, it->trim, answered, q);
+    json_free(report);
 }
 
-static void add(struct outbox *o, struct sink *s, const char *row, const struct json *report)
+static void add(struct outbox *o, struct sink *s, struct letter *m)
 {
-    struct queue *q = queue_of(o, s, json_get_str(report, "key", "agent"));
-    struct item *it = mem_alloc(sizeof(*it));
+    struct queue *q;
+    struct item *it;
 
-    it->report = json_copy(report);
-    it->row = mem_strdup(row);
+    if (s->overflow || s->waiting >= MAX_WAITING) {
+        if (!s->overflow)
+            log_error("report",
+                      "%d reports wait for %s: what comes now stays in the journal and goes there "
+                      "after a restart",
+                      MAX_WAITING, s->type->name);
+        s->overflow = true;
+        letter_leaves(m);
+        return;
+    }
+    q = queue_of(o, s, json_get_str(letter_report(m), "key", "agent"));
+    it = mem_alloc(sizeof(*it));
+    it->letter = m;
     it->due_ms = it->since_ms = boot(o);
     *q->tail = it;
     q->tail = &it->next;
-    if (row)
-        o->pending++;
+    s->waiting++;
     if (q->head == it)
         loop_timer_set(q->timer, 0);
+}
+
+/* To each sink that it is for and that has not had it yet. */
+static void post(struct outbox *o, const char *row, const struct json *report)
+{
+    struct sink *to[SINKS_MAX];
+    size_t n = 0, left = 0;
+    struct letter *m;
+
+    if (json_get_bool(report, "shadow", false))
+        to[n++] = &o->shadow;
+    else
+        for (size_t k = 0; k < o->nsinks; k++)
+            if (!o->sinks[k].gone)
+                to[n++] = &o->sinks[k];
+    if (n == 0)
+        to[n++] = &o->log;
+    for (size_t k = 0; k < n; k++)
+        if (!letter_ended(report, to[k]->type->name))
+            to[left++] = to[k];
+    m = letter_new(o->letters, row, report, left);
+    for (size_t k = 0; k < left; k++)
+        add(o, to[k], m);
 }
 
 /* Emergencies */
@@ -413,7 +435,7 @@ static void emergency(struct outbox *o, const char *kind, const char *summary)
     json_set_str(d, "severity", "sev1");
     json_set_str(d, "at", time_format_iso(at, sizeof(at), loop_wall_ms(o->opt.loop)));
     json_set_str(d, "next", "nothing is done until this is mended");
-    add(o, o->pager, NULL, d);
+    post(o, NULL, d);
     json_free(d);
 }
 
@@ -430,7 +452,7 @@ bool outbox_emergency_sent(const struct outbox *o)
 {
     for (const struct queue *q = o->queues; q; q = q->next)
         for (const struct item *it = q->head; it; it = it->next)
-            if (!it->row)
+            if (!letter_row(it->letter))
                 return false;
     return true;
 }
@@ -441,16 +463,7 @@ void outbox_deliver(struct outbox *o, const char *row, const struct json *report
         o->emergency_open = false;
         emergency(o, "resolve", "the journal can be written again");
     }
-    if (o->overflow || o->pending >= MAX_PENDING) {
-        if (!o->overflow)
-            log_error(
-                "report",
-                "%d reports wait: what comes now stays in the journal and goes out after a restart",
-                MAX_PENDING);
-        o->overflow = true;
-        return;
-    }
-    add(o, json_get_bool(report, "shadow", false) ? o->shadow : o->pager, row, report);
+    post(o, row, report);
 }
 
 static bool restore_one(void *arg, const char *key, const struct json *doc)
@@ -463,57 +476,87 @@ int outbox_restore(struct outbox *o, struct err *e)
 {
     int rc = o->opt.journal->ops->each_open(o->opt.journal, "report", restore_one, o, e);
 
-    if (rc == 0 && o->pending)
-        log_info("report", "%zu reports from before the start go out now", o->pending);
+    if (rc == 0 && outbox_pending(o))
+        log_info("report", "%zu reports from before the start go out now", outbox_pending(o));
     return rc;
 }
 
 /* Making and ending */
 
-static struct sink *sink_new(const struct outbox_options *o, bool shadow, struct err *e)
+static int sink_open(struct sink *s, const struct sink_type *type, const struct outbox_options *o,
+                     const struct json *config, const char *what, struct err *e)
 {
-    struct sink_env env = {o->loop, o->http, o->host, o->answer_ms ? o->answer_ms : ANSWER_MS};
-    const struct json *config = shadow ? o->shadow : o->pagerduty;
-    struct sink *s = mem_alloc(sizeof(*s));
+    struct sink_env env = {o->loop, o->http, o->host, o->answer_ms};
 
-    s->shadow = shadow;
-    s->type = json_get(config, "routing_key") ? &pagerduty_sink : &lines_sink;
-    s->self = s->type->open(&env, config, e);
-    if (!s->self) {
-        err_wrap(e, "%s", shadow ? "shadow_sink" : "pagerduty");
-        mem_free(s);
-        return NULL;
-    }
-    return s;
+    s->self = type->open(&env, config, e);
+    if (!s->self)
+        return err_wrap(e, "%s", what);
+    s->type = type;
+    return 0;
 }
 
-static void sink_free(struct sink *s)
+static void sink_close(struct sink *s)
 {
-    if (!s)
-        return;
-    s->type->close(s->self);
-    mem_free(s);
+    if (s->type)
+        s->type->close(s->self);
+}
+
+static void close_all(struct outbox *o)
+{
+    for (size_t k = 0; k < o->nsinks; k++)
+        sink_close(&o->sinks[k]);
+    sink_close(&o->log);
+    sink_close(&o->shadow);
+}
+
+static int open_all(struct outbox *o, struct err *e)
+{
+    const struct outbox_options *opt = &o->opt;
+
+    for (size_t k = 0; k < sink_types_len; k++) {
+        const struct json *config = json_get(opt->config, sink_types[k]->name);
+        if (!config)
+            continue;
+        if (sink_open(&o->sinks[o->nsinks], sink_types[k], opt, config, sink_types[k]->name, e))
+            return e->code;
+        o->nsinks++;
+    }
+    if (sink_open(&o->log, &lines_sink, opt, NULL, "log", e))
+        return e->code;
+    return sink_open(&o->shadow,
+                     json_get(opt->shadow, "routing_key") ? &pagerduty_sink : &lines_sink, opt,
+                     opt->shadow, "shadow_sink", e);
+}
+
+static void on_added(void *owner, const char *row, const struct json *report)
+{
+    post(owner, row, report);
 }
 
 struct outbox *outbox_new(const struct outbox_options *opt, struct err *e)
 {
     struct outbox *o = mem_alloc(sizeof(*o));
+    struct letters_options l = {.loop = opt->loop,
+                                .journal = opt->journal,
+                                .now_ms = opt->now_ms,
+                                .arg = opt->arg,
+                                .added = on_added,
+                                .owner = o};
 
     o->opt = *opt;
     o->host = mem_strdup(opt->host ? opt->host : "runbookd");
     o->opt.host = o->host;
-    o->pager = sink_new(&o->opt, false, e);
-    o->shadow = o->pager ? sink_new(&o->opt, true, e) : NULL;
-    if (!o->shadow) {
-        sink_free(o->pager);
+    if (open_all(o, e)) {
+        close_all(o);
         mem_free(o->host);
         mem_free(o);
         return NULL;
     }
-    o->opt.pagerduty = o->opt.shadow = NULL; /* not ours beyond the opening */
-    o->mark_again = loop_timer_new(opt->loop, on_mark_again, o);
+    o->opt.config = o->opt.shadow = NULL; /* not ours beyond the opening */
+    l.again_ms = MARK_AGAIN * backoff(o);
+    o->letters = letters_new(&l);
     o->kick = loop_timer_new(opt->loop, on_kick, o);
-    if (o->pager->type == &lines_sink)
+    if (o->nsinks == 0)
         log_warn("report", "no pager is configured: reports are only logged");
     return o;
 }
@@ -527,42 +570,49 @@ void outbox_free(struct outbox *o)
         o->queues = q->next;
         queue_free(q);
     }
-    sink_free(o->pager);
-    sink_free(o->shadow);
-    loop_timer_free(o->mark_again);
+    close_all(o);
     loop_timer_free(o->kick);
-    o->dead = true;
-    for (struct mark *m = o->marks, *next; m; m = next) {
-        next = m->next;
-        if (!m->sent)
-            mark_free(m); /* the others are freed by their completion */
-    }
+    letters_free(o->letters);
     mem_free(o->host);
-    if (o->marks_out == 0)
-        mem_free(o);
+    mem_free(o);
 }
 
 size_t outbox_pending(const struct outbox *o)
 {
-    return o->pending;
+    return letters_open(o->letters);
+}
+
+static void sink_status(struct json *list, const struct sink *s, bool shadow)
+{
+    struct json *d = json_add(list, json_new_map());
+
+    json_set_str(d, "name", s->type->name);
+    json_set_bool(d, "shadow", shadow);
+    json_set_int(d, "waiting", (int64_t)s->waiting);
+    json_set_bool(d, "failing", s->failing);
+    json_set_bool(d, "gone", s->gone);
 }
 
 struct json *outbox_status(const struct outbox *o)
 {
-    struct json *d = json_new_map();
+    struct json *d = json_new_map(), *list;
     int64_t oldest = INT64_MAX;
 
     for (const struct queue *q = o->queues; q; q = q->next)
         if (q->head && q->head->since_ms < oldest)
             oldest = q->head->since_ms;
-    json_set_int(d, "pending", (int64_t)o->pending);
+    json_set_int(d, "pending", (int64_t)outbox_pending(o));
     json_set_int(d, "delivered", (int64_t)o->delivered);
     json_set_int(d, "dead", (int64_t)o->dead_letters);
     json_set_int(d, "retries", (int64_t)o->retries);
     if (oldest != INT64_MAX)
         json_set_int(d, "oldest_ms", boot(o) - oldest);
-    json_set_str(d, "pager", o->pager->type->name);
-    json_set_str(d, "shadow", o->shadow->type->name);
+    list = json_set(d, "sinks", json_new_list());
+    for (size_t k = 0; k < o->nsinks; k++)
+        sink_status(list, &o->sinks[k], false);
+    if (o->nsinks == 0)
+        sink_status(list, &o->log, false);
+    sink_status(list, &o->shadow, true);
     if (o->last_error[0])
         json_set_str(d, "error", o->last_error);
     return d;

@@ -1,5 +1,5 @@
-/* The outbox: every report goes out at least once, in order within its key, for as long as it
- * takes, and never holds up an action. */
+/* The outbox: every report goes out at least once to each sink, in order within its key, for as
+ * long as it takes, and never holds up an action. */
 #ifndef RB_REPORT_OUTBOX_H
 #define RB_REPORT_OUTBOX_H
 
@@ -16,11 +16,11 @@ struct outbox_options {
     void *arg;
     const char *host;
     const struct json
-        *pagerduty; /* their tables of the configuration; NULL: reports are only logged */
-    const struct json *shadow;
-    int64_t backoff_ms;     /* the first; 0: 1 s. Tests make it small. */
-    int64_t backoff_max_ms; /* 0: 5 min */
-    int64_t answer_ms;      /* how long a sink may take; 0: 10 s */
+        *config; /* its tables name the sinks (sinks.c); none: reports are only logged */
+    const struct json *shadow; /* what shadow_sink says; NULL: the log */
+    int64_t backoff_ms;        /* the first; 0: 1 s. Tests make it small. */
+    int64_t backoff_max_ms;    /* 0: 5 min */
+    int64_t answer_ms;         /* how long a sink may take; 0: what it says itself */
 };
 
 /* NULL on error: a secret that cannot be read. */
@@ -39,7 +39,8 @@ void outbox_emergency(struct outbox *o, const char *summary);
 
 size_t outbox_pending(const struct outbox *o); /* reports not yet delivered or not yet marked so */
 bool outbox_emergency_sent(const struct outbox *o); /* no emergency waits to be sent */
-/* {"pending", "delivered", "dead", "retries", "oldest_ms", "error"} */
+/* {"pending", "delivered", "dead", "retries", "oldest_ms", "error", "sinks": [{"name", "shadow",
+ * "waiting", "failing", "gone"}]} */
 struct json *outbox_status(const struct outbox *o);
 
 #endif

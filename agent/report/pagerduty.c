@@ -1,28 +1,31 @@
-/* PagerDuty's Events API v2: triggers and resolves by dedup key, notes as change events. */
+/* PagerDuty's Events API v2: triggers and resolves by dedup key, notes as change events.
+ *
+ * Sources (github.com/PagerDuty/developer-docs, docs/events-API-v2, shown at
+ * developer.pagerduty.com/docs/events-api-v2):
+ * - 01-Overview.md, "Response Codes & Retry Logic": 202 accepted; 400 is not to be retried; 429,
+ * 5xx and network errors are, "after some time". "Size Limits": payloads up to 512 KB. "Getting
+ * Started": keys of rulesets begin with R and take no change events.
+ * - 02-Trigger-Events.md: dedup_key up to 255 characters, payload.summary up to 1024; severity
+ * critical, error, warning or info; once an alert is resolved, a resolve of its key is dropped and
+ * a trigger opens a new one; later events must come with the same routing key. acknowledge says
+ * that a person is at work on it, which is not for a daemon to say: it is never sent.
+ * - 03-Change-Events.md: POST to /v2/change/enqueue; no event_action, no dedup_key, no severity;
+ * links only. */
 #include <string.h>
 
-#include "base/buf.h"
 #include "base/hash.h"
+#include "base/log.h"
 #include "base/mem.h"
-#include "base/utf8.h"
 #include "lua/lua.h"
 #include "report/sink.h"
 
-/* The API's limits: developer.pagerduty.com/docs/events-api-v2/overview ("Size Limits": 512 KB an
- * event), trigger-events and send-change-events (summary 1024 characters, dedup_key 255). 202 is
- * success; 429, 5xx and no answer are to be tried again. */
 #define MAX_EVENT (512 * 1024)
 #define MAX_SUMMARY 1024
 #define MAX_KEY 255
 #define MAX_LINK 2048
 #define ROUTING_KEY_LEN 32
-
-/* How much of a report is kept, from the first size that fits. */
-static const struct trim {
-    size_t text, items;
-    bool details;
-} trims[] = {{16384, 200, true}, {2048, 50, true}, {256, 10, true}, {256, 0, false}};
-#define NTRIMS ((int)(sizeof(trims) / sizeof(trims[0])))
+#define ROUTING_KEY_MEMBER (ROUTING_KEY_LEN + 32) /* bytes of "routing_key" in an event */
+#define ANSWER_MS 10000
 
 struct pagerduty {
     struct sink_env env;
@@ -31,38 +34,13 @@ struct pagerduty {
     char *key;
 };
 
-struct sending {
-    struct http_call *call;
-    sink_fn *fn;
-    void *arg;
-    struct pagerduty *self;
-};
-
-/* At most max characters of s, cut with an ellipsis; the caller frees. */
-static char *cut(const char *s, size_t max)
-{
-    size_t len = strlen(s), at = 0, chars = 0, last = 0;
-    uint32_t cp;
-
-    while (at < len && chars < max) {
-        size_t n = utf8_next(s + at, len - at, &cp);
-        if (chars + 1 == max)
-            last = at;
-        at += n ? n : 1;
-        chars++;
-    }
-    if (at >= len)
-        return mem_strdup(s);
-    return mem_printf("%.*s\xe2\x80\xa6", (int)last, s);
-}
-
 static void set_cut(struct json *map, const char *key, const char *s, size_t max)
 {
     char *text;
 
     if (!s || !*s)
         return;
-    text = cut(s, max);
+    text = text_cut(s, max, NULL);
     json_set_str(map, key, text);
     mem_free(text);
 }
@@ -85,7 +63,7 @@ static const char *severity(const struct json *report)
     static const char *const words[] = {"critical", "error", "warning", "info"};
     const char *sev = json_get_str(report, "severity", "sev2");
 
-    return sev[3] >= '1' && sev[3] <= '4' ? words[sev[3] - '1'] : "error";
+    return strlen(sev) == 4 && sev[3] >= '1' && sev[3] <= '4' ? words[sev[3] - '1'] : "error";
 }
 
 static void add_link(struct json *links, const char *href, const char *text)
@@ -100,45 +78,42 @@ static void add_link(struct json *links, const char *href, const char *text)
     json_set_str(l, "text", text);
 }
 
-static struct json *details_of(const struct json *report, const struct trim *t)
+/* In the order in which they are asked for at 3 a.m.; "trimmed" first, so that nobody takes a part
+ * for the whole. */
+static struct json *details_of(const struct json *report)
 {
-    /* In the order in which they are asked for at 3 a.m. */
-    static const char *const texts[] = {"seen",    "since",  "helped",   "next",  "stop",
-                                        "doc",     "policy", "target",   "owner", "mode",
-                                        "episode", "run",    "severity", "host",  "at"};
+    static const char *const fields[] = {"trimmed", "seen", "since",    "done",   "helped", "next",
+                                         "stop",    "doc",  "policy",   "target", "owner",  "mode",
+                                         "episode", "run",  "severity", "host",   "at"};
     struct json *d = json_new_map();
-    const struct json *done = json_get(report, "done"), *chain = json_get(report, "chain");
+    const struct json *chain = json_get(report, "chain");
+    const char *summary = json_get_str(report, "summary", "");
 
-    for (size_t k = 0; k < sizeof(texts) / sizeof(texts[0]); k++) {
-        set_cut(d, texts[k], json_get_str(report, texts[k], NULL), t->text);
-        if (strcmp(texts[k], "since") == 0 && json_len(done) > 0) {
-            struct json *list = json_set(d, "done", json_new_list());
-            size_t n = 0;
-            for (const struct json *i = json_first(done); i && n < t->items;
-                 i = json_next(i), n++) {
-                char *text = cut(json_str(i, ""), t->text);
-                json_add(list, json_new_str(text));
-                mem_free(text);
-            }
-            if (n < json_len(done)) {
-                char *more = mem_printf("and %zu more", json_len(done) - n);
-                json_add(list, json_new_str(more));
-                mem_free(more);
-            }
-        }
+    for (size_t k = 0; k < sizeof(fields) / sizeof(fields[0]); k++) {
+        const struct json *v = json_get(report, fields[k]);
+        if (v && (json_type(v) == JSON_STRING || json_len(v) > 0))
+            json_set(d, fields[k], json_copy(v));
     }
     if (chain) /* as runbookd audit --witness takes it */
         json_set_strf(d, "journal", "%lld:%s", (long long)json_get_int(chain, "seq", 0),
                       json_get_str(chain, "head", ""));
+    if (strlen(summary) > MAX_SUMMARY)
+        json_set_str(d, "summary", summary);
     return d;
 }
 
-static struct json *build(const struct json *report, const struct trim *t, bool change)
+static bool is_note(const struct json *report)
+{
+    return strcmp(json_get_str(report, "kind", "note"), "note") == 0;
+}
+
+static struct json *build(const struct json *report)
 {
     struct json *e = json_new_map(), *p, *links;
     const char *kind = json_get_str(report, "kind", "note"),
                *target = json_get_str(report, "target", NULL);
     const char *text = json_get_str(report, "summary", "");
+    bool change = is_note(report);
 
     if (!change) {
         bool resolve = strcmp(kind, "resolve") == 0;
@@ -147,11 +122,10 @@ static struct json *build(const struct json *report, const struct trim *t, bool 
         if (resolve)
             return e;
         json_set_str(e, "client", "runbookd");
-        if (json_get_str(report, "link", NULL))
-            json_set_str(e, "client_url", json_get_str(report, "link", NULL));
+        set_cut(e, "client_url", json_get_str(report, "link", NULL), MAX_LINK);
     }
     p = json_set(e, "payload", json_new_map());
-    set_cut(p, "summary", *text ? text : "(no text)", t->details ? MAX_SUMMARY : t->text);
+    set_cut(p, "summary", *text ? text : "(no text)", MAX_SUMMARY);
     set_cut(p, "source", target ? target : json_get_str(report, "host", "runbookd"), MAX_KEY);
     set_cut(p, "timestamp", json_get_str(report, "at", NULL), 64);
     if (!change) {
@@ -159,8 +133,7 @@ static struct json *build(const struct json *report, const struct trim *t, bool 
         set_cut(p, "component", json_get_str(report, "policy", NULL), MAX_KEY);
         set_cut(p, "group", json_get_str(report, "owner", NULL), MAX_KEY);
     }
-    if (t->details)
-        json_set(p, "custom_details", details_of(report, t));
+    json_set(p, "custom_details", details_of(report));
     links = json_new_list();
     add_link(links, json_get_str(report, "doc", NULL), "runbook");
     add_link(links, json_get_str(report, "link", NULL), "episode");
@@ -173,56 +146,10 @@ static struct json *build(const struct json *report, const struct trim *t, bool 
 
 struct json *pagerduty_event(const struct json *report, int trim, bool *change)
 {
-    *change = strcmp(json_get_str(report, "kind", "note"), "note") == 0;
-    for (int k = trim ? NTRIMS - 2 : 0;; k++) {
-        struct json *e = build(report, &trims[k], *change);
-        char *text = json_print(e);
-        bool fits = strlen(text) + 64 <= MAX_EVENT; /* 64: the routing key */
-        mem_free(text);
-        if (fits || k == NTRIMS - 1)
-            return e;
-        json_free(e);
-    }
-}
-
-/* What the answer's body says, in a line. */
-static void body_text(const struct http_answer *a, struct buf *out)
-{
-    struct err ignored = ERR_INIT;
-    struct json *j = json_parse(a->body, a->body_len, 65536, &ignored);
-    const struct json *errors = json_get(j, "errors");
-
-    buf_addf(out, "HTTP %d", a->status);
-    if (json_get_str(j, "message", NULL))
-        buf_addf(out, ", %.200s", json_get_str(j, "message", ""));
-    for (const struct json *x = json_first(errors); x; x = json_next(x))
-        buf_addf(out, "; %.200s", json_str(x, ""));
-    json_free(j);
-}
-
-static void answered(void *arg, const struct http_answer *a, const struct err *e)
-{
-    struct sending *s = arg;
-    struct sink_answer out = {SINK_RETRY, -1, false, NULL};
-    struct buf text;
-
-    buf_init(&text, 2048);
-    if (e && e->code) {
-        buf_addf(&text, "%s", e->text);
-    } else {
-        long after = http_retry_after_s(a, loop_wall_ms(s->self->env.loop));
-        body_text(a, &text);
-        out.retry_after_ms = after >= 0 ? after * 1000LL : -1;
-        out.all = a->status == 429 || a->status == 503;
-        if (a->status >= 200 && a->status < 300)
-            out.result = SINK_DELIVERED;
-        else if (a->status == 400 || a->status == 413 || a->status == 422)
-            out.result = SINK_REFUSED;
-    }
-    out.text = buf_str(&text);
-    s->fn(s->arg, &out);
-    buf_free(&text);
-    mem_free(s);
+    *change = is_note(report);
+    /* What was too large all the same (413, which a proxy may say) is an eighth the next time. */
+    return report_build(
+        report, (size_t)(MAX_EVENT >> (3 * (trim < 3 ? trim : 3))) - ROUTING_KEY_MEMBER, build);
 }
 
 static char *read_key(const struct pagerduty *p, struct err *e)
@@ -240,56 +167,69 @@ static char *read_key(const struct pagerduty *p, struct err *e)
     return key;
 }
 
+static void drop_key(char *key)
+{
+    if (key)
+        explicit_bzero(key, strlen(key));
+    mem_free(key);
+}
+
+static enum sink_result judge(void *self, const struct http_answer *a)
+{
+    struct pagerduty *p = self;
+    struct err ignored = ERR_INIT;
+    char *fresh;
+
+    if (a->status >= 200 && a->status < 300)
+        return SINK_DELIVERED;
+    if (a->status == 413)
+        return SINK_TOO_LARGE;
+    if (a->status != 400)
+        return SINK_RETRY;
+    /* Refused for good, unless it was the key's fault and there is a new one: that is another
+     * request. */
+    fresh = read_key(p, &ignored);
+    if (!fresh || strcmp(fresh, p->key) == 0) {
+        drop_key(fresh);
+        return SINK_REFUSED;
+    }
+    log_info("report", "pagerduty: the routing key has changed, the new one is used from now on");
+    drop_key(p->key);
+    p->key = fresh;
+    return SINK_RETRY;
+}
+
 static void *pagerduty_send(void *self, const struct json *report, int trim, sink_fn *fn, void *arg)
 {
     struct pagerduty *p = self;
-    struct sending *s = mem_alloc(sizeof(*s));
     static const struct http_header headers[] = {{"Content-Type", "application/json"}};
     struct http_request r = {.method = "POST",
                              .headers = headers,
                              .nheaders = 1,
-                             .total_ms = p->env.answer_ms,
+                             .total_ms = p->env.answer_ms ? p->env.answer_ms : ANSWER_MS,
                              .max_body = 65536,
                              .mutating = true};
-    struct err ignored = ERR_INIT;
     bool change;
     struct json *event = pagerduty_event(report, trim, &change);
-    char *fresh, *body;
+    char *body;
+    void *sending;
 
-    if (trim && (fresh = read_key(p, &ignored))) {
-        mem_free(p->key);
-        p->key = fresh;
-    }
     json_set_str(event, "routing_key", p->key);
     body = json_print(event);
     r.url = change ? p->change_url : p->url;
     r.body = body;
     r.body_len = strlen(body);
-    s->self = p;
-    s->fn = fn;
-    s->arg = arg;
-    s->call = http_send(p->env.http, &r, answered, s);
+    sending = sink_post(&p->env, &r, judge, p, fn, arg);
     json_free(event);
     mem_free(body);
-    return s;
-}
-
-static void pagerduty_cancel(void *self, void *sending)
-{
-    struct sending *s = sending;
-
-    (void)self;
-    http_cancel(s->call);
-    mem_free(s);
+    return sending;
 }
 
 static void pagerduty_close(void *self)
 {
     struct pagerduty *p = self;
 
-    if (p->key)
-        explicit_bzero(p->key, strlen(p->key));
-    mem_free(p->key);
+    drop_key(p->key);
     mem_free(p->url);
     mem_free(p->change_url);
     json_free(p->secret);
@@ -315,6 +255,10 @@ static void *pagerduty_open(const struct sink_env *env, const struct json *confi
         pagerduty_close(p);
         return NULL;
     }
+    if (p->key[0] == 'R')
+        log_warn("report", "pagerduty: the routing key begins with R, so it is a ruleset's: "
+                           "PagerDuty takes no change events (notes) with it; use a service's "
+                           "integration key");
     return p;
 }
 
@@ -324,5 +268,5 @@ const struct sink_type pagerduty_sink = {
     .open = pagerduty_open,
     .close = pagerduty_close,
     .send = pagerduty_send,
-    .cancel = pagerduty_cancel,
+    .cancel = sink_post_cancel,
 };

@@ -300,7 +300,7 @@ static int start_reports(struct agent *a, struct err *e)
         .now_ms = outbox_now,
         .arg = a,
         .host = a->host,
-        .pagerduty = a->now.config->pagerduty,
+        .config = a->now.config->all,
         .shadow = a->now.config->shadow_sink,
     };
 

@@ -68,13 +68,17 @@ class Outbox(AgentCase):
         self.assertEqual(self.stop(), 0)
 
     def test_a_refused_report_is_given_up_loudly(self):
-        self.sim.fault(kind="error", action="Enqueue", status=400, code="invalid event", count=2)
+        self.sim.fault(kind="error", action="Enqueue", status=400, code="invalid event", count=1)
         self.start()
         self.ctl("freeze", "bad")
         self.ctl("freeze", "good")
         eventually(lambda: any(": good." in s for a, s in self.summaries()), 20)
         eventually(lambda: "given up" in self.log())
-        self.assertFalse(any(": bad." in s for a, s in self.summaries()))
+        self.assertFalse(any(": bad." in s for a, s in self.summaries("agent/human")))
+        lost = eventually(lambda: self.summaries("runbookd/testhost/reports"))
+        self.assertIn("pagerduty did not take a report of runbookd: human agent/human: HTTP 400", lost[0][1])
+        dead = [r for r in self.ask("reports")["reports"] if r.get("delivery", {}).get("outcome") == "dead"]
+        self.assertEqual(["one" if ": bad." in r["summary"] else r["summary"] for r in dead], ["one"])
 
     def test_a_full_disk_pages_from_memory(self):
         p = self.start(preexec_fn=lambda: signal.signal(signal.SIGXFSZ, signal.SIG_IGN))

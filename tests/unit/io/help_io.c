@@ -124,18 +124,19 @@ struct connection {
 static void *serve_one(void *arg)
 {
     struct connection *c = arg;
-    c->server->fn(c->server, c->fd, c->n);
+    struct server *s = c->server;
+    s->fn(s, c->fd, c->n);
     close(c->fd);
     free(c);
+    s->busy--;
     return NULL;
 }
 
 static void *serve(void *arg)
 {
     struct server *s = arg;
-    pthread_t threads[64];
     int n = 0;
-    while (!s->stopping && n < 64) {
+    while (!s->stopping) {
         struct pollfd p = {.fd = s->fd, .events = POLLIN};
         if (poll(&p, 1, 10) <= 0)
             continue;
@@ -143,12 +144,15 @@ static void *serve(void *arg)
         if (fd < 0)
             continue;
         struct connection *c = malloc(sizeof *c);
-        *c = (struct connection){s, fd, n + 1};
+        *c = (struct connection){s, fd, ++n};
+        s->busy++;
         s->accepted++;
-        pthread_create(&threads[n++], NULL, serve_one, c);
+        pthread_t t;
+        if (pthread_create(&t, NULL, serve_one, c) == 0)
+            pthread_detach(t);
     }
-    while (n > 0)
-        pthread_join(threads[--n], NULL);
+    while (s->busy > 0)
+        usleep(1000);
     return NULL;
 }
 

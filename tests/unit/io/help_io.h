@@ -37,6 +37,7 @@ void lag_check(const struct lag_watch *w, struct loop *l);
 struct server {
     int fd, port;
     atomic_int accepted, requests, stopping;
+    atomic_int busy; /* connections that are being handled */
     /* n: 1 for the first connection; closes fd itself or leaves it to us */
     void (*fn)(struct server *s, int fd, int n);
     void *arg;

@@ -57,9 +57,9 @@ static void reads_the_configuration(void **state)
     assert_int_equal(c->storm_window_ms, 300000);
     assert_int_equal(c->max_limit.n, 2);
     assert_int_equal(c->noperators, 1);
-    assert_string_equal(json_get_str(c->pagerduty, "url", ""),
+    assert_string_equal(json_get_str(json_get(c->all, "pagerduty"), "url", ""),
                         "https://events.pagerduty.com/v2/enqueue");
-    assert_int_equal(secret_read(json_get(c->pagerduty, "routing_key"), &secret, &e), 0);
+    assert_int_equal(secret_read(json_get(json_get(c->all, "pagerduty"), "routing_key"), &secret, &e), 0);
     assert_string_equal(secret, "R0UT1NGKEY");
     mem_free(secret);
     config_free(c);
@@ -75,7 +75,7 @@ static void an_empty_configuration_has_defaults(void **state)
     assert_non_null(c);
     assert_int_equal(c->mode, MODE_SHADOW);
     assert_null(c->params);
-    assert_null(c->pagerduty);
+    assert_null(json_get(c->all, "pagerduty"));
     assert_int_equal(c->budget.n, 20);
     assert_int_equal(c->max_limit.n, 0);
     config_free(c);

@@ -161,6 +161,82 @@ static void nothing_is_longer_than_the_pager_takes(void **state)
     mem_free(wide);
 }
 
+/* Field by field, the least missed first, no more than needed, and said. */
+static void what_is_cut_is_cut_in_order_and_said(void **state)
+{
+    static const struct {
+        size_t max;
+        const char *cut[4]; /* fields that "trimmed" names, in order */
+        const char *whole[6];
+    } rows[] = {
+        {1 << 20, {NULL}, {"seen", "helped", "stop", "doc", NULL}},
+        {300000, {"done", NULL}, {"seen", "helped", "stop", "doc", "next", NULL}},
+        {50000, {"done", "seen", NULL}, {"helped", "stop", "doc", "next", NULL}},
+        {8000, {"done", "seen", "helped", NULL}, {"stop", "doc", "next", "summary", NULL}},
+    };
+
+    (void)state;
+    for (size_t k = 0; k < sizeof(rows) / sizeof(rows[0]); k++) {
+        struct json *r = report("trigger"), *fit, *done = json_get_mut(r, "done");
+        const struct json *trimmed, *t;
+        char *big = mem_alloc(150001), *printed;
+
+        memset(big, 'x', 150000);
+        json_set_str(r, "seen", big);
+        for (int n = 0; n < 60; n++) {
+            big[3000 - n] = 0;
+            json_add(done, json_new_str(big));
+            big[3000 - n] = 'x';
+        }
+        big[9000] = 0;
+        json_set_str(r, "helped", big);
+        fit = report_fit(r, rows[k].max);
+        printed = json_print(fit);
+        assert_true(strlen(printed) <= rows[k].max + 256); /* what "trimmed" says */
+        trimmed = json_get(fit, "trimmed");
+        t = json_first(trimmed);
+        for (int n = 0; rows[k].cut[n]; n++, t = json_next(t)) {
+            assert_non_null(t);
+            assert_string_equal(json_key(t), rows[k].cut[n]);
+        }
+        assert_null(t);
+        for (int n = 0; rows[k].whole[n]; n++)
+            assert_string_equal(json_get_str(fit, rows[k].whole[n], "?"),
+                                json_get_str(r, rows[k].whole[n], ""));
+        if (k == 2) {
+            assert_string_equal(json_get_str(trimmed, "done", ""), "the newest 10 of 61, cut");
+            assert_string_equal(json_get_str(trimmed, "seen", ""), "4096 of 150000 characters");
+        }
+        mem_free(printed);
+        mem_free(big);
+        json_free(fit);
+        json_free(r);
+    }
+}
+
+/* Every type has the same fields, null where nothing is known (docs/webhook.schema.json). */
+static void the_webhooks_payload_has_one_shape(void **state)
+{
+    static const char *const kinds[] = {"trigger", "note", "resolve", "human"};
+    size_t len = 0;
+
+    (void)state;
+    for (size_t k = 0; k < 8; k++) {
+        struct json *r = k < 4 ? report(kinds[k]) : json_new_map(), *e;
+        if (k >= 4)
+            json_set_str(r, "kind", kinds[k - 4]);
+        e = webhook_event(r, 0);
+        assert_true(strncmp(json_get_str(e, "type", ""), "runbookd.", 9) == 0);
+        assert_int_equal(json_len(e), 3);
+        if (!len)
+            len = json_len(json_get(e, "data"));
+        assert_int_equal(json_len(json_get(e, "data")), len);
+        assert_int_equal(json_type(json_get(json_get(e, "data"), "done")), JSON_LIST);
+        json_free(e);
+        json_free(r);
+    }
+}
+
 static void two_long_keys_stay_two(void **state)
 {
     struct json *a = report("trigger"), *b = report("trigger"), *ea, *eb;
@@ -203,6 +279,8 @@ int main(void)
         cmocka_unit_test(kinds_go_where_they_belong),
         cmocka_unit_test(severities),
         cmocka_unit_test(nothing_is_longer_than_the_pager_takes),
+        cmocka_unit_test(what_is_cut_is_cut_in_order_and_said),
+        cmocka_unit_test(the_webhooks_payload_has_one_shape),
         cmocka_unit_test(two_long_keys_stay_two),
         cmocka_unit_test(an_empty_report_is_still_an_event),
     };

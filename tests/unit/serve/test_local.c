@@ -143,8 +143,11 @@ static void pipelined_lines_are_answered_in_order(void **state)
     for (int k = 0; k < 200 && f->lines < 300; k++)
         run_for(f->loop, 2);
     assert_int_equal(f->lines, 300);
-    hear(f, fd, got, sizeof(got), 500);
-    assert_int_equal(strlen(got), 900);
+    /* A pause may follow any of the lines: until all are there. */
+    *got = 0;
+    for (int k = 0; k < 100 && strlen(got) < 900 && !strstr(got, "<eof>"); k++)
+        hear(f, fd, got + strlen(got), sizeof(got) - strlen(got), 500);
+    assert_string_equal(got, many);
     close(fd);
 }
 
