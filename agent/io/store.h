@@ -13,7 +13,7 @@ struct store_options {
     const char *path;
     const char *vfs;       /* NULL: the default; tests pass one that tears and drops writes */
     int checkpoint_pages;  /* the write-ahead log is moved into the file when it is longer; 0: 1000 pages */
-    int64_t stall_ms;      /* a piece of work not done by then is reported to on_stall, once, from the loop; 0: 5 s */
+    int64_t stall_ms;      /* a piece of work not done by then is reported to on_stall, once, from the loop; 0: 4 s */
     void (*on_stall)(void *arg, int64_t waited_ms);
     void *arg;
 };

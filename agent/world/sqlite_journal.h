@@ -12,7 +12,7 @@ struct loop;
 struct sqlite_journal_options {
     const char *path;       /* in the state directory; PATH.lock is made beside it */
     const char *created_by; /* "runbookd 0.1.0" */
-    int64_t stall_ms;       /* as in io/store.h; 0: 5 s */
+    int64_t stall_ms;       /* as in io/store.h; 0: 4 s */
     void (*on_stall)(void *arg, int64_t waited_ms); /* from the loop */
     void *arg;
     int64_t keep_samples_ms; /* packed days older than this are dropped; 0: 400 days */

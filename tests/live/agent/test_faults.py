@@ -444,7 +444,7 @@ class Disk(Faults):
         self.nothing_until_mended("error", 5)
 
     def test_hanging(self):
-        self.nothing_until_mended("hang", 10)  # it counts as hanging after 5 s
+        self.nothing_until_mended("hang", 9)  # it counts as hanging after 4 s
 
 
 # Asks one question after the other, for ever: a process of its own, so that it does not hold up the test's own look at the clock.
