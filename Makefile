@@ -15,7 +15,7 @@ setup:
 	@.ci/setup
 
 build: setup
-	@.ci/build release
+	@.ci/build release:programs
 
 test: setup
 	@.ci/test dev asan
