@@ -461,6 +461,10 @@ static void complete(struct ctl *c, const struct verb *v, struct json *answer)
             json_set(answer, "metrics", more);
         else
             json_free(more);
+    } else if (strcmp(v->name, "explain") == 0) {
+        if (simple(c, "sources", NULL, NULL, &more) == CTL_OK)
+            json_set(answer, "listings", json_copy(json_get(more, "listings")));
+        json_free(more);
     } else if (strcmp(v->name, "show") == 0 && json_get(answer, "run") &&
                !json_get_str(json_get(answer, "run"), "outcome", NULL)) {
         more = open_run(c, json_get(answer, "run"));

@@ -120,6 +120,7 @@ void engine_free(struct engine *e)
         jtx_free(o->tx);
         mem_free(o);
     }
+    json_free(e->no_targets);
     json_free(e->restored_runs);
     json_free(e->restored_episodes);
     policy_set_unref(e->set);

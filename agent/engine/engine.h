@@ -43,6 +43,9 @@ typedef void command_fn(void *arg, struct json *answer); /* ownership passes */
 void engine_command(struct engine *e, const struct json *command, command_fn *fn, void *arg);
 void engine_freeze_now(struct engine *e, const char *by, const char *reason); /* in memory at once, durable after: SIGUSR1, the file */
 
+/* Pages a human about what belongs to no episode, under a key of its own ("agent/listing"). */
+void engine_page(struct engine *e, const char *subject, const char *text);
+
 /* For metrics and tests. */
 struct json *engine_counts(const struct engine *e);
 

@@ -69,6 +69,8 @@ struct json *explain_instance(struct instance *i)
     json_set_str(d, "mode_target", mode_name(i->t->mode));
     json_set_str(d, "mode_agent", mode_name(i->e->mode));
     json_set_strf(d, "site", "%s:%d", i->p->site.file ? i->p->site.file : "?", i->p->site.line);
+    if (i->t->found)
+        json_set_strf(d, "found_by", "%s:%d", i->t->file ? i->t->file : "?", i->t->line);
     json_set_int(d, "now_wall_ms", wall(i->e));
     if (i->when)
         json_set(d, "when", bound_explain(i->when, now(i->e)));

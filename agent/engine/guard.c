@@ -231,11 +231,23 @@ static int radius(const struct guard_input *in, size_t *listed)
     size_t n = 0;
 
     for (size_t k = 0; k < estate_len(estate); k++)
-        n += selector_match(&today(in)->target, estate_at(estate, k));
+        n += estate_at(estate, k)->listed != LISTED_ABSENT &&
+             selector_match(&today(in)->target, estate_at(estate, k));
     *listed = n;
     then = allowed_of(in->p, n);
     now_ = allowed_of(today(in), n);
     return then < now_ ? then : now_;
+}
+
+/* M7: what was found is acted on while the last complete listing has it, and no longer. */
+static enum verdict_kind listing(const struct guard_input *in, struct buf *why)
+{
+    const struct target *t = estate_find(in->e->estate, in->t->kind, in->t->name);
+
+    if (!t || t->listed == LISTED)
+        return GUARD_ALLOW;
+    buf_adds(why, listed_why(t->listed));
+    return t->listed == LISTED_UNSURE ? GUARD_DEFER : GUARD_DENY;
 }
 
 static const char *domain_of(const struct target *t)
@@ -469,6 +481,7 @@ static const struct guard {
     {"storm", storm, BEFORE, true},
     {"inhibition", inhibition, BEFORE, false},
     {"data", data, BEFORE, false},
+    {"listing", listing, BEFORE | WITH_PLAN, true},
     {"cooldown", cooldown, BEFORE, false},
     {"rate per target", rate_target, BEFORE, false},
     {"rate per policy", rate_policy, BEFORE, false},

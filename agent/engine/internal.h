@@ -209,6 +209,7 @@ struct engine {
     struct policy_loader loader;
     struct policy_set *set;
     struct estate *estate;
+    struct json *no_targets; /* names of the policies of which it was reported */
     enum mode mode;
     bool storm;
     int64_t *fires; /* times of the latest fires, a ring for the storm guard */
@@ -434,7 +435,8 @@ void report_add(struct engine *e, struct jtx *tx, enum report_kind k, const stru
  * a storm are two pages, and neither hides the other. */
 void report_agent(struct engine *e, struct jtx *tx, enum report_kind k, const char *subject,
                   const char *fmt, ...) __attribute__((format(printf, 5, 6)));
-/* A policy whose selector matches nothing is reported: a mistyped tag looks just like peace. */
+/* A policy whose selector matches nothing is reported: a mistyped tag looks just like peace. Once,
+ * and not before everything that is discovered was listed. */
 void report_no_targets(struct engine *e);
 void report_deliver(
     struct engine *e,

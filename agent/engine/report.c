@@ -148,17 +148,31 @@ void report_deliver(struct engine *e, const struct jtx *tx)
             e->w->ops->deliver(e->w, tx->ops[k].key, tx->ops[k].doc);
 }
 
+static bool has_target(const struct engine *e, const struct policy *p)
+{
+    for (size_t k = 0; k < e->ninst; k++)
+        if (!e->inst[k]->gone && strcmp(e->inst[k]->p->name, p->name) == 0)
+            return true;
+    return false;
+}
+
 void report_no_targets(struct engine *e)
 {
+    struct json *told = json_new_map();
+
     for (size_t p = 0; p < e->set->npolicies; p++) {
         const struct policy *policy = e->set->policies[p];
         struct jtx *tx;
-        bool any = policy->procedure;
 
-        for (size_t k = 0; k < e->ninst && !any; k++)
-            any = !e->inst[k]->gone && strcmp(e->inst[k]->p->name, policy->name) == 0;
-        if (any)
+        if (policy->procedure || has_target(e, policy))
             continue;
+        if (json_get(e->no_targets, policy->name)) {
+            json_set_bool(told, policy->name, true);
+            continue;
+        }
+        if (estate_partial(e->estate))
+            continue;
+        json_set_bool(told, policy->name, true);
         tx = commit_new(e);
         report_add(e, tx, REPORT_NOTE, NULL, NULL,
                    "policy %s (%s): its selector matches no target of the estate, so it never acts",
@@ -168,4 +182,14 @@ void report_no_targets(struct engine *e)
                  policy->name);
         commit_owed(e, tx, NULL, NULL);
     }
+    json_free(e->no_targets);
+    e->no_targets = told;
+}
+
+void engine_page(struct engine *e, const char *subject, const char *text)
+{
+    struct jtx *tx = commit_new(e);
+
+    report_agent(e, tx, REPORT_HUMAN, subject, "%s", text);
+    commit_owed(e, tx, NULL, NULL);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "lua/internal.h"
+#include "plugin/listing.h"
 
 struct estate_out {
     struct estate *estate;
@@ -86,23 +87,12 @@ static int make_target(lua_State *L)
     return 1;
 }
 
-static const struct option discover_options[] = {
-    {.name = "aws",
-     .type = OPT_TARGET,
-     .required = true,
-     .words = "aws",
-     .help = "the account to list"},
-    {.name = "tag", .type = OPT_MAP, .help = "only what has these tags"},
-    {.name = "mode",
-     .type = OPT_ENUM,
-     .words = "off|shadow|approve|enforce",
-     .help = "the most that any policy may do to what is found"},
-};
-
-static int f_discover_asg(lua_State *L)
+/* upvalue: kind */
+static int take_discover(lua_State *L)
 {
     struct loader *ld = loader_of(L);
     struct estate_out *out = ld->out;
+    const struct target_kind *k = lua_touserdata(L, lua_upvalueindex(1));
     lua_settop(L, 1);
     if (is_poison(L, 1)) {
         return 0;
@@ -110,34 +100,46 @@ static int f_discover_asg(lua_State *L)
     if (!sandbox_table(L, 1)) {
         struct place at = place_here(L, "discover");
         diag_add(ld->d, "E106", &at,
-                 "discover.asg needs a table, write discover.asg { aws = \"prod\" }");
+                 "discover.%s needs a table, write discover.%s { aws = \"prod\" }", k->name,
+                 k->name);
         return 0;
     }
-    struct tab t = {.index = lua_gettop(L), .what = "discover.asg"};
-    tab_known(L, &t, NULL, 0, OPTIONS(discover_options));
-    struct json *held = json_copy(tab_options(L, &t, OPTIONS(discover_options)));
+    struct tab t = {.index = lua_gettop(L),
+                    .what = arena_printf(ld->arena, "discover.%s", k->name)};
+    tab_known(L, &t, NULL, 0, k->discover->options, k->discover->noptions);
+    struct json *held = json_copy(tab_options(L, &t, k->discover->options, k->discover->noptions));
     struct place at = place_call(L, t.index);
-    json_set_str(held, "kind", "asg");
+    json_set_str(held, "kind", k->name);
     json_set_str(held, "file", at.file);
     json_set_int(held, "line", at.line);
     json_add(out->discover, held);
     return 0;
 }
 
+/* With the kind as the function's upvalue. */
+static void push_maker(lua_State *L, const struct target_kind *k, lua_CFunction make)
+{
+    union {
+        const struct target_kind *in;
+        void *out;
+    } p = {.in = k};
+    lua_pushlightuserdata(L, p.out);
+    lua_pushcclosure(L, make, 1);
+}
+
 void estate_register(lua_State *L)
 {
     for (size_t i = 0; i < target_kinds_len; i++) {
-        union {
-            const struct target_kind *in;
-            void *out;
-        } p = {.in = &target_kinds[i]};
-        lua_pushlightuserdata(L, p.out);
-        lua_pushcclosure(L, make_target, 1);
+        push_maker(L, &target_kinds[i], make_target);
         lua_setfield(L, -2, target_kinds[i].name);
     }
     lua_newtable(L);
-    lua_pushcfunction(L, f_discover_asg);
-    lua_setfield(L, -2, "asg");
+    for (size_t i = 0; i < target_kinds_len; i++) {
+        if (target_kinds[i].discover) {
+            push_maker(L, &target_kinds[i], take_discover);
+            lua_setfield(L, -2, target_kinds[i].name);
+        }
+    }
     sandbox_freeze(L, false);
     lua_setfield(L, -2, "discover");
 }
@@ -174,10 +176,22 @@ struct estate *estate_load(const char *path, struct json **discover, struct diag
         estate_check(out.estate, report, &r);
         for (const struct json *j = json_first(out.discover); j; j = json_next(j)) {
             if (!estate_find(out.estate, "aws", json_get_str(j, "aws", ""))) {
-                char *why =
-                    mem_printf("discover.asg: there is no aws \"%s\"", json_get_str(j, "aws", ""));
+                char *why = mem_printf("discover.%s: there is no aws \"%s\"",
+                                       json_get_str(j, "kind", ""), json_get_str(j, "aws", ""));
                 report(&r, path, (int)json_get_int(j, "line", 0), why);
                 mem_free(why);
+            }
+            for (const struct json *k = json_first(out.discover); k != j; k = json_next(k)) {
+                if (listing_same(j, k)) {
+                    struct place at = {.file = path,
+                                       .line = (int)json_get_int(j, "line", 0),
+                                       .text = text,
+                                       .text_len = len};
+                    diag_add(d, "E110", &at,
+                             "discover.%s with this account and these tags is already at line "
+                             "%lld; take one of them out",
+                             json_get_str(j, "kind", ""), (long long)json_get_int(k, "line", 0));
+                }
             }
         }
     }

@@ -44,8 +44,8 @@ const struct policy_loader *lua_policy_loader(void);
 /* ---- estate and configuration ---- */
 
 /* NULL when there was an error. One reference is the caller's (estate_unref). *discover, if asked
- * for, is the list of discover.asg { ... }:
- * {"kind": "asg", "aws": ..., "tag"?: {...}, "mode"?, "file", "line"}; the caller frees. */
+ * for, is the list of discover.KIND { ... }: its options as held, and
+ * {"kind": "asg", "file", "line"}; the caller frees. */
 struct estate *estate_load(const char *path, struct json **discover, struct diags *d);
 
 struct config {

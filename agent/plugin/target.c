@@ -39,7 +39,20 @@ struct estate {
     size_t len, cap;
     size_t *slots; /* open addressing by id: 1 + index into targets, 0 is free */
     size_t nslots; /* a power of two, at most half full */
+    bool partial;
 };
+
+const char *listed_why(enum listed l)
+{
+    static const char *const why[] = {
+        [LISTED] = "",
+        [LISTED_UNSURE] = "known from before the start, and not listed again yet",
+        [LISTED_ABSENT] = "absent from the last complete listing",
+        [LISTED_EMPTY] = "the last listing was empty after one that was not: it is not believed",
+    };
+
+    return why[l];
+}
 
 struct estate *estate_new(void)
 {
@@ -163,6 +176,51 @@ out:
     json_free(tag);
     json_free(fields);
     return rc;
+}
+
+struct estate *estate_copy(const struct estate *e)
+{
+    struct estate *copy = estate_new();
+    struct err err = ERR_INIT; /* names that were different once are so again */
+
+    for (size_t i = 0; i < estate_len(e); i++) {
+        const struct target *t = e->targets[i];
+
+        (void)estate_add(copy, t->kind, t->name, json_copy(t->tag), json_copy(t->fields), t->mode,
+                         t->file, t->line, &err);
+        copy->targets[i]->found = t->found;
+        copy->targets[i]->listed = t->listed;
+    }
+    copy->partial = e->partial;
+    return copy;
+}
+
+void estate_found(struct estate *e, const char *kind, const char *name, enum listed listed)
+{
+    struct target *t = lookup(e, kind, name);
+
+    if (t != NULL) {
+        t->found = true;
+        t->listed = listed;
+    }
+}
+
+void estate_lower(struct estate *e, const char *kind, const char *name, enum mode mode)
+{
+    struct target *t = lookup(e, kind, name);
+
+    if (t != NULL && mode < t->mode)
+        t->mode = mode;
+}
+
+void estate_set_partial(struct estate *e)
+{
+    e->partial = true;
+}
+
+bool estate_partial(const struct estate *e)
+{
+    return e->partial;
 }
 
 const struct target *estate_find(const struct estate *e, const char *kind, const char *name)

@@ -13,6 +13,16 @@ enum mode { MODE_OFF, MODE_SHADOW, MODE_APPROVE, MODE_ENFORCE };
 const char *mode_name(enum mode m);
 int mode_parse(const char *word); /* a mode, or -1 */
 
+/* What the last listings said of a target that was found, not declared: only what is in the last
+ * complete one may be acted on. */
+enum listed {
+    LISTED,        /* declared, or in the last complete listing */
+    LISTED_UNSURE, /* known from before the start; not listed again yet */
+    LISTED_ABSENT, /* not in the last complete listing; in the one before it was */
+    LISTED_EMPTY,  /* the last listing had nothing in it, the one before had: it is not believed */
+};
+const char *listed_why(enum listed l); /* for people: why nothing may act on it; "" of LISTED */
+
 struct target {
     const char *kind;    /* "asg", "postgres", ... one of target_kinds */
     const char *name;    /* unique within its kind */
@@ -20,8 +30,17 @@ struct target {
     struct json *tag;    /* map of strings */
     struct json *fields; /* the kind's options, as held; with "aws" where given */
     enum mode mode;      /* MODE_ENFORCE when the estate does not say: narrows nothing */
-    const char *file;    /* where it was declared */
+    bool found;          /* by a discover, not declared */
+    enum listed listed;
+    const char *file; /* where it was declared, or the discover that found it */
     int line;
+};
+
+/* What `discover.KIND { ... }` takes, and needs. */
+struct discovery {
+    const struct option *options;
+    size_t noptions;
+    const char *const *permissions; /* as of a collector */
 };
 
 /* One kind of target; a table that the schema, the finders and the manual share. */
@@ -30,6 +49,7 @@ struct target_kind {
     const struct option *options;
     size_t noptions;
     const char *domain; /* the field that is its failure domain ("zone", "region"), or NULL */
+    const struct discovery *discover; /* NULL: it cannot be discovered */
 };
 extern const struct target_kind target_kinds[];
 extern const size_t target_kinds_len;
@@ -46,6 +66,14 @@ void estate_unref(struct estate *e);
  * the first site). */
 int estate_add(struct estate *e, const char *kind, const char *name, struct json *tag,
                struct json *fields, enum mode mode, const char *file, int line, struct err *err);
+/* While an estate is made: a copy of another's targets; that one of them was found, and what
+ * listings said of it; a lower mode of one; and that a discover of it has not been listed
+ * completely yet, so that a selector may find more. */
+struct estate *estate_copy(const struct estate *e);
+void estate_found(struct estate *e, const char *kind, const char *name, enum listed listed);
+void estate_lower(struct estate *e, const char *kind, const char *name, enum mode mode);
+void estate_set_partial(struct estate *e);
+bool estate_partial(const struct estate *e);
 const struct target *estate_find(const struct estate *e, const char *kind,
                                  const char *name); /* NULL if absent */
 const struct target *estate_by_id(const struct estate *e, const char *id);

@@ -67,6 +67,35 @@ static const struct option asg_options[] = {
     ZONE,
 };
 
+static const struct option discover_asg_options[] = {
+    {.name = "aws",
+     .type = OPT_TARGET,
+     .required = true,
+     .words = "aws",
+     .help = "the account to list"},
+    {.name = "tag", .type = OPT_MAP, .help = "only groups that have all of these tags"},
+    {.name = "mode",
+     .type = OPT_ENUM,
+     .words = "off|shadow|approve|enforce",
+     .help = "the most that any policy may do to what is found"},
+    {.name = "every",
+     .type = OPT_DURATION,
+     .fallback = "5m",
+     .min = 1000,
+     .max = 3600000,
+     .help = "how often it is listed"},
+    {.name = "detailed",
+     .type = OPT_BOOL,
+     .fallback = "true",
+     .help = "instances have detailed monitoring: the listing does not tell, so this is taken for "
+             "all of them"},
+};
+
+static const char *const discover_asg_rights[] = {
+    "autoscaling:DescribeAutoScalingGroups *", "elasticloadbalancing:DescribeTargetGroups *", NULL};
+
+static const struct discovery discover_asg = {OPTIONS(discover_asg_options), discover_asg_rights};
+
 static const struct option postgres_options[] = {
     {.name = "host",
      .type = OPT_STRING,
@@ -181,15 +210,18 @@ static const struct option instance_options[] = {
 };
 
 const struct target_kind target_kinds[] = {
-    {"aws", "an AWS account and region, and how to sign in", OPTIONS(aws_options), NULL},
-    {"asg", "an Auto Scaling group", OPTIONS(asg_options), "zone"},
-    {"postgres", "a PostgreSQL server", OPTIONS(postgres_options), "region"},
-    {"proxy", "an RDS proxy", OPTIONS(proxy_options), "region"},
-    {"cache", "a Redis server or an ElastiCache replication group", OPTIONS(cache_options), "zone"},
-    {"service", "what users see: a group, its database, its cache", OPTIONS(service_options), NULL},
-    {"queue", "an SQS queue", OPTIONS(queue_options), NULL},
-    {"certificate", "a TLS certificate and where it is shown", OPTIONS(certificate_options), NULL},
-    {"instance", "an EC2 instance", OPTIONS(instance_options), "zone"},
+    {"aws", "an AWS account and region, and how to sign in", OPTIONS(aws_options), NULL, NULL},
+    {"asg", "an Auto Scaling group", OPTIONS(asg_options), "zone", &discover_asg},
+    {"postgres", "a PostgreSQL server", OPTIONS(postgres_options), "region", NULL},
+    {"proxy", "an RDS proxy", OPTIONS(proxy_options), "region", NULL},
+    {"cache", "a Redis server or an ElastiCache replication group", OPTIONS(cache_options), "zone",
+     NULL},
+    {"service", "what users see: a group, its database, its cache", OPTIONS(service_options), NULL,
+     NULL},
+    {"queue", "an SQS queue", OPTIONS(queue_options), NULL, NULL},
+    {"certificate", "a TLS certificate and where it is shown", OPTIONS(certificate_options), NULL,
+     NULL},
+    {"instance", "an EC2 instance", OPTIONS(instance_options), "zone", NULL},
 };
 const size_t target_kinds_len = sizeof(target_kinds) / sizeof(target_kinds[0]);
 

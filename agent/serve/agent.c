@@ -77,15 +77,6 @@ static int start_files(struct agent *a, struct err *e)
         (void)gethostname(name, sizeof(name) - 1);
         a->host = mem_strdup(name);
     }
-    if (json_len(a->now.discover) > 0) {
-        const struct json *first = json_at(a->now.discover, 0);
-        err_set(e, ERR_INPUT,
-                "%s:%lld: discover.%s: this agent acts on what is declared by name only; name the "
-                "targets",
-                json_get_str(first, "file", "?"), (long long)json_get_int(first, "line", 0),
-                json_get_str(first, "kind", "?"));
-        return EXIT_RULE;
-    }
     return 0;
 }
 
@@ -268,6 +259,7 @@ static int start_world(struct agent *a, struct err *e)
         .ca_file = a->now.config->ca_file,
         .deliver = on_deliver,
         .emergency = on_emergency,
+        .relisted = agent_relisted,
         .arg = a,
     };
 
@@ -327,8 +319,7 @@ static int start_engine(struct agent *a, struct err *e)
     live_attach(a->live, a->engine);
     if (engine_restore(a->engine, e))
         return e->code == ERR_INPUT ? EXIT_CORRUPT : EXIT_JOURNAL;
-    live_estate(a->live, a->now.estate);
-    return engine_load(a->engine, a->now.set, a->now.estate, e) ? EXIT_RULE : 0;
+    return agent_load(a, e);
 }
 
 static int start_control(struct agent *a, struct err *e)

@@ -33,5 +33,9 @@ extern const struct control_verb agent_verbs[];
 /* Reads everything anew and puts it in force, or keeps the old and says why. The answer for the
  * operator. */
 struct json *agent_reload(struct agent *a, bool widen);
+/* The first time, with what the journal holds: exit code, with *e. */
+int agent_load(struct agent *a, struct err *e);
+/* Listings changed (live_options.relisted). */
+void agent_relisted(void *agent, const char *worry);
 
 #endif

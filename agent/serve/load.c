@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "base/units.h"
+#include "plugin/listing.h"
 
 bool load_all(const char *config, const char *const *files, size_t nfiles, struct loaded *out,
               struct diags *d)
@@ -177,6 +178,20 @@ static void compare_policy(struct json *list, const struct policy *was, const st
         compare_action(list, is, policy_action(was, is->actions[k].name), &is->actions[k]);
 }
 
+/* The mode of a discover, as of its targets: of the same account and tags. */
+static void compare_discover(struct json *list, const struct json *was, const struct json *is)
+{
+    for (const struct json *a = json_first(is); a; a = json_next(a))
+        for (const struct json *b = json_first(was); b; b = json_next(b)) {
+            int now = mode_parse(json_get_str(a, "mode", "enforce")),
+                then = mode_parse(json_get_str(b, "mode", "enforce"));
+            if (now > then && listing_same(a, b))
+                say(list, "discover.%s of %s: mode %s -> %s", json_get_str(a, "kind", "?"),
+                    json_get_str(a, "aws", "?"), mode_name((enum mode)then),
+                    mode_name((enum mode)now));
+        }
+}
+
 struct json *load_wider(const struct loaded *old, const struct loaded *now)
 {
     struct json *list = json_new_list();
@@ -190,5 +205,6 @@ struct json *load_wider(const struct loaded *old, const struct loaded *now)
         if (was && is->mode > was->mode)
             say(list, "%s: mode %s -> %s", is->id, mode_name(was->mode), mode_name(is->mode));
     }
+    compare_discover(list, old->discover, now->discover);
     return list;
 }

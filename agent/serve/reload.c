@@ -22,16 +22,55 @@ static struct json *restart_needed(const struct config *was, const struct config
     return list;
 }
 
-static int put_in_force(struct agent *a, struct loaded *next, struct err *e)
+/* Policies, and of the estate what is declared and what was found. */
+static int swap(struct agent *a, const struct loaded *l, struct err *e)
 {
+    struct estate *all = discover_estate(live_discover(a->live), l->discover, l->estate);
     int rc;
 
-    live_estate(a->live, next->estate);
-    rc = engine_load(a->engine, next->set, next->estate, e);
+    live_estate(a->live, all);
+    rc = engine_load(a->engine, l->set, all, e);
+    estate_unref(all);
+    return rc;
+}
+
+int agent_load(struct agent *a, struct err *e)
+{
+    struct discover *d = live_discover(a->live);
+
+    if (discover_restore(d, e))
+        return EXIT_JOURNAL;
+    if (swap(a, &a->now, e))
+        return EXIT_RULE;
+    discover_rows(d, a->now.discover, a->now.estate);
+    return 0;
+}
+
+void agent_relisted(void *agent, const char *worry)
+{
+    struct agent *a = agent;
+    struct err e = ERR_INIT;
+
+    if (a->stopping)
+        return;
+    /* Only parameters that do not fit one of the targets that were found stand in the way: what was
+     * in force stays, and it is tried again when a listing changes. */
+    if (swap(a, &a->now, &e))
+        log_error("discover", "what was listed cannot be put in force: %s", e.text);
+    if (worry)
+        engine_page(a->engine, "agent/listing", worry);
+}
+
+static int put_in_force(struct agent *a, struct loaded *next, struct err *e)
+{
+    int rc = swap(a, next, e);
+
     if (rc) {
-        live_estate(a->live, a->now.estate);
+        struct err again = ERR_INIT;
+        (void)swap(a, &a->now, &again); /* as it was */
         return rc;
     }
+    discover_rows(live_discover(a->live), next->discover, next->estate);
     loaded_free(&a->now);
     a->now = *next;
     memset(next, 0, sizeof(*next));

@@ -23,6 +23,7 @@ static struct json *verb_sources(void *arg, const struct json *command)
 
     (void)command;
     json_set(d, "sources", live_sources(a->live));
+    json_set(d, "listings", discover_status(live_discover(a->live)));
     return d;
 }
 
@@ -40,6 +41,7 @@ static struct json *verb_metrics(void *arg, const struct json *command)
     json_set(d, "engine", engine_counts(a->engine));
     json_set(d, "outbox", outbox_status(a->outbox));
     json_set(d, "sources", live_sources(a->live));
+    json_set(d, "listings", discover_status(live_discover(a->live)));
     a->journal->ops->head(a->journal, head, &seq);
     j = json_set(d, "journal", json_new_map());
     json_set_int(j, "seq", seq);

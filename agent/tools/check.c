@@ -40,7 +40,8 @@ static void signals_of(struct json *signals, struct json *rights, const struct c
         word(rights, *p);
 }
 
-static struct json *summary_of(const struct policy *p, const struct estate *estate)
+static struct json *summary_of(const struct policy *p, const struct estate *estate,
+                               const struct json *discover)
 {
     struct json *d = json_new_map(), *signals = json_new_list(), *reads = json_new_list(),
                 *rights = json_new_list();
@@ -71,6 +72,14 @@ static struct json *summary_of(const struct policy *p, const struct estate *esta
     for (size_t k = 0; estate && k < estate_len(estate); k++)
         if (selector_match(&p->target, estate_at(estate, k)))
             json_add(targets, json_new_str(estate_at(estate, k)->id));
+    for (const struct json *j = json_first(discover); j; j = json_next(j))
+        if (strcmp(json_get_str(j, "kind", ""), p->target.kind) == 0) {
+            char *what =
+                mem_printf("what discover.%s finds (%s:%lld)", p->target.kind,
+                           json_get_str(j, "file", "?"), (long long)json_get_int(j, "line", 0));
+            json_add(targets, json_new_str(what));
+            mem_free(what);
+        }
     json_set(d, "signals", signals);
     json_set(d, "reads", reads);
     json_set(d, "may_touch", rights);
@@ -128,7 +137,7 @@ static int finish(struct diags *d, const struct loaded *l, const char *config, b
 
     text_init(&t, STDOUT_FILENO);
     for (size_t k = 0; l->set && k < l->set->npolicies; k++)
-        json_add(summaries, summary_of(l->set->policies[k], l->estate));
+        json_add(summaries, summary_of(l->set->policies[k], l->estate, l->discover));
     if (as_json) {
         struct json *out = json_new_map();
         char *text;

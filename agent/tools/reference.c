@@ -341,6 +341,19 @@ static void targets(struct buf *out)
         (void)buf_adds(out, "\n");
         options(out, t->options, t->noptions);
     }
+    for (size_t k = 0; k < target_kinds_len; k++) {
+        const struct target_kind *t = &target_kinds[k];
+        if (!t->discover)
+            continue;
+        (void)buf_addf(
+            out,
+            "\n### `discover.%s { ... }`\n\nWhat is found joins the estate as if it were "
+            "declared ([operations.md](operations.md#discovery)). Rights: ",
+            t->name);
+        permissions(out, t->discover->permissions);
+        (void)buf_adds(out, ".\n");
+        options(out, t->discover->options, t->discover->noptions);
+    }
 }
 
 void reference_markdown(struct buf *out)

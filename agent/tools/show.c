@@ -42,6 +42,33 @@ static void policy_row(struct table *table, const struct json *p)
         table_set(c, 4, TONE_DIM, "%s", json_get_str(p, "reading", ""));
 }
 
+void show_listing(struct text *t, const struct json *l)
+{
+    const char *listed = json_get_str(l, "listed", "?");
+    bool fine = strcmp(listed, "complete") == 0 && json_get_int(l, "failures", 0) == 0;
+    char age[48];
+
+    text_addf(t, TONE_PLAIN, "%s: ", json_get_str(l, "name", "?"));
+    text_addf(t, fine ? TONE_PLAIN : TONE_BAD, "%lld targets",
+              (long long)json_get_int(l, "members", 0));
+    if (json_get_int(l, "absent", 0))
+        text_addf(t, TONE_WARN, ", %lld absent", (long long)json_get_int(l, "absent", 0));
+    if (json_get(l, "last_ok_age_ms")) {
+        text_age(age, json_get_int(l, "last_ok_age_ms", 0));
+        text_addf(t, TONE_DIM, ", listed %s", age);
+    }
+    if (strcmp(listed, "unsure") == 0)
+        text_add(t, TONE_BAD, ", not listed completely since the start");
+    if (strcmp(listed, "empty") == 0)
+        text_add(t, TONE_BAD, ", the last listing was empty: not believed");
+    text_add(t, TONE_PLAIN, "\n");
+    if (json_get_str(l, "error", NULL)) {
+        text_addf(t, TONE_BAD,
+                  "  failing, %lld times: ", (long long)json_get_int(l, "failures", 0));
+        text_wrap(t, TONE_BAD, json_get_str(l, "error", ""), 24, 4);
+    }
+}
+
 static void show_outside(struct text *t, const struct json *m)
 {
     const struct json *o = json_get(m, "outbox");
@@ -62,6 +89,10 @@ static void show_outside(struct text *t, const struct json *m)
     }
     text_addf(t, failing ? TONE_BAD : TONE_PLAIN, "sources  %zu, %zu failing%s\n",
               json_len(json_get(m, "sources")), failing, failing ? " (runbookctl sources)" : "");
+    for (const struct json *l = json_first(json_get(m, "listings")); l; l = json_next(l)) {
+        text_add(t, TONE_PLAIN, "listing  ");
+        show_listing(t, l);
+    }
     text_addf(t, TONE_DIM, "loop     longest turn of the last minute %.0f ms\n",
               json_get_num(m, "loop_lag_minute_ms", 0));
 }
@@ -277,6 +308,8 @@ void show_sources(struct text *t, const struct json *a)
             table_set(c, 4, TONE_DIM, "%s", age);
     }
     table_print(&table, t);
+    for (const struct json *l = json_first(json_get(a, "listings")); l; l = json_next(l))
+        show_listing(t, l);
 }
 
 void show_reload(struct text *t, const struct json *a)

@@ -16,6 +16,8 @@ void show_one(
 void show_explain(struct text *t, const struct json *a);
 void show_plans(struct text *t, const struct json *a);
 void show_sources(struct text *t, const struct json *a);
+/* One row of discover_status, on a line of its own and its error on another. */
+void show_listing(struct text *t, const struct json *listing);
 void show_reload(struct text *t, const struct json *a);
 void show_version(struct text *t, const struct json *a);
 

@@ -177,7 +177,18 @@ static void explain_open_run(struct text *t, const struct json *r)
         tree(t, json_key(c), c, 2, 0);
 }
 
-static void explain_one(struct text *t, const struct json *x)
+static void explain_found(struct text *t, const char *site, const struct json *listings)
+{
+    for (const struct json *l = json_first(listings); l; l = json_next(l))
+        if (strcmp(json_get_str(l, "site", ""), site) == 0) {
+            text_addf(t, TONE_PLAIN, "found by ");
+            show_listing(t, l);
+            return;
+        }
+    text_addf(t, TONE_PLAIN, "found by %s\n", site);
+}
+
+static void explain_one(struct text *t, const struct json *x, const struct json *listings)
 {
     const char *state = json_get_str(x, "state", "?");
 
@@ -191,6 +202,8 @@ static void explain_one(struct text *t, const struct json *x)
     text_addf(t, TONE_PLAIN, "mode %s: policy %s, target %s, agent %s\n",
               json_get_str(x, "mode", "?"), json_get_str(x, "mode_policy", "?"),
               json_get_str(x, "mode_target", "?"), json_get_str(x, "mode_agent", "?"));
+    if (json_get_str(x, "found_by", NULL))
+        explain_found(t, json_get_str(x, "found_by", ""), listings);
     if (json_get_bool(x, "breaker_open", false))
         text_addf(t, TONE_BAD,
                   "breaker open after %lld bad outcomes\n  runbookctl breaker close %s %s\n",
@@ -229,7 +242,7 @@ void show_explain(struct text *t, const struct json *a)
     for (const struct json *x = json_first(json_get(a, "explain")); x; x = json_next(x)) {
         if (!first)
             text_add(t, TONE_PLAIN, "\n");
-        explain_one(t, x);
+        explain_one(t, x, json_get(a, "listings"));
         first = false;
     }
 }

@@ -7,16 +7,12 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "world/health.h"
 
 #define BACKOFF_MAX_MS (5 * 60 * 1000LL)
 #define SPREAD_MAX_MS 2000
 #define POLL_DEADLINE_MS (30 * 1000LL) /* of a type that names none */
 #define NAME_LEN 160
-
-/* A failing source is complained about at once, then after these times, then again after the last
- * of them. */
-static const int64_t complain_after_ms[] = {60 * 1000LL, 5 * 60 * 1000LL, 30 * 60 * 1000LL,
-                                            2 * 3600 * 1000LL, 6 * 3600 * 1000LL};
 
 /* What a source watches; one is in effect, another may wait for the end of a poll. */
 struct set {
@@ -40,10 +36,7 @@ struct source {
     bool polling, ended, wanted;
     bool settled; /* a poll has ended since it was opened */
     struct err result;
-    int failures;
-    int64_t failing_since_ms, complain_ms, last_ok_ms;
-    size_t complaints;
-    struct err last;
+    struct health health;
 };
 
 struct collect {
@@ -78,14 +71,6 @@ static uint64_t hash_of(const char *text)
     sha256(text, strlen(text), digest);
     memcpy(&v, digest, sizeof(v));
     return v;
-}
-
-static double random_share(void)
-{
-    uint32_t r;
-
-    random_bytes(&r, sizeof(r));
-    return (double)r / 4294967296.0;
 }
 
 /* Sets */
@@ -188,63 +173,21 @@ static void next_poll(struct source *s, int64_t after_ms)
     loop_timer_set(s->timer, after_ms);
 }
 
-static void complain(struct source *s)
-{
-    int64_t now = loop_boot_ms(s->c->loop);
-    size_t last = sizeof(complain_after_ms) / sizeof(complain_after_ms[0]) - 1;
-    char since[UNIT_TEXT];
-
-    if (s->failures == 1) {
-        s->failing_since_ms = now;
-        s->complaints = 0;
-        log_warn("collect", "%s: %s", s->name, s->last.text);
-    } else if (now >= s->complain_ms) {
-        unit_format_duration(since, sizeof(since), (now - s->failing_since_ms) / 1000 * 1000);
-        log_warn("collect", "%s: still failing after %s, %d times: %s", s->name, since, s->failures,
-                 s->last.text);
-    } else {
-        return;
-    }
-    s->complain_ms =
-        s->failing_since_ms + complain_after_ms[s->complaints < last ? s->complaints : last];
-    if (s->complaints >= last)
-        s->complain_ms = now + complain_after_ms[last];
-    s->complaints++;
-}
-
 static void failed(struct source *s, const struct err *e)
 {
-    int64_t delay = s->interval_ms,
-            ceiling = s->interval_ms > BACKOFF_MAX_MS ? s->interval_ms : BACKOFF_MAX_MS;
+    int64_t most = s->interval_ms > BACKOFF_MAX_MS ? s->interval_ms : BACKOFF_MAX_MS;
 
-    s->last = *e;
-    s->failures++;
-    for (int k = 1; k < s->failures && delay < ceiling; k++)
-        delay *= 2;
-    if (delay > ceiling)
-        delay = ceiling;
-    complain(s);
-    /* Jitter shortens: no series waits longer than its backoff says. */
-    next_poll(s,
-              s->failures == 1 ? delay : (int64_t)((double)delay * (0.75 + 0.25 * random_share())));
+    health_failed(&s->health, "collect", s->name, loop_boot_ms(s->c->loop), e);
+    next_poll(s, health_backoff_ms(&s->health, s->interval_ms, most));
 }
 
 static void succeeded(struct source *s)
 {
     int64_t now = loop_boot_ms(s->c->loop);
-    int64_t late;
-    char since[UNIT_TEXT];
+    int64_t late = now - s->due_ms;
 
-    if (s->failures) {
-        unit_format_duration(since, sizeof(since), (now - s->failing_since_ms) / 1000 * 1000);
-        log_info("collect", "%s: answers again, after %s and %d failures", s->name, since,
-                 s->failures);
-    }
-    s->failures = 0;
-    s->last = (struct err)ERR_INIT;
-    s->last_ok_ms = now;
+    health_ok(&s->health, "collect", s->name, now);
     /* The cadence is kept, and polls that came to lie in the past are left out. */
-    late = now - s->due_ms;
     next_poll(s, s->interval_ms - (late > 0 ? late % s->interval_ms : 0));
 }
 
@@ -360,7 +303,7 @@ static void take_set(struct source *s)
          * every start. */
         int64_t spread = s->interval_ms / 10 < SPREAD_MAX_MS ? s->interval_ms / 10 : SPREAD_MAX_MS;
         next_poll(s, (int64_t)(hash_of(s->name) % (uint64_t)(spread + 1)));
-    } else if (!s->failures && s->due_ms > loop_boot_ms(s->c->loop) + s->interval_ms) {
+    } else if (!s->health.failures && s->due_ms > loop_boot_ms(s->c->loop) + s->interval_ms) {
         next_poll(s, s->interval_ms);
     }
 }
@@ -564,12 +507,7 @@ struct json *collect_status(const struct collect *c)
         json_set_str(row, "source", s->id);
         json_set_str(row, "collector", s->type->name);
         json_set_int(row, "series", s->set ? (int64_t)s->set->n : 0);
-        json_set_str(row, "state", s->failures ? "failing" : s->last_ok_ms ? "ok" : "new");
-        json_set_int(row, "failures", s->failures);
-        if (s->failures)
-            json_set_str(row, "error", s->last.text);
-        if (s->last_ok_ms)
-            json_set_int(row, "last_ok_age_ms", now - s->last_ok_ms);
+        health_status(&s->health, now, row);
         if (!s->polling)
             json_set_int(row, "next_ms", s->due_ms > now ? s->due_ms - now : 0);
     }

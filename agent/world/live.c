@@ -21,6 +21,7 @@ struct live {
     struct clients *clients;
     struct collect *collect;
     struct steps *steps;
+    struct discover *discover;
     struct loop_timer *wake, *freeze_look;
     struct estate *estate;
     bool frozen_seen, changed;
@@ -221,6 +222,25 @@ static void world_trace(struct world *w, const char *policy, const char *target,
         log_info("engine", "%s %s", verb, text);
 }
 
+/* Listings */
+
+static int64_t discover_now(void *arg)
+{
+    return live_now_ms(arg);
+}
+
+static void relisted(void *arg, const char *worry)
+{
+    struct live *l = arg;
+
+    l->o.relisted(l->o.arg, worry);
+}
+
+struct discover *live_discover(const struct live *l)
+{
+    return l->discover;
+}
+
 static const struct world_ops ops = {
     .now_ms = world_now,
     .wall_ms = world_wall,
@@ -250,6 +270,13 @@ struct live *live_new(const struct live_options *o)
     l->collect = collect_new(o->loop, clients_io(l->clients), &feed);
     collect_on_change(l->collect, collectors_changed, l);
     l->steps = steps_new(o->loop, clients_io(l->clients), &step_feed);
+    if (o->relisted)
+        l->discover = discover_new(&(struct discover_options){.loop = o->loop,
+                                                              .io = clients_io(l->clients),
+                                                              .journal = o->journal,
+                                                              .now_ms = discover_now,
+                                                              .changed = relisted,
+                                                              .arg = l});
     l->wake = loop_timer_new(o->loop, on_wake, l);
     l->freeze_look = loop_timer_new(o->loop, on_freeze_look, l);
     return l;
@@ -263,6 +290,7 @@ void live_free(struct live *l)
     loop_timer_free(l->freeze_look);
     steps_free(l->steps);
     collect_free(l->collect);
+    discover_free(l->discover);
     clients_free(l->clients);
     if (l->estate)
         estate_unref(l->estate);
@@ -294,7 +322,7 @@ void live_estate(struct live *l, struct estate *e)
 
 bool live_settled(const struct live *l)
 {
-    return collect_settled(l->collect);
+    return collect_settled(l->collect) && (!l->discover || discover_settled(l->discover));
 }
 
 struct json *live_sources(const struct live *l)

@@ -6,6 +6,7 @@
 #include "io/http.h"
 #include "io/loop.h"
 #include "io/resolve.h"
+#include "world/discover.h"
 
 struct live;
 
@@ -21,6 +22,9 @@ struct live_options {
     /* What the layer above does with reports. */
     void (*deliver)(void *arg, const char *key, const struct json *report);
     void (*emergency)(void *arg, const char *summary);
+    /* Listings changed what discover_estate gives; worry may be NULL. NULL: nothing is discovered.
+     */
+    void (*relisted)(void *arg, const char *worry);
     void *arg;
 };
 
@@ -35,8 +39,11 @@ void live_attach(struct live *l, struct engine *e); /* before the loop runs */
 /* The estate of the next engine_load: names of accounts and servers mean this one from now on. */
 void live_estate(struct live *l, struct estate *e);
 
+/* Its rows are to be given; NULL without `relisted`. */
+struct discover *live_discover(const struct live *l);
+
 int64_t live_now_ms(const struct live *l);
-bool live_settled(const struct live *l);         /* every source has ended its first poll */
+bool live_settled(const struct live *l); /* every source and listing has ended its first poll */
 struct json *live_sources(const struct live *l); /* collect_status */
 size_t live_steps(const struct live *l);         /* observes and applies in flight */
 
