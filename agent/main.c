@@ -14,6 +14,8 @@ static const struct subcommand {
     {"check", tool_check, usage_check, "check configuration, estate and policies"},
     {"plan", tool_plan, usage_plan, "show what a policy would do now"},
     {"audit", tool_audit, usage_audit, "verify the journal"},
+    {"iam", tool_iam, usage_iam, "print the IAM policy of each account"},
+    {"grants", tool_grants, usage_grants, "print the rights on PostgreSQL and Redis"},
     {"policy-docs", tool_policy_docs, usage_policy_docs,
      "print the reference of policies and configuration"},
     {"version", tool_version, usage_version, "say which version this is"},

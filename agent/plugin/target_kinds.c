@@ -106,7 +106,7 @@ static const struct option postgres_options[] = {
     {.name = "user",
      .type = OPT_STRING,
      .required = true,
-     .help = "role to connect as; config/grants.sql gives its rights"},
+     .help = "role to connect as; `runbookd grants` prints its rights"},
     {.name = "password", .type = OPT_SECRET, .help = "its password"},
     {.name = "iam",
      .type = OPT_BOOL,

@@ -11,12 +11,14 @@ int tool_run(int argc, char **argv);
 int tool_check(int argc, char **argv);
 int tool_plan(int argc, char **argv);
 int tool_audit(int argc, char **argv);
+int tool_iam(int argc, char **argv);
+int tool_grants(int argc, char **argv);
 int tool_policy_docs(int argc, char **argv);
 int tool_version(int argc, char **argv);
 
 /* The usage of each, for --help. */
-extern const char usage_run[], usage_check[], usage_plan[], usage_audit[], usage_policy_docs[],
-    usage_version[];
+extern const char usage_run[], usage_check[], usage_plan[], usage_audit[], usage_iam[],
+    usage_grants[], usage_policy_docs[], usage_version[];
 
 /* Options that the subcommands share. 0, or the exit code to end with at once (EXIT_USAGE; after
  * --help EXIT_OK is in *done). */
@@ -29,5 +31,11 @@ struct tool_args {
     int nrest;
 };
 int tool_args(int argc, char **argv, const char *usage, struct tool_args *a);
+
+/* What iam and grants have in common: everything is loaded and must be right, then print says what
+ * follows from it. nrest_max: how many arguments beside the options there may be. */
+struct loaded;
+int tool_rights(int argc, char **argv, const char *usage, int nrest_max,
+                int (*print)(const struct loaded *l, const struct tool_args *a));
 
 #endif

@@ -1,0 +1,333 @@
+/* Which rights are needed on what: from the descriptors of the signals that policies read and of
+ * the actions that they declare, for each target that they select. */
+#include "tools/needs.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "plugin/collector.h"
+#include "plugin/refs.h"
+#include "tools/text.h"
+#include "tools/tools.h"
+
+struct gathering {
+    const struct loaded *l;
+    const struct policy *p;
+    const struct target *t;
+    struct json *needs, *notes;
+};
+
+static void word(struct json *list, const char *w)
+{
+    for (const struct json *i = json_first(list); i; i = json_next(i))
+        if (strcmp(json_str(i, ""), w) == 0)
+            return;
+    json_add(list, json_new_str(w));
+}
+
+const char *needs_partition(const char *region)
+{
+    /* The partitions of https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html */
+    if (strncmp(region, "cn-", 3) == 0)
+        return "aws-cn";
+    return strncmp(region, "us-gov-", 7) == 0 ? "aws-us-gov" : "aws";
+}
+
+void needs_account(const struct target *aws, char out[16])
+{
+    const char *role = aws ? json_get_str(aws->fields, "role", "") : "";
+    const char *at = strstr(role, ":iam::");
+    size_t n = at ? strspn(at + 6, "0123456789") : 0;
+
+    snprintf(out, 16, "%.*s", n == 12 ? 12 : 1, n == 12 ? at + 6 : "*");
+}
+
+/* An ARN of a descriptor, "arn:aws:autoscaling:*:*:...", with the partition, the region and the
+ * number of the account, where the pattern leaves these open. The caller frees. */
+static char *fill_arn(const char *pattern, const struct target *aws)
+{
+    const char *region = json_get_str(aws->fields, "region", "*"), *rest = pattern;
+    char account[16], service[64];
+    int used = 0;
+
+    needs_account(aws, account);
+    if (sscanf(rest, "arn:aws:%63[a-z0-9-]:*:*:%n", service, &used) == 1 && used > 0)
+        return mem_printf("arn:%s:%s:%s:%s:%s", needs_partition(region), service, region, account,
+                          rest + used);
+    return mem_strdup(rest);
+}
+
+static void add_need(struct gathering *g, const char *system, const char *right, const char *on,
+                     const char *resource, bool acts, const char *by)
+{
+    struct json *n = NULL;
+
+    for (const struct json *i = json_first(g->needs); i; i = json_next(i))
+        if (strcmp(json_get_str(i, "system", ""), system) == 0 &&
+            strcmp(json_get_str(i, "right", ""), right) == 0 &&
+            strcmp(json_get_str(i, "on", ""), on) == 0 &&
+            strcmp(json_get_str(i, "resource", ""), resource) == 0) {
+            word(json_get_mut((struct json *)(uintptr_t)i, "by"), by);
+            return;
+        }
+    n = json_add(g->needs, json_new_map());
+    json_set_str(n, "system", system);
+    json_set_str(n, "right", right);
+    json_set_str(n, "on", on);
+    json_set_bool(n, "acts", acts);
+    if (*resource)
+        json_set_str(n, "resource", resource);
+    word(json_set(n, "by", json_new_list()), by);
+}
+
+/* Describe, Get, List and what reads logs: nothing changes by it. */
+static bool looks(const char *right)
+{
+    static const char *const verbs[] = {"Describe", "Get", "List", "Filter", "Lookup", "View"};
+    const char *verb = strchr(right, ':');
+
+    for (size_t k = 0; verb && k < sizeof(verbs) / sizeof(verbs[0]); k++)
+        if (strncmp(verb + 1, verbs[k], strlen(verbs[k])) == 0)
+            return true;
+    return false;
+}
+
+static void need_aws(struct gathering *g, const char *permission, const struct target *owner,
+                     const char *account, const char *by)
+{
+    const struct target *aws = estate_find(g->l->estate, "aws", account);
+    struct refs refs = {.target = owner};
+    struct json *written, *resolved;
+    struct err e = ERR_INIT;
+    const char *text, *space;
+    char *right, *resource;
+
+    if (!aws)
+        return;
+    written = json_new_str(permission);
+    resolved = refs_resolve(written, &refs, &e);
+    json_free(written);
+    if (!resolved) {
+        char *note = mem_printf("%s on %s is not in the document: it needs %s: %s", by, g->t->id,
+                                permission, e.text);
+        word(g->notes, note);
+        mem_free(note);
+        return;
+    }
+    text = json_str(resolved, "");
+    space = strchr(text, ' ');
+    right = mem_strndup(text, space ? (size_t)(space - text) : strlen(text));
+    resource = fill_arn(space ? space + 1 : "*", aws);
+    add_need(g, "aws", right, account, resource, !looks(right), by);
+    mem_free(resource);
+    mem_free(right);
+    json_free(resolved);
+}
+
+/* The first kind of a descriptor's list that the target is, or names. */
+static const struct target *owner_of(const struct gathering *g, const char *kinds)
+{
+    char kind[32];
+    int used = 0;
+
+    for (; sscanf(kinds, " %31s%n", kind, &used) == 1; kinds += used) {
+        const struct target *t = estate_related(g->l->estate, g->t, kind);
+        if (t)
+            return t;
+    }
+    return g->t;
+}
+
+static void need(struct gathering *g, const char *const *permissions, const struct target *owner,
+                 const char *account, bool acts, const char *by)
+{
+    for (const char *const *p = permissions; p && *p; p++) {
+        bool pg = strncmp(*p, "postgres:", 9) == 0, redis = strncmp(*p, "redis:", 6) == 0;
+        const struct target *server =
+            pg || redis ? estate_related(g->l->estate, g->t, pg ? "postgres" : "cache") : NULL;
+
+        if (!pg && !redis) {
+            if (*account)
+                need_aws(g, *p, owner, account, by);
+        } else if (server && json_get_str(server->fields, "host", NULL)) {
+            add_need(g, pg ? "postgres" : "redis", strchr(*p, ':') + 1, server->name, "", acts, by);
+        }
+    }
+    /* Signing in to RDS by a token is a right of its own; the resource id of the instance is not in
+     * the estate. Its ARN:
+     * https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.IAMDBAuth.IAMPolicy.html
+     */
+    for (const char *const *p = permissions; p && *p; p++) {
+        const struct target *server = estate_related(g->l->estate, g->t, "postgres");
+
+        if (strncmp(*p, "postgres:", 9) == 0 && server &&
+            json_get_bool(server->fields, "iam", false))
+            need_aws(g, "rds-db:connect arn:aws:rds-db:*:*:dbuser:*/$target.user", server,
+                     json_get_str(server->fields, "aws", ""), by);
+    }
+}
+
+static void need_signal(struct gathering *g, const char *name, const struct json *opts);
+
+/* A signal that is made of another one holds it in its options. */
+static void need_inner(struct gathering *g, const struct signal *s, const struct json *opts)
+{
+    for (size_t k = 0; k < s->noptions; k++) {
+        const struct json *inner = json_get(opts, s->options[k].name);
+        if (s->options[k].type == OPT_SIGNAL && inner)
+            need_signal(g, json_get_str(inner, "signal", ""), json_get(inner, "opts"));
+    }
+}
+
+static void need_signal(struct gathering *g, const char *name, const struct json *opts)
+{
+    const struct collector_type *type = NULL;
+    const struct signal *s = signal_find(name, &type);
+    const struct target *owner;
+    char source[160] = "", *by;
+    const char *account;
+    struct err e = ERR_INIT;
+
+    if (!s)
+        return;
+    need_inner(g, s, opts);
+    owner = owner_of(g, s->targets);
+    account = json_get_str(owner->fields, "aws", "");
+    /* Where the collector would ask; without, it has told so when it was checked. */
+    if (type->source && type->source(g->t, g->l->estate, source, sizeof(source), &e) == 0 &&
+        strncmp(source, "aws/", 4) == 0)
+        account = source + 4;
+    by = mem_printf("%s: sig.%s", g->p->name, s->name);
+    need(g, type->permissions, owner, account, false, by);
+    mem_free(by);
+}
+
+static void need_cond(struct gathering *g, const struct cond *c)
+{
+    if (!c)
+        return;
+    for (size_t k = 0; k < c->nkids; k++)
+        need_cond(g, c->kids[k]);
+    if (c->kind == COND_LEAF && c->signal)
+        need_signal(g, c->signal->name, c->opts);
+}
+
+static void need_policy(struct gathering *g)
+{
+    const struct policy *p = g->p;
+
+    need_cond(g, p->when);
+    need_cond(g, p->clear);
+    need_cond(g, p->window);
+    for (size_t k = 0; k < p->nchecks; k++)
+        need_cond(g, p->checks[k].cond);
+    for (size_t k = 0; k < p->nactions; k++) {
+        const struct declared_action *a = &p->actions[k];
+        const struct target *owner = owner_of(g, a->type->targets);
+        char *by = mem_printf("%s: act.%s", p->name, a->type->name);
+
+        need_cond(g, a->approval_unless);
+        need(g, a->type->permissions, owner, json_get_str(owner->fields, "aws", ""), true, by);
+        mem_free(by);
+    }
+}
+
+struct json *needs_of(const struct loaded *l, struct json *notes)
+{
+    struct gathering g = {.l = l, .needs = json_new_list(), .notes = notes};
+
+    for (size_t k = 0; k < l->set->npolicies; k++)
+        for (size_t n = 0; n < estate_len(l->estate); n++) {
+            const struct policy *p = l->set->policies[k];
+
+            g.t = estate_at(l->estate, n);
+            if (!selector_match(&p->target, g.t) || g.t->mode == MODE_OFF || p->mode == MODE_OFF)
+                continue;
+            g.p = policy_for(l->set, p->name, g.t);
+            if (g.p)
+                need_policy(&g);
+        }
+    return g.needs;
+}
+
+static void query_of(struct json *out, const struct policy *p, const struct json *opts)
+{
+    const char *query = json_get_str(opts, "query", NULL);
+    char *line = query ? mem_printf("%s: %s", p->name, query) : NULL;
+
+    if (line)
+        word(out, line);
+    mem_free(line);
+}
+
+static void queries_in(struct json *out, const struct policy *p, const struct cond *c)
+{
+    if (!c)
+        return;
+    for (size_t k = 0; k < c->nkids; k++)
+        queries_in(out, p, c->kids[k]);
+    if (c->kind == COND_LEAF)
+        query_of(out, p, c->opts);
+}
+
+struct json *needs_queries(const struct loaded *l, const struct target *server)
+{
+    struct json *out = json_new_list();
+
+    for (size_t k = 0; k < l->set->npolicies; k++) {
+        const struct policy *p = l->set->policies[k];
+        const struct target *selected = NULL;
+
+        for (size_t n = 0; !selected && n < estate_len(l->estate); n++) {
+            const struct target *t = estate_at(l->estate, n);
+            if (selector_match(&p->target, t) && estate_related(l->estate, t, "postgres") == server)
+                selected = t;
+        }
+        p = selected ? policy_for(l->set, p->name, selected) : NULL;
+        if (!p)
+            continue;
+        queries_in(out, p, p->when);
+        queries_in(out, p, p->clear);
+        queries_in(out, p, p->window);
+        for (size_t n = 0; n < p->nchecks; n++)
+            queries_in(out, p, p->checks[n].cond);
+        for (size_t n = 0; n < p->nactions; n++) {
+            queries_in(out, p, p->actions[n].approval_unless);
+            query_of(out, p, p->actions[n].opts);
+        }
+    }
+    return out;
+}
+
+int tool_rights(int argc, char **argv, const char *usage, int nrest_max,
+                int (*print)(const struct loaded *l, const struct tool_args *a))
+{
+    struct tool_args a;
+    struct loaded l;
+    struct diags *d;
+    int code = tool_args(argc, argv, usage, &a);
+
+    if (code || a.help)
+        return code;
+    if (a.nrest > nrest_max || a.nwitness > 0) {
+        fputs(usage, stderr);
+        return EXIT_USAGE;
+    }
+    d = diags_new();
+    if (load_all(a.config, NULL, 0, &l, d)) {
+        code = print(&l, &a);
+    } else {
+        struct text t;
+
+        text_init(&t, STDERR_FILENO);
+        diags_print(d, &t.out, t.color);
+        text_flush(&t, STDERR_FILENO);
+        text_free(&t);
+        code = (int)load_exit(d, a.config);
+    }
+    loaded_free(&l);
+    diags_free(d);
+    return code;
+}
