@@ -41,6 +41,7 @@ return {
       "asg_scale",
       "pg_terminate",
       "pg_cancel",
+      "proxy_pool",
     } },
     find = { fields = {
       "aws",

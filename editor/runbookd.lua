@@ -597,6 +597,16 @@ function act.pg_terminate(fields) end
 ---@return runbookd.Action
 function act.pg_cancel(fields) end
 
+---@class runbookd.act.proxy_pool : runbookd.ActionFields
+---@field add? string so many points of max_connections more: "10%" makes 60% of 50%
+---@field to? string MaxConnectionsPercent itself
+---@field max? string never above this share of the database's max_connections
+
+---set how many connections an RDS proxy may open, where its database has room
+---@param fields runbookd.act.proxy_pool
+---@return runbookd.Action
+function act.proxy_pool(fields) end
+
 ---an AWS account and region, and how to sign in
 ---@param fields runbookd.SelectorFields
 ---@return runbookd.Selector

@@ -11,7 +11,8 @@
 #include "base/units.h"
 #include "plugin/action.h"
 
-extern const struct action_type asg_scale_action, pg_terminate_action, pg_cancel_action;
+extern const struct action_type asg_scale_action, pg_terminate_action, pg_cancel_action,
+    proxy_pool_action;
 
 #define NOW 1790035200000
 
@@ -87,6 +88,21 @@ static void a_group(void **state)
     json_free(group);
 }
 
+static void a_proxy(void **state)
+{
+    struct json *pool = parse(
+        "{\"pool_percent\": 50, \"pool_idle\": 25, \"pool_open\": 500, \"max_connections\": 1000, "
+        "\"reserved_connections\": 3, \"connections_used\": 560, \"proxy_status\": \"available\"}");
+
+    (void)state;
+    says(&proxy_pool_action, "{\"add\": 10, \"max\": 65}", pool, 0,
+         "pool 50% -> 60% of 1000 connections");
+    says(&proxy_pool_action, "{\"add\": 10, \"max\": 65}", pool, 0,
+         "pool 60% -> 65% of 1000 connections");
+    says(&proxy_pool_action, "{\"to\": 65, \"max\": 65}", pool, 0, "the pool is at 65% already");
+    json_free(pool);
+}
+
 #define MINUTE 60000
 
 static void sessions(void **state)
@@ -160,6 +176,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_group),
+        cmocka_unit_test(a_proxy),
         cmocka_unit_test(sessions),
         cmocka_unit_test(sessions_that_make_no_sense),
     };

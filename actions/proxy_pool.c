@@ -1,0 +1,579 @@
+/* proxy_pool: how many connections an RDS proxy may open to its database, as a percentage of the
+ * database's max_connections. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "aws/call.h"
+#include "base/mem.h"
+#include "io/pg.h"
+#include "shared_aws.h"
+
+/* A request whose answer was lost may still be on its way: so long after the plan was made the old
+ * value proves nothing. */
+#define STILL_ON_ITS_WAY_MS 30000
+#define MINUTE_MS 60000
+#define BACK_MINUTES 5 /* points come late */
+
+/* The names in what is seen, in plans and in the states of policies' tests. */
+#define PERCENT "pool_percent"
+#define IDLE "pool_idle"
+
+/* Looking */
+
+static const struct target *proxy_of(const struct action_call *c)
+{
+    return estate_related(c->estate, c->target, "proxy");
+}
+
+static const char *account_of(const struct target *proxy)
+{
+    return json_get_str(proxy->fields, "aws", "");
+}
+
+/* The database behind the proxy: the target itself, or the one that names the proxy. */
+static const struct target *database_of(const struct action_call *c, const struct target *proxy)
+{
+    if (strcmp(c->target->kind, "postgres") == 0)
+        return c->target;
+    for (size_t i = 0; i < estate_len(c->estate); i++) {
+        const struct target *t = estate_at(c->estate, i);
+
+        if (strcmp(t->kind, "postgres") == 0 &&
+            strcmp(json_get_str(t->fields, "proxy", ""), proxy->name) == 0)
+            return t;
+    }
+    return NULL;
+}
+
+static void ask_proxy(const struct action_call *c, struct aws_params *p)
+{
+    aws_param(p, "DBProxyName", proxy_of(c)->name);
+}
+
+static void ask_group(const struct action_call *c, struct aws_params *p)
+{
+    ask_proxy(c, p);
+    aws_param(p, "TargetGroupName", json_get_str(proxy_of(c)->fields, "target_group", "default"));
+}
+
+/* What the pool holds: DatabaseConnections, summed over the machines that serve the proxy, each of
+ * which publishes a point a minute ("Monitoring RDS Proxy metrics"). */
+static void ask_open(const struct action_call *c, struct aws_params *p)
+{
+    struct err e = ERR_INIT;
+    struct aws *aws = c->io->aws(c->io->arg, account_of(proxy_of(c)), &e);
+    int64_t end_ms = aws_wall_ms(aws) / MINUTE_MS * MINUTE_MS;
+
+#define QUERY "MetricDataQueries.member.1."
+    aws_param(p, QUERY "Id", "open");
+    aws_param(p, QUERY "MetricStat.Metric.Namespace", "AWS/RDS");
+    aws_param(p, QUERY "MetricStat.Metric.MetricName", "DatabaseConnections");
+    aws_param(p, QUERY "MetricStat.Metric.Dimensions.member.1.Name", "ProxyName");
+    aws_param(p, QUERY "MetricStat.Metric.Dimensions.member.1.Value", proxy_of(c)->name);
+    aws_param(p, QUERY "MetricStat.Period", "60");
+    aws_param(p, QUERY "MetricStat.Stat", "Sum");
+#undef QUERY
+    aws_param_time(p, "StartTime", end_ms - BACK_MINUTES * (int64_t)MINUTE_MS);
+    aws_param_time(p, "EndTime", end_ms);
+    aws_param(p, "ScanBy", "TimestampDescending");
+}
+
+static void see_int(struct json *seen, const char *key, const char *text)
+{
+    char *end = NULL;
+    long v = text != NULL ? strtol(text, &end, 10) : 0;
+
+    if (text != NULL && end != text && *end == '\0')
+        json_set_int(seen, key, v);
+}
+
+static void see_proxy(const struct action_call *c, const struct xml *result, struct json *seen,
+                      struct err *e)
+{
+    const struct xml *x = xml_path(result, "DBProxies/member");
+
+    (void)e;
+    for (; x != NULL; x = xml_next(x, "member")) {
+        if (strcmp(xml_path_text(x, "DBProxyName", ""), proxy_of(c)->name) == 0)
+            json_set_str(seen, "proxy_status", xml_path_text(x, "Status", "unknown"));
+    }
+}
+
+static void see_group(const struct action_call *c, const struct xml *result, struct json *seen,
+                      struct err *e)
+{
+    const char *name = json_get_str(proxy_of(c)->fields, "target_group", "default");
+    const struct xml *x = xml_path(result, "TargetGroups/member"), *config;
+    struct json *filters;
+
+    (void)e;
+    while (x != NULL && strcmp(xml_path_text(x, "TargetGroupName", ""), name) != 0)
+        x = xml_next(x, "member");
+    config = xml_child(x, "ConnectionPoolConfig");
+    if (config == NULL)
+        return;
+    json_set_str(seen, "group_status", xml_path_text(x, "Status", "unknown"));
+    see_int(seen, PERCENT, xml_path_text(config, "MaxConnectionsPercent", NULL));
+    see_int(seen, IDLE, xml_path_text(config, "MaxIdleConnectionsPercent", NULL));
+    see_int(seen, "borrow_timeout", xml_path_text(config, "ConnectionBorrowTimeout", NULL));
+    if (*xml_path_text(config, "InitQuery", "") != '\0')
+        json_set_str(seen, "init_query", xml_path_text(config, "InitQuery", ""));
+    filters = json_set(seen, "pinning_filters", json_new_list());
+    for (const struct xml *f = xml_path(config, "SessionPinningFilters/member"); f != NULL;
+         f = xml_next(f, "member"))
+        json_add(filters, json_new_str(xml_text(f, "")));
+}
+
+static void see_targets(const struct action_call *c, const struct xml *result, struct json *seen,
+                        struct err *e)
+{
+    struct json *list = json_get_mut(seen, "targets");
+
+    (void)c;
+    (void)e;
+    for (const struct xml *x = xml_path(result, "Targets/member"); x != NULL;
+         x = xml_next(x, "member")) {
+        struct json *t = json_add(list, json_new_map());
+
+        json_set_str(t, "id", xml_path_text(x, "RdsResourceId", ""));
+        json_set_str(t, "state", xml_path_text(x, "TargetHealth/State", "unknown"));
+        json_set_str(t, "reason", xml_path_text(x, "TargetHealth/Reason", ""));
+    }
+}
+
+static void see_open(const struct action_call *c, const struct xml *result, struct json *seen,
+                     struct err *e)
+{
+    const char *text = xml_path_text(result, "MetricDataResults/member/Values/member", NULL);
+    char *end = NULL;
+    double v = text != NULL ? strtod(text, &end) : -1;
+
+    (void)c;
+    (void)e;
+    if (end != NULL && *end == '\0' && v >= 0 && v < 1e6)
+        json_set_int(seen, "pool_open", (int64_t)v);
+}
+
+/* Slots, and what is in them: each client backend, ours and superusers' too. To a role without
+ * pg_monitor the kind of other roles' sessions is hidden (PostgreSQL's documentation, "Viewing
+ * Statistics"): what belongs to a database is counted then. */
+static const char slots_sql[] =
+    "SELECT current_setting('max_connections') AS max_connections, "
+    "current_setting('superuser_reserved_connections')::int + "
+    "coalesce(current_setting('reserved_connections', true)::int, 0) AS reserved_connections, "
+    "(SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' "
+    "OR (backend_type IS NULL AND datid IS NOT NULL)) AS connections_used";
+
+static void see_slots(const struct action_call *c, const struct pg_rows *rows, struct json *seen,
+                      struct err *e)
+{
+    static const char *const columns[] = {"max_connections", "reserved_connections",
+                                          "connections_used"};
+
+    (void)c;
+    (void)e;
+    for (size_t i = 0; i < sizeof(columns) / sizeof(*columns); i++)
+        see_int(seen, columns[i], pg_value(rows, 0, columns[i]));
+}
+
+static const struct aws_question questions[] = {
+    {.service = AWS_RDS, .action = "DescribeDBProxies", .ask = ask_proxy, .take = see_proxy},
+    {.service = AWS_RDS,
+     .action = "DescribeDBProxyTargetGroups",
+     .page = "Marker",
+     .ask = ask_group,
+     .take = see_group},
+    {.service = AWS_RDS,
+     .action = "DescribeDBProxyTargets",
+     .page = "Marker",
+     .ask = ask_group,
+     .take = see_targets},
+    {.service = AWS_CLOUDWATCH, .action = "GetMetricData", .ask = ask_open, .take = see_open},
+};
+
+static void pool_observe(struct action_call *c)
+{
+    const struct target *proxy = proxy_of(c),
+                        *database = proxy != NULL ? database_of(c, proxy) : NULL;
+    struct pg_question slots = {.server = database, .sql = slots_sql, .take = see_slots};
+    struct json *seen = json_new_map();
+
+    /* Nothing to ask about is something seen: the plan refuses with it. */
+    if (proxy == NULL)
+        json_set_strf(seen, "missing", "%s names no proxy of the estate: there is no pool to widen",
+                      c->target->id);
+    else if (database == NULL)
+        json_set_strf(seen, "missing",
+                      "no postgres of the estate names %s: give one proxy = \"%s\", so that its "
+                      "max_connections can be read",
+                      proxy->id, proxy->name);
+    if (proxy == NULL || database == NULL) {
+        aws_observe(c, NULL, NULL, 0, NULL, seen, NULL);
+        return;
+    }
+    json_set(seen, "targets", json_new_list());
+    if (json_get_str(database->fields, "instance", NULL) != NULL)
+        json_set_str(seen, "instance", json_get_str(database->fields, "instance", ""));
+    aws_observe(c, account_of(proxy), questions, sizeof(questions) / sizeof(*questions), &slots,
+                seen, NULL);
+}
+
+/* Thinking */
+
+/* What was seen, checked. A test may leave out what is in order. */
+struct pool {
+    int64_t percent, idle, max_connections, usable, used, open;
+};
+
+static int read_pool(const struct json *seen, struct pool *p, struct err *e)
+{
+    int64_t reserved = json_get_int(seen, "reserved_connections", -1);
+    const char *missing = json_get_str(seen, "missing", NULL);
+
+    if (missing != NULL)
+        return err_set(e, ERR_DENIED, "%s", missing);
+    p->percent = json_get_int(seen, PERCENT, -1);
+    p->idle = json_get_int(seen, IDLE, -1);
+    p->max_connections = json_get_int(seen, "max_connections", -1);
+    p->used = json_get_int(seen, "connections_used", -1);
+    p->usable = p->max_connections - reserved;
+    if (p->percent < 1 || p->percent > 100 || p->idle < 0 || p->idle > 100)
+        return err_set(e, ERR_INPUT,
+                       "the proxy's pool is not known: MaxConnectionsPercent %lld, "
+                       "MaxIdleConnectionsPercent %lld",
+                       (long long)p->percent, (long long)p->idle);
+    if (reserved < 0 || p->usable < 1 || p->used < 0)
+        return err_set(e, ERR_INPUT,
+                       "the database's max_connections (%lld), reserved (%lld) or used "
+                       "connections (%lld) are not known",
+                       (long long)p->max_connections, (long long)reserved, (long long)p->used);
+    /* The pool holds no more than there is, nor than it may. What is not known counts as none: then
+     * all of the wider pool must fit. */
+    p->open = json_get_int(seen, "pool_open", 0);
+    p->open = p->open < p->used ? p->open : p->used;
+    if (p->open > p->percent * p->max_connections / 100)
+        p->open = p->percent * p->max_connections / 100;
+    return 0;
+}
+
+static void require_available(struct plan *p, const struct json *seen)
+{
+    const char *proxy = json_get_str(seen, "proxy_status", "unknown"),
+               *group = json_get_str(seen, "group_status", "unknown"),
+               *instance = json_get_str(seen, "instance", NULL);
+    const char *state = "no target", *id = "";
+    char text[128];
+
+    for (const struct json *t = json_first(json_get(seen, "targets")); t != NULL;
+         t = json_next(t)) {
+        state = json_get_str(t, "state", "unknown");
+        id = json_get_str(t, "id", "");
+        if (strcmp(state, "AVAILABLE") == 0)
+            break;
+    }
+    plan_require(p, strcmp(proxy, "available") == 0, proxy, "the proxy is available");
+    plan_require(p, strcmp(group, "available") == 0, group, "its target group is available");
+    snprintf(text, sizeof(text), "%.60s%s%.40s", id, *id != '\0' ? " " : "", state);
+    plan_require(p, strcmp(state, "AVAILABLE") == 0, text, "its database answers it");
+    /* A pool is sized by the database behind it: the one whose slots were counted must be it. */
+    if (instance != NULL)
+        plan_require(p, strcmp(instance, id) == 0, id, "its database is the instance %s", instance);
+}
+
+/* ModifyDBProxyTargetGroup with all of the pool's configuration: what is left out may fall back to
+ * its default (the model's text on ConnectionPoolConfiguration). */
+static struct json *call_args(const struct json *seen, int64_t percent, int64_t idle)
+{
+    const char *query = json_get_str(seen, "init_query", NULL);
+    struct json *args = json_new_map();
+
+    json_set_int(args, "MaxConnectionsPercent", percent);
+    json_set_int(args, "MaxIdleConnectionsPercent", idle);
+    if (json_get(seen, "borrow_timeout") != NULL)
+        json_set_int(args, "ConnectionBorrowTimeout", json_get_int(seen, "borrow_timeout", 120));
+    if (json_len(json_get(seen, "pinning_filters")) > 0)
+        json_set(args, "SessionPinningFilters", json_copy(json_get(seen, "pinning_filters")));
+    if (query != NULL)
+        json_set_str(args, "InitQuery", query);
+    return args;
+}
+
+static struct plan *change(const struct action_input *in, const struct json *seen,
+                           const struct pool *now, int64_t to, int64_t idle)
+{
+    struct plan *p = plan_new();
+    int64_t size = to * now->max_connections / 100, more = size - now->open,
+            room = now->usable - now->used;
+    char text[160];
+
+    json_set_int(p->before, PERCENT, now->percent);
+    json_set_int(p->before, IDLE, now->idle);
+    json_set_int(p->before, "at_ms", in->wall_ms);
+    json_set_int(p->after, PERCENT, to);
+    json_set_int(p->after, IDLE, idle);
+    json_set_int(p->out, "before", now->percent);
+    json_set_int(p->out, "after", to);
+    if (to == now->percent && idle == now->idle) {
+        p->empty = true;
+        p->summary = mem_printf("the pool is at %lld%% already", (long long)to);
+        p->expect = mem_strdup("nothing changes");
+        return p;
+    }
+    p->flags = ACTION_REVERSIBLE | (to < now->percent ? ACTION_DISRUPTIVE : 0);
+    p->summary = mem_printf("pool %lld%% -> %lld%% of %lld connections", (long long)now->percent,
+                            (long long)to, (long long)now->max_connections);
+    p->expect = mem_printf("the proxy opens up to %lld connections", (long long)size);
+    plan_call(p, "rds:ModifyDBProxyTargetGroup", call_args(seen, to, idle));
+    snprintf(text, sizeof(text), "%lld", (long long)now->percent);
+    plan_require(p, true, text, "MaxConnectionsPercent = %lld", (long long)now->percent);
+    require_available(p, seen);
+    if (to > now->percent) {
+        snprintf(text, sizeof(text), "%lld used, %lld of them by the pool: %lld more into %lld",
+                 (long long)now->used, (long long)now->open, (long long)more, (long long)room);
+        plan_require(p, more <= room, text,
+                     "a pool of %lld fits into the %lld connections beside the other sessions",
+                     (long long)size, (long long)now->usable);
+    }
+    return p;
+}
+
+static struct plan *pool_plan(const struct action_input *in, const struct json *seen, struct err *e)
+{
+    int64_t most = (int64_t)json_get_num(in->opts, "max", 90), to;
+    const struct json *add = json_get(in->opts, "add");
+    struct pool now;
+
+    if (read_pool(seen, &now, e) != 0)
+        return NULL;
+    to = add != NULL ? now.percent + (int64_t)json_num(add, 0)
+                     : (int64_t)json_get_num(in->opts, "to", (double)now.percent);
+    if (to > now.percent) {
+        to = to < most ? to : most;
+        if (to <= now.percent) {
+            err_set(e, ERR_DENIED, "the pool is at %lld%%, max %lld%%: no room",
+                    (long long)now.percent, (long long)most);
+            return NULL;
+        }
+    }
+    return change(in, seen, &now, to, now.idle < to ? now.idle : to);
+}
+
+/* The new value is a yes, whoever set it; the old one a no, but not at once; any other: somebody
+ * else was there, and may have been there after us. */
+static enum verdict pool_judge(const struct action_input *in, const struct plan *p, size_t i,
+                               const struct json *seen)
+{
+    int64_t percent = json_get_int(seen, PERCENT, -1);
+    int64_t age_ms = in->wall_ms - json_get_int(p->before, "at_ms", 0);
+
+    (void)i;
+    if (percent < 0)
+        return VERDICT_UNKNOWN;
+    if (percent == json_get_int(p->after, PERCENT, -2))
+        return VERDICT_YES;
+    if (percent == json_get_int(p->before, PERCENT, -2))
+        return age_ms >= STILL_ON_ITS_WAY_MS ? VERDICT_NO : VERDICT_UNKNOWN;
+    return VERDICT_UNKNOWN;
+}
+
+static struct plan *pool_undo(const struct action_input *in, const struct plan *first,
+                              const struct plan *last, const struct json *seen, struct err *e)
+{
+    int64_t ours = json_get_int(last->after, PERCENT, -1),
+            idle = json_get_int(first->before, IDLE, -1),
+            to = json_get_int(first->before, PERCENT, -1);
+    struct pool now;
+
+    if (read_pool(seen, &now, e) != 0)
+        return NULL;
+    if (ours < 0 || to < 0 || idle < 0) {
+        err_set(e, ERR_INPUT, "what was done is not on record");
+        return NULL;
+    }
+    if (now.percent != ours) {
+        err_set(e, ERR_DENIED,
+                "MaxConnectionsPercent is %lld, not the %lld that was set: changed by someone else",
+                (long long)now.percent, (long long)ours);
+        return NULL;
+    }
+    return change(in, seen, &now, to, idle);
+}
+
+static int pool_check(const struct json *opts, struct err *e)
+{
+    static const char *const names[] = {"add", "to", "max"};
+    double to = json_get_num(opts, "to", 0), max = json_get_num(opts, "max", 90);
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+        double v = json_get_num(opts, names[i], 1);
+
+        if (v != floor(v))
+            return err_set(e, ERR_INPUT, "%s = %g%%: AWS takes whole percents, write \"%.0f%%\"",
+                           names[i], v, floor(v) + 1);
+    }
+    return to > max ? err_set(e, ERR_INPUT, "to %.0f%% is above max %.0f%%", to, max) : 0;
+}
+
+/* Doing */
+
+static void pool_apply(struct action_call *c)
+{
+    const struct json *args = json_get(c->call, "args"),
+                      *filters = json_get(args, "SessionPinningFilters");
+    const struct target *proxy = proxy_of(c);
+    int64_t percent = json_get_int(args, "MaxConnectionsPercent", -1),
+            idle = json_get_int(args, "MaxIdleConnectionsPercent", -1);
+    struct aws_params *p = NULL;
+    struct json *out = NULL;
+    struct err e = ERR_INIT;
+    size_t n = 0;
+
+    if (proxy == NULL || percent < 0 || idle < 0) {
+        err_set(&e, ERR_BUG, "the call has no proxy, or no percentages");
+    } else {
+        p = aws_params_new();
+        out = json_new_map();
+        ask_group(c, p);
+        aws_param_int(p, "ConnectionPoolConfig.MaxConnectionsPercent", percent);
+        aws_param_int(p, "ConnectionPoolConfig.MaxIdleConnectionsPercent", idle);
+        if (json_get(args, "ConnectionBorrowTimeout") != NULL)
+            aws_param_int(p, "ConnectionPoolConfig.ConnectionBorrowTimeout",
+                          json_get_int(args, "ConnectionBorrowTimeout", 120));
+        for (const struct json *f = json_first(filters); f != NULL; f = json_next(f))
+            aws_paramf(p, json_str(f, ""), "ConnectionPoolConfig.SessionPinningFilters.member.%zu",
+                       ++n);
+        aws_param(p, "ConnectionPoolConfig.InitQuery", json_get_str(args, "InitQuery", NULL));
+        json_set_int(out, "after", percent);
+    }
+    aws_apply(c, proxy != NULL ? account_of(proxy) : "", AWS_RDS, "ModifyDBProxyTargetGroup", p,
+              out, &e);
+}
+
+/* The model of a pool in policies' tests: a proxy in order in front of a database with room. */
+static struct json *pool_state_seen(const struct action_input *in, const struct json *state,
+                                    struct err *e)
+{
+    struct json *seen = json_copy(state);
+    struct json *target;
+
+    (void)in;
+    (void)e;
+    target = json_add(json_set(seen, "targets", json_new_list()), json_new_map());
+    json_set_str(target, "id", "database");
+    json_set_str(target, "state", json_get_str(state, "proxy_target", "AVAILABLE"));
+    json_set_str(seen, "group_status", "available");
+    return seen;
+}
+
+static void pool_state_apply(const struct action_input *in, const struct json *call,
+                             struct json *state)
+{
+    const struct json *args = json_get(call, "args");
+
+    (void)in;
+    json_set_int(state, PERCENT,
+                 json_get_int(args, "MaxConnectionsPercent", json_get_int(state, PERCENT, 0)));
+    json_set_int(state, IDLE,
+                 json_get_int(args, "MaxIdleConnectionsPercent", json_get_int(state, IDLE, 0)));
+}
+
+static const struct option pool_state[] = {
+    {.name = PERCENT,
+     .type = OPT_PERCENT,
+     .fallback = "50%",
+     .min = 1,
+     .max = 100,
+     .help = "MaxConnectionsPercent of the proxy"},
+    {.name = IDLE,
+     .type = OPT_PERCENT,
+     .fallback = "25%",
+     .max = 100,
+     .help = "its MaxIdleConnectionsPercent"},
+    {.name = "pool_open",
+     .type = OPT_COUNT,
+     .fallback = "0",
+     .max = 100000,
+     .help = "connections that the pool holds; they are among connections_used"},
+    {.name = "max_connections",
+     .type = OPT_COUNT,
+     .fallback = "1000",
+     .min = 1,
+     .max = 100000,
+     .help = "of the database"},
+    {.name = "reserved_connections",
+     .type = OPT_COUNT,
+     .fallback = "3",
+     .max = 100000,
+     .help = "of these, not for applications"},
+    {.name = "connections_used",
+     .type = OPT_COUNT,
+     .fallback = "0",
+     .max = 100000,
+     .help = "connections that the database has, whoever opened them"},
+    {.name = "proxy_status",
+     .type = OPT_STRING,
+     .fallback = "available",
+     .help = "the proxy's status as RDS has it"},
+    {.name = "proxy_target",
+     .type = OPT_ENUM,
+     .fallback = "AVAILABLE",
+     .words = "AVAILABLE|REGISTERING|UNAVAILABLE",
+     .help = "health of the proxy's target"},
+};
+
+static const struct option pool_options[] = {
+    {.name = "add",
+     .type = OPT_PERCENT,
+     .min = 1,
+     .max = 99,
+     .one_of = "how",
+     .help = "so many points of max_connections more: \"10%\" makes 60% of 50%"},
+    {.name = "to",
+     .type = OPT_PERCENT,
+     .min = 1,
+     .max = 100,
+     .one_of = "how",
+     .help = "MaxConnectionsPercent itself"},
+    {.name = "max",
+     .type = OPT_PERCENT,
+     .fallback = "90%",
+     .min = 1,
+     .max = 100,
+     .help = "never above this share of the database's max_connections"},
+};
+
+static const char *const pool_permissions[] = {
+    "rds:DescribeDBProxies *",
+    "rds:DescribeDBProxyTargetGroups *",
+    "rds:DescribeDBProxyTargets *",
+    "cloudwatch:GetMetricData *",
+    "rds:ModifyDBProxyTargetGroup arn:aws:rds:*:*:target-group:*",
+    "postgres:pg_monitor",
+    NULL,
+};
+static const char *const pool_outs[] = {"before", "after", NULL};
+
+const struct action_type proxy_pool_action = {
+    .name = "proxy_pool",
+    .summary = "set how many connections an RDS proxy may open, where its database has room",
+    .targets = "proxy postgres",
+    .attribute = "proxy_pool",
+    .headroom = "database_connections",
+    .flags = ACTION_REVERSIBLE | ACTION_DISRUPTIVE,
+    .can_probe = true,
+    .options = OPTIONS(pool_options),
+    .permissions = pool_permissions,
+    .outs = pool_outs,
+    .check = pool_check,
+    .observe = pool_observe,
+    .apply = pool_apply,
+    .cancel = aws_act_cancel,
+    .plan = pool_plan,
+    .judge = pool_judge,
+    .undo = pool_undo,
+    .state_options = OPTIONS(pool_state),
+    .state_seen = pool_state_seen,
+    .state_apply = pool_state_apply,
+};

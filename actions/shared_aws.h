@@ -1,0 +1,47 @@
+/* How actions speak with AWS: some questions at once for observe, one mutating request for apply.
+ */
+#ifndef RB_ACTIONS_SHARED_AWS_H
+#define RB_ACTIONS_SHARED_AWS_H
+
+#include "aws/call.h"
+#include "plugin/action.h"
+
+struct pg_rows;
+
+/* One question of an observation. Lists are asked for page by page. */
+struct aws_question {
+    enum aws_service service;
+    const char *action; /* "DescribeDBProxies"; the answer is in ACTIONResult */
+    const char *page;   /* its parameter of pages: "Marker"; NULL: it has none */
+    const char *next;   /* where the answer has it; NULL: as `page` */
+    const char *absent; /* this error is an answer, too: nothing is there; NULL: none is */
+    void (*ask)(const struct action_call *c, struct aws_params *p);
+    /* Takes a page into what is seen; *e where it makes no sense. */
+    void (*take)(const struct action_call *c, const struct xml *result, struct json *seen,
+                 struct err *e);
+};
+
+/* A statement for a PostgreSQL server beside them: read-only, one row. */
+struct pg_question {
+    const struct target *server;
+    const char *sql;
+    void (*take)(const struct action_call *c, const struct pg_rows *rows, struct json *seen,
+                 struct err *e);
+};
+
+/* Observes: asks all of it at once in that account (and pg, unless NULL), then observed() with what
+ * was seen, or with the first error. complete, unless NULL, has the last word. Nothing to ask: seen
+ * as it is. Owns seen. */
+void aws_observe(struct action_call *c, const char *account, const struct aws_question *questions,
+                 size_t n, const struct pg_question *pg, struct json *seen,
+                 void (*complete)(const struct action_call *c, struct json *seen, struct err *e));
+
+/* Applies: sends one mutating request, then applied(). p NULL: not sent, with *e. Owns p and out,
+ * the outputs of a success. */
+void aws_apply(struct action_call *c, const char *account, enum aws_service service,
+               const char *action, struct aws_params *p, struct json *out, const struct err *e);
+
+/* The cancel of both. */
+void aws_act_cancel(struct action_call *c);
+
+#endif
