@@ -16,15 +16,9 @@ struct group {
 };
 
 struct alb {
-    const struct collector_host *host;
-    const struct estate *estate;
-    char *account;
-    const struct watch *const *watches;
-    size_t nwatches;
+    struct source_base base;
     struct group *groups;
     size_t ngroups, at; /* the one that is being asked about */
-    int64_t asked_ms;
-    struct aws_call *call;
 };
 
 static int alb_source(const struct target *t, const struct estate *e, char *out, size_t size,
@@ -42,22 +36,8 @@ static int alb_source(const struct target *t, const struct estate *e, char *out,
 static void *alb_open(const struct collector_host *h, const struct estate *e, const char *source,
                       struct err *err)
 {
-    struct alb *s = mem_alloc(sizeof(*s));
-
     (void)err;
-    s->host = h;
-    s->estate = e;
-    s->account = mem_strdup(source_name(source));
-    return s;
-}
-
-static void alb_cancel(void *self)
-{
-    struct alb *s = self;
-
-    if (s->call != NULL)
-        aws_cancel(s->call);
-    s->call = NULL;
+    return source_base_open(sizeof(struct alb), h, e, source);
 }
 
 static void groups_free(struct group *groups, size_t n)
@@ -73,15 +53,13 @@ static void alb_close(void *self)
 {
     struct alb *s = self;
 
-    alb_cancel(s);
     groups_free(s->groups, s->ngroups);
-    mem_free(s->account);
-    mem_free(s);
+    source_base_close(s);
 }
 
 static const char *path_of(const struct alb *s, const struct watch *w)
 {
-    const struct target *t = estate_related(s->estate, w->target, "asg");
+    const struct target *t = estate_related(s->base.estate, w->target, "asg");
 
     return t != NULL ? json_get_str(t->fields, "target_group", NULL) : NULL;
 }
@@ -92,8 +70,7 @@ static void alb_watch(void *self, const struct watch *const *watches, size_t n)
     struct group *old = s->groups;
     size_t nold = s->ngroups;
 
-    s->watches = watches;
-    s->nwatches = n;
+    source_base_watch(s, watches, n);
     s->groups = mem_calloc(n + 1, sizeof(*s->groups));
     s->ngroups = 0;
     for (size_t i = 0; i < n; i++) {
@@ -116,29 +93,31 @@ static void alb_watch(void *self, const struct watch *const *watches, size_t n)
 
 static void tell_unknown(struct alb *s, const char *why)
 {
-    for (size_t i = 0; i < s->nwatches; i++) {
-        const char *path = path_of(s, s->watches[i]);
+    for (size_t i = 0; i < s->base.nwatches; i++) {
+        const char *path = path_of(s, s->base.watches[i]);
 
         if (path != NULL && strcmp(path, s->groups[s->at].path) == 0)
-            s->host->unknown(s->host, s->watches[i], why);
+            s->base.host->unknown(s->base.host, s->base.watches[i], why);
     }
 }
 
 static void tell(struct alb *s, size_t targets, size_t healthy, size_t draining)
 {
-    for (size_t i = 0; i < s->nwatches; i++) {
-        const struct watch *w = s->watches[i];
+    for (size_t i = 0; i < s->base.nwatches; i++) {
+        const struct watch *w = s->base.watches[i];
         const char *path = path_of(s, w);
 
         if (path == NULL || strcmp(path, s->groups[s->at].path) != 0)
             continue;
         if (strcmp(w->signal->name, "alb_draining") == 0)
-            s->host->sample(s->host, w, s->asked_ms, 0, (double)draining);
+            s->base.host->sample(s->base.host, w, s->base.asked_ms, 0, (double)draining);
         else if (targets == 0)
-            s->host->unknown(s->host, w,
-                             "no target is registered: there is no share that could be healthy");
+            s->base.host->unknown(
+                s->base.host, w,
+                "no target is registered: there is no share that could be healthy");
         else
-            s->host->sample(s->host, w, s->asked_ms, 0, 100.0 * (double)healthy / (double)targets);
+            s->base.host->sample(s->base.host, w, s->base.asked_ms, 0,
+                                 100.0 * (double)healthy / (double)targets);
     }
 }
 
@@ -149,7 +128,7 @@ static void next(struct alb *s)
     if (++s->at < s->ngroups)
         ask(s);
     else
-        s->host->done(s->host);
+        s->base.host->done(s->base.host);
 }
 
 static void malformed(struct alb *s, const char *what)
@@ -157,8 +136,8 @@ static void malformed(struct alb *s, const char *what)
     struct err e = ERR_INIT;
 
     err_set(&e, ERR_INPUT, "target group %s in account %s: the answer has no %s",
-            s->groups[s->at].path, s->account, what);
-    s->host->failed(s->host, &e);
+            s->groups[s->at].path, s->base.name, what);
+    s->base.host->failed(s->base.host, &e);
 }
 
 /* True when that is an answer, too: the group does not exist. */
@@ -169,7 +148,7 @@ static bool not_found(struct alb *s, const struct aws_answer *a)
     if (strcmp(a->code, "TargetGroupNotFound") != 0)
         return false;
     snprintf(why, sizeof(why), "there is no target group %s in account %s: correct the estate",
-             s->groups[s->at].path, s->account);
+             s->groups[s->at].path, s->base.name);
     tell_unknown(s, why);
     mem_free(s->groups[s->at].arn);
     s->groups[s->at].arn = NULL;
@@ -182,12 +161,12 @@ static void on_health(void *arg, const struct aws_answer *a, const struct err *e
     const struct xml *list;
     size_t targets = 0, healthy = 0, draining = 0;
 
-    s->call = NULL;
+    s->base.call = NULL;
     if (e != NULL) {
         if (not_found(s, a))
             next(s);
         else
-            s->host->failed(s->host, e);
+            s->base.host->failed(s->base.host, e);
         return;
     }
     list = xml_path(a->xml, "DescribeTargetHealthResult/TargetHealthDescriptions");
@@ -222,12 +201,12 @@ static void on_group(void *arg, const struct aws_answer *a, const struct err *e)
     const char *arn, *path;
     char why[400];
 
-    s->call = NULL;
+    s->base.call = NULL;
     if (e != NULL) {
         if (not_found(s, a))
             next(s);
         else
-            s->host->failed(s->host, e);
+            s->base.host->failed(s->base.host, e);
         return;
     }
     arn = xml_path_text(a->xml, "DescribeTargetGroupsResult/TargetGroups/member/TargetGroupArn",
@@ -266,29 +245,29 @@ static char *name_of(const char *path)
 
 static void ask(struct alb *s)
 {
-    const struct host_io *io = s->host->io;
+    const struct host_io *io = s->base.host->io;
     struct group *g = &s->groups[s->at];
     struct aws_request r = {.service = AWS_ELBV2, .deadline_ms = CALL_MS};
     struct err e = ERR_INIT;
-    struct aws *aws = io->aws(io->arg, s->account, &e);
+    struct aws *aws = io->aws(io->arg, s->base.name, &e);
     struct aws_params *p;
     char *name;
 
     if (aws == NULL) {
-        s->host->failed(s->host, &e);
+        s->base.host->failed(s->base.host, &e);
         return;
     }
     p = aws_params_new();
     r.params = p;
-    s->asked_ms = loop_wall_ms(io->loop);
+    s->base.asked_ms = loop_wall_ms(io->loop);
     if (g->arn != NULL) {
         r.action = "DescribeTargetHealth";
         aws_param(p, "TargetGroupArn", g->arn);
-        s->call = aws_send(aws, &r, on_health, s);
+        s->base.call = aws_send(aws, &r, on_health, s);
     } else if ((name = name_of(g->path)) != NULL) {
         r.action = "DescribeTargetGroups";
         aws_param(p, "Names.member.1", name);
-        s->call = aws_send(aws, &r, on_group, s);
+        s->base.call = aws_send(aws, &r, on_group, s);
         mem_free(name);
     } else {
         tell_unknown(s, "its target_group in the estate is not \"targetgroup/NAME/ID\"");
@@ -305,21 +284,9 @@ static void alb_poll(void *self)
 
     s->at = 0;
     if (s->ngroups == 0)
-        s->host->done(s->host);
+        s->base.host->done(s->base.host);
     else
         ask(s);
-}
-
-static bool alb_migrate(void *self, const struct estate *e)
-{
-    ((struct alb *)self)->estate = e;
-    return true;
-}
-
-static int64_t alb_interval(const struct target *t, const struct json *opts)
-{
-    (void)t;
-    return source_period_ms(opts, 10000);
 }
 
 static const struct option alb_options[] = {
@@ -339,7 +306,7 @@ static const struct signal alb_signals[] = {
      .unit = UNIT_PERCENT,
      .targets = "asg service",
      .options = OPTIONS(alb_options),
-     .interval_ms = alb_interval,
+     .interval_ms = source_interval,
      .default_interval_ms = 10000},
     {.name = "alb_draining",
      .summary = "targets that are draining",
@@ -347,7 +314,7 @@ static const struct signal alb_signals[] = {
      .unit = UNIT_COUNT,
      .targets = "asg service",
      .options = OPTIONS(alb_options),
-     .interval_ms = alb_interval,
+     .interval_ms = source_interval,
      .default_interval_ms = 10000},
 };
 
@@ -365,7 +332,7 @@ const struct collector_type alb_collector = {
     .open = alb_open,
     .watch = alb_watch,
     .poll = alb_poll,
-    .cancel = alb_cancel,
+    .cancel = source_base_cancel,
     .close = alb_close,
-    .migrate = alb_migrate,
+    .migrate = source_base_migrate,
 };

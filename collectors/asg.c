@@ -15,18 +15,12 @@
 #define CALL_MS 12000
 
 struct asg {
-    const struct collector_host *host;
-    const struct estate *estate;
-    char *account;
-    const struct watch *const *watches;
-    size_t nwatches;
+    struct source_base base;
     const char **groups; /* distinct, of the estate */
     bool *seen;
     size_t ngroups, from, to; /* the batch under way */
     int pages;
     char *token;
-    int64_t asked_ms; /* wall: a reading is as old as its question */
-    struct aws_call *call;
 };
 
 static int asg_source(const struct target *t, const struct estate *e, char *out, size_t size,
@@ -38,39 +32,23 @@ static int asg_source(const struct target *t, const struct estate *e, char *out,
 static void *asg_open(const struct collector_host *h, const struct estate *e, const char *source,
                       struct err *err)
 {
-    struct asg *s = mem_alloc(sizeof(*s));
-
     (void)err;
-    s->host = h;
-    s->estate = e;
-    s->account = mem_strdup(source_name(source));
-    return s;
-}
-
-static void asg_cancel(void *self)
-{
-    struct asg *s = self;
-
-    if (s->call != NULL)
-        aws_cancel(s->call);
-    s->call = NULL;
+    return source_base_open(sizeof(struct asg), h, e, source);
 }
 
 static void asg_close(void *self)
 {
     struct asg *s = self;
 
-    asg_cancel(s);
     mem_free(s->token);
     mem_free(s->groups);
     mem_free(s->seen);
-    mem_free(s->account);
-    mem_free(s);
+    source_base_close(s);
 }
 
 static const char *group_of(const struct asg *s, const struct watch *w)
 {
-    const struct target *t = estate_related(s->estate, w->target, "asg");
+    const struct target *t = estate_related(s->base.estate, w->target, "asg");
 
     return t != NULL ? t->name : NULL;
 }
@@ -79,8 +57,7 @@ static void asg_watch(void *self, const struct watch *const *watches, size_t n)
 {
     struct asg *s = self;
 
-    s->watches = watches;
-    s->nwatches = n;
+    source_base_watch(s, watches, n);
     s->groups = mem_realloc(s->groups, (n + 1) * sizeof(*s->groups));
     s->ngroups = 0;
     for (size_t i = 0; i < n; i++) {
@@ -108,7 +85,7 @@ static long number(const struct xml *x, const char *name)
 
 static void tell(struct asg *s, const struct watch *w, const struct xml *group)
 {
-    const struct collector_host *h = s->host;
+    const struct collector_host *h = s->base.host;
     const char *signal = w->signal->name;
     long desired = number(group, "DesiredCapacity"), max = number(group, "MaxSize"), good = 0;
     double value;
@@ -135,7 +112,7 @@ static void tell(struct asg *s, const struct watch *w, const struct xml *group)
         /* While a group shrinks more are in service than desired. */
         value = good >= desired ? 100 : 100.0 * (double)good / (double)desired;
     }
-    h->sample(h, w, s->asked_ms, 0, value);
+    h->sample(h, w, s->base.asked_ms, 0, value);
 }
 
 static void tell_group(struct asg *s, const struct xml *group)
@@ -146,11 +123,11 @@ static void tell_group(struct asg *s, const struct xml *group)
         if (strcmp(s->groups[k], name) == 0)
             s->seen[k] = true;
     }
-    for (size_t i = 0; i < s->nwatches; i++) {
-        const char *wanted = group_of(s, s->watches[i]);
+    for (size_t i = 0; i < s->base.nwatches; i++) {
+        const char *wanted = group_of(s, s->base.watches[i]);
 
         if (wanted != NULL && strcmp(wanted, name) == 0)
-            tell(s, s->watches[i], group);
+            tell(s, s->base.watches[i], group);
     }
 }
 
@@ -159,16 +136,16 @@ static void tell_absent(struct asg *s)
 {
     char why[300];
 
-    for (size_t i = 0; i < s->nwatches; i++) {
-        const char *wanted = group_of(s, s->watches[i]);
+    for (size_t i = 0; i < s->base.nwatches; i++) {
+        const char *wanted = group_of(s, s->base.watches[i]);
 
         for (size_t k = s->from; k < s->to; k++) {
             if (s->seen[k] || wanted == NULL || strcmp(wanted, s->groups[k]) != 0)
                 continue;
             snprintf(why, sizeof(why),
                      "there is no Auto Scaling group %s in account %s: correct the estate", wanted,
-                     s->account);
-            s->host->unknown(s->host, s->watches[i], why);
+                     s->base.name);
+            s->base.host->unknown(s->base.host, s->base.watches[i], why);
         }
     }
 }
@@ -179,8 +156,8 @@ static void fail(struct asg *s, int code, const char *text)
 {
     struct err e = ERR_INIT;
 
-    err_set(&e, code, "Auto Scaling groups of account %s: %s", s->account, text);
-    s->host->failed(s->host, &e);
+    err_set(&e, code, "Auto Scaling groups of account %s: %s", s->base.name, text);
+    s->base.host->failed(s->base.host, &e);
 }
 
 static void answered(void *arg, const struct aws_answer *a, const struct err *e)
@@ -190,9 +167,9 @@ static void answered(void *arg, const struct aws_answer *a, const struct err *e)
     const char *token;
     bool again;
 
-    s->call = NULL;
+    s->base.call = NULL;
     if (e != NULL) {
-        s->host->failed(s->host, e);
+        s->base.host->failed(s->base.host, e);
         return;
     }
     result = xml_child(a->xml, "DescribeAutoScalingGroupsResult");
@@ -219,20 +196,20 @@ static void answered(void *arg, const struct aws_answer *a, const struct err *e)
     if (s->from < s->ngroups)
         ask(s);
     else
-        s->host->done(s->host);
+        s->base.host->done(s->base.host);
 }
 
 static void ask(struct asg *s)
 {
-    const struct host_io *io = s->host->io;
+    const struct host_io *io = s->base.host->io;
     struct aws_request r = {
         .service = AWS_AUTOSCALING, .action = "DescribeAutoScalingGroups", .deadline_ms = CALL_MS};
     struct err e = ERR_INIT;
-    struct aws *aws = io->aws(io->arg, s->account, &e);
+    struct aws *aws = io->aws(io->arg, s->base.name, &e);
     struct aws_params *p;
 
     if (aws == NULL) {
-        s->host->failed(s->host, &e);
+        s->base.host->failed(s->base.host, &e);
         return;
     }
     s->to = s->from + GROUPS_A_CALL < s->ngroups ? s->from + GROUPS_A_CALL : s->ngroups;
@@ -240,8 +217,8 @@ static void ask(struct asg *s)
     aws_param_list(p, "AutoScalingGroupNames.member", s->groups + s->from, s->to - s->from);
     aws_param(p, "NextToken", s->token);
     r.params = p;
-    s->asked_ms = loop_wall_ms(io->loop);
-    s->call = aws_send(aws, &r, answered, s);
+    s->base.asked_ms = loop_wall_ms(io->loop);
+    s->base.call = aws_send(aws, &r, answered, s);
     aws_params_free(p);
 }
 
@@ -255,21 +232,9 @@ static void asg_poll(void *self)
     mem_free(s->token);
     s->token = NULL;
     if (s->ngroups == 0)
-        s->host->done(s->host);
+        s->base.host->done(s->base.host);
     else
         ask(s);
-}
-
-static bool asg_migrate(void *self, const struct estate *e)
-{
-    ((struct asg *)self)->estate = e;
-    return true;
-}
-
-static int64_t asg_interval(const struct target *t, const struct json *opts)
-{
-    (void)t;
-    return source_period_ms(opts, 10000);
 }
 
 static const struct option asg_options[] = {
@@ -291,7 +256,7 @@ static const struct signal asg_signals[] = {
      .unit = UNIT_PERCENT,
      .targets = "asg service",
      .options = OPTIONS(asg_options),
-     .interval_ms = asg_interval,
+     .interval_ms = source_interval,
      .default_interval_ms = 10000},
     {.name = "asg_desired",
      .summary = "desired capacity of the group",
@@ -299,7 +264,7 @@ static const struct signal asg_signals[] = {
      .unit = UNIT_COUNT,
      .targets = "asg",
      .options = OPTIONS(asg_options),
-     .interval_ms = asg_interval,
+     .interval_ms = source_interval,
      .default_interval_ms = 10000},
     {.name = "asg_headroom",
      .summary = "instances that the group may still grow by",
@@ -307,7 +272,7 @@ static const struct signal asg_signals[] = {
      .unit = UNIT_COUNT,
      .targets = "asg",
      .options = OPTIONS(asg_options),
-     .interval_ms = asg_interval,
+     .interval_ms = source_interval,
      .default_interval_ms = 10000},
 };
 
@@ -324,7 +289,7 @@ const struct collector_type asg_collector = {
     .open = asg_open,
     .watch = asg_watch,
     .poll = asg_poll,
-    .cancel = asg_cancel,
+    .cancel = source_base_cancel,
     .close = asg_close,
-    .migrate = asg_migrate,
+    .migrate = source_base_migrate,
 };

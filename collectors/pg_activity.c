@@ -1,5 +1,6 @@
 /* Sessions of a PostgreSQL server: how many, in which state, and how old the oldest is. One
  * statement on pg_stat_activity a poll, whatever number of series reads it. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,59 +37,19 @@ static const char *const sql =
     "AND NOT (usename IS NOT DISTINCT FROM current_user AND application_name LIKE 'runbookd%') "
     "GROUP BY 2, 3, 4, 5, 6";
 
-struct activity {
-    const struct collector_host *host;
-    const struct estate *estate;
-    char *server;
-    const struct watch *const *watches;
-    size_t nwatches;
-    int64_t asked_ms;
-    struct pg *pg; /* of the poll in flight */
-};
-
 static void *activity_open(const struct collector_host *h, const struct estate *e,
                            const char *source, struct err *err)
 {
-    struct activity *s = mem_alloc(sizeof(*s));
-
     (void)err;
-    s->host = h;
-    s->estate = e;
-    s->server = mem_strdup(source_name(source));
-    return s;
+    return source_base_open(sizeof(struct source_base), h, e, source);
 }
 
-static void activity_cancel(void *self)
-{
-    struct activity *s = self;
-
-    if (s->pg != NULL)
-        pg_forget(s->pg, s);
-    s->pg = NULL;
-}
-
-static void activity_close(void *self)
-{
-    struct activity *s = self;
-
-    activity_cancel(s);
-    mem_free(s->server);
-    mem_free(s);
-}
-
-static void activity_watch(void *self, const struct watch *const *watches, size_t n)
-{
-    struct activity *s = self;
-
-    s->watches = watches;
-    s->nwatches = n;
-}
-
+/* A NULL counts as zero: a group without a query has no age. Not a number where the answer has
+ * none.
+ */
 static double number(const struct pg_rows *rows, size_t row, const char *column)
 {
-    const char *text = pg_value(rows, row, column);
-
-    return text != NULL ? strtod(text, NULL) : 0;
+    return pg_value(rows, row, column) != NULL ? source_number(rows, row, column) : 0;
 }
 
 static bool is(const struct pg_rows *rows, size_t row, const char *column, const char *wanted)
@@ -124,7 +85,13 @@ static bool selected(const struct pg_rows *rows, size_t row, const struct json *
     return true;
 }
 
-static void tell(struct activity *s, const struct watch *w, const struct pg_rows *rows,
+/* What is no number stays in sight. */
+static double older(double a, double b)
+{
+    return isnan(a) || b <= a ? a : b;
+}
+
+static void tell(struct source_base *s, const struct watch *w, const struct pg_rows *rows,
                  size_t server)
 {
     const struct collector_host *h = s->host;
@@ -143,10 +110,14 @@ static void tell(struct activity *s, const struct watch *w, const struct pg_rows
         if (state != NULL && !in_state(rows, row, state))
             continue;
         count += number(rows, row, "sessions");
-        if (ages && is(rows, row, "state", "active") && number(rows, row, "query_age") > oldest)
-            oldest = number(rows, row, "query_age");
-        if (transactions && in_transaction(rows, row) && number(rows, row, "state_age") > oldest)
-            oldest = number(rows, row, "state_age");
+        if (ages && is(rows, row, "state", "active"))
+            oldest = older(oldest, number(rows, row, "query_age"));
+        if (transactions && in_transaction(rows, row))
+            oldest = older(oldest, number(rows, row, "state_age"));
+    }
+    if (isnan(usable + count + oldest)) {
+        h->unknown(h, w, "the answer of PostgreSQL has no number where one should be");
+        return;
     }
     if (strcmp(signal, "pg_conn_used") == 0) {
         if (usable < 1)
@@ -160,7 +131,7 @@ static void tell(struct activity *s, const struct watch *w, const struct pg_rows
 
 static void answered(void *arg, const struct pg_rows *rows, bool left, const struct err *e)
 {
-    struct activity *s = arg;
+    struct source_base *s = arg;
     struct err bad = ERR_INIT;
     size_t server = 0;
     double hidden;
@@ -175,12 +146,12 @@ static void answered(void *arg, const struct pg_rows *rows, bool left, const str
     while (server < pg_rows_count(rows) && !is(rows, server, "kind", "server"))
         server++;
     if (server == pg_rows_count(rows)) {
-        err_set(&bad, ERR_INPUT, "PostgreSQL %s: the answer has no row of the server", s->server);
+        err_set(&bad, ERR_INPUT, "PostgreSQL %s: the answer has no row of the server", s->name);
         s->host->failed(s->host, &bad);
         return;
     }
     hidden = number(rows, server, "hidden");
-    if (hidden > 0) {
+    if (hidden != 0) {
         const char *me = pg_value(rows, server, "me");
 
         snprintf(why, sizeof(why),
@@ -188,7 +159,7 @@ static void answered(void *arg, const struct pg_rows *rows, bool left, const str
                  me != NULL ? me : "us", me != NULL ? me : "it");
     }
     for (size_t i = 0; i < s->nwatches; i++) {
-        if (hidden > 0)
+        if (hidden != 0)
             s->host->unknown(s->host, s->watches[i], why);
         else
             tell(s, s->watches[i], rows, server);
@@ -198,33 +169,7 @@ static void answered(void *arg, const struct pg_rows *rows, bool left, const str
 
 static void activity_poll(void *self)
 {
-    struct activity *s = self;
-    const struct host_io *io = s->host->io;
-    const struct target *t = estate_find(s->estate, "postgres", s->server);
-    struct err e = ERR_INIT;
-
-    if (t == NULL)
-        err_set(&e, ERR_NOT_FOUND, "the estate has no postgres \"%s\" any more", s->server);
-    else
-        s->pg = io->pg(io->arg, t, "collect", &e);
-    if (s->pg == NULL) {
-        s->host->failed(s->host, &e);
-        return;
-    }
-    s->asked_ms = loop_wall_ms(io->loop);
-    pg_query(s->pg, sql, NULL, 0, STATEMENT_MS, answered, s);
-}
-
-static bool activity_migrate(void *self, const struct estate *e)
-{
-    ((struct activity *)self)->estate = e;
-    return true;
-}
-
-static int64_t activity_interval(const struct target *t, const struct json *opts)
-{
-    (void)t;
-    return source_period_ms(opts, 10000);
+    source_query(self, "collect", sql, NULL, 0, STATEMENT_MS, answered);
 }
 
 /* A filter may select no session: then zero is an ordinary answer. */
@@ -266,7 +211,7 @@ static const struct option count_options[] = {
 static const struct option age_options[] = {FILTERS, PERIOD};
 static const struct option used_options[] = {PERIOD};
 
-#define COMMON .interval_ms = activity_interval, .default_interval_ms = 10000
+#define COMMON .interval_ms = source_interval, .default_interval_ms = 10000
 
 static const struct signal activity_signals[] = {
     {.name = "pg_connections",
@@ -313,9 +258,9 @@ const struct collector_type pg_activity_collector = {
     .deadline_ms = 10000,
     .source = source_postgres,
     .open = activity_open,
-    .watch = activity_watch,
+    .watch = source_base_watch,
     .poll = activity_poll,
-    .cancel = activity_cancel,
-    .close = activity_close,
-    .migrate = activity_migrate,
+    .cancel = source_base_cancel,
+    .close = source_base_close,
+    .migrate = source_base_migrate,
 };

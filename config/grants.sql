@@ -5,7 +5,7 @@ DO $grants$ BEGIN
     CREATE ROLE "runbookd";
   END IF;
 END $grants$;
-ALTER ROLE "runbookd" LOGIN CONNECTION LIMIT 4;
+ALTER ROLE "runbookd" LOGIN CONNECTION LIMIT 6;
 -- Its password, without a trace in the server's log or the shell's history: psql's \password
 -- No more than looking, and not for long, should something else ever sign in with it.
 ALTER ROLE "runbookd" SET default_transaction_read_only = on;

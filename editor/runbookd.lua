@@ -488,6 +488,53 @@ function sig.pg_query_age(fields) end
 ---@return runbookd.Condition
 function sig.pg_idle_in_transaction(fields) end
 
+---@class runbookd.sig.pg_bloat
+---@field above? string
+---@field below? string
+---@field at_least? string
+---@field at_most? string
+---@field lasting? string every sample over this time must satisfy it
+---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field min_size? string only tables of at least this size, without indexes and TOAST
+---@field period? string how often the server is asked
+
+---share of dead rows in the worst table of the database; 0 when no table is large enough
+---@param fields runbookd.sig.pg_bloat
+---@return runbookd.Condition
+function sig.pg_bloat(fields) end
+
+---@class runbookd.sig.pg_replica_lag
+---@field above? string
+---@field below? string
+---@field at_least? string
+---@field at_most? string
+---@field lasting? string every sample over this time must satisfy it
+---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field unit? "duration"|"size" duration: how old what was replayed last is; size: bytes of WAL that are not replayed yet
+---@field period? string how often the server is asked
+
+---how far the last of the primary's replicas, or this replica, is behind; as a duration unknown while the primary writes nothing
+---@param fields runbookd.sig.pg_replica_lag
+---@return runbookd.Condition
+function sig.pg_replica_lag(fields) end
+
+---@class runbookd.sig.sql
+---@field above? number
+---@field below? number
+---@field at_least? number
+---@field at_most? number
+---@field lasting? string every sample over this time must satisfy it
+---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field query string one SELECT that gives one row, in the target's database; only pg_catalog is on the search path: write "public.orders"
+---@field column? integer which column of the row holds the number
+---@field unit "number"|"count"|"percent"|"duration"|"size" what the number is; durations in milliseconds, sizes in bytes
+---@field period? string how often it is asked
+
+---one number from a statement; unknown when it gives no row, several, NULL or no number, or takes longer than 5s
+---@param fields runbookd.sig.sql
+---@return runbookd.Condition
+function sig.sql(fields) end
+
 ---@class runbookd.sig.probe_failures
 ---@field above? integer
 ---@field below? integer

@@ -63,7 +63,7 @@ struct pg {
     uint64_t received_before;  /* bytes on the socket when the statement began */
     struct pg_rows *rows;
     struct err err; /* the running statement's */
-    bool dead;
+    bool dead, read_only;
 };
 
 static void advance(struct pg *p);
@@ -313,10 +313,10 @@ static void send_settings(struct pg *p, int64_t timeout_ms)
         snprintf(
             sql, sizeof sql,
             "SELECT pg_catalog.set_config(name, CASE name WHEN 'statement_timeout' THEN '%lld' "
-            "WHEN 'search_path' "
-            "THEN 'pg_catalog' ELSE '1000' END, false) FROM pg_catalog.pg_settings WHERE name IN "
-            "('statement_timeout', 'search_path', 'client_connection_check_interval')",
-            (long long)timeout_ms);
+            "WHEN 'search_path' THEN 'pg_catalog' WHEN 'default_transaction_read_only' THEN 'on' "
+            "ELSE '1000' END, false) FROM pg_catalog.pg_settings WHERE name IN "
+            "('statement_timeout', 'search_path', 'client_connection_check_interval'%s)",
+            (long long)timeout_ms, p->read_only ? ", 'default_transaction_read_only'" : "");
     else
         snprintf(sql, sizeof sql, "SET statement_timeout = %lld", (long long)timeout_ms);
     p->state = PG_SETTING;
@@ -448,6 +448,8 @@ static void statement_ended(struct pg *p)
         advance(p);
         return;
     }
+    if (p->read_only)
+        p->server_timeout_ms = -1;
     struct pg_rows *rows = p->rows;
     struct err e = p->err;
     p->rows = NULL;
@@ -575,6 +577,7 @@ struct pg *pg_new(struct loop *l, struct resolver *r, const struct pg_options *o
     p->client_cert = mem_strdup(o->client_cert);
     p->client_key = mem_strdup(o->client_key);
     p->application = mem_strdup(o->application ? o->application : "runbookd");
+    p->read_only = o->read_only;
     p->connect_ms = o->connect_ms > 0 ? o->connect_ms : CONNECT_MS;
     p->server_timeout_ms = -1;
     p->end = &p->first;

@@ -20,6 +20,8 @@ struct pg_options {
     const char *ca_file, *client_cert, *client_key;
     const char *application;                         /* application_name, "runbookd" */
     int64_t connect_ms;                              /* 0: 5 s */
+    /* Every statement runs in a read-only transaction, which the server enforces, and none leaves a setting to the next. */
+    bool read_only;
 };
 
 struct pg *pg_new(struct loop *l, struct resolver *r, const struct pg_options *o); /* copies all of o */
@@ -29,6 +31,8 @@ void pg_set_password(struct pg *p, const char *password); /* for the next connec
 struct pg_rows; /* a result; valid during the callback */
 size_t pg_rows_count(const struct pg_rows *r);
 const char *pg_value(const struct pg_rows *r, size_t row, const char *column); /* NULL for SQL NULL or an unknown column */
+size_t pg_columns(const struct pg_rows *r);
+const char *pg_cell(const struct pg_rows *r, size_t row, size_t column); /* from 0; NULL as above */
 size_t pg_affected(const struct pg_rows *r);
 
 /* The session's search_path is pg_catalog alone, so that no function which a user of the database made is called by mistake: name every

@@ -77,6 +77,16 @@ size_t pg_affected(const struct pg_rows *r)
     return r->affected;
 }
 
+size_t pg_columns(const struct pg_rows *r)
+{
+    return r->ncols;
+}
+
+const char *pg_cell(const struct pg_rows *r, size_t row, size_t column)
+{
+    return row < r->nrows && column < r->ncols ? r->cells[row * r->ncols + column] : NULL;
+}
+
 const char *pg_value(const struct pg_rows *r, size_t row, const char *column)
 {
     for (size_t c = 0; row < r->nrows && c < r->ncols; c++)

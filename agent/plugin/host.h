@@ -22,7 +22,8 @@ struct host_io {
     /* The client of the estate's `aws NAME`; shared; NULL and *e when there is none. */
     struct aws *(*aws)(void *arg, const char *name, struct err *e);
     /* A connection to a postgres or cache target: `use` separates users of the same server
-     * ("collect", "act"), so that none waits behind another. Shared, not to be freed. */
+     * ("collect", "act", and "read", on which the server lets nothing be changed), so that none waits
+     * behind another. Shared, not to be freed. */
     struct pg *(*pg)(void *arg, const struct target *t, const char *use, struct err *e);
     struct redis *(*redis)(void *arg, const struct target *t, const char *use, struct err *e);
     void *arg;

@@ -16,9 +16,9 @@ const char usage_grants[] =
     "again.\n";
 
 #define GRANTS_MAX (1u << 20)
-/* The agent keeps a connection to look and one to act to each database, so that a server that is
- * full does not shut it out; after a reload old and new ones overlap. */
-#define CONNECTIONS_A_DATABASE 4
+/* The agent keeps a connection to look, one to act and one that can only read to each database, so
+ * that a server that is full does not shut it out; after a reload old and new ones overlap. */
+#define CONNECTIONS_A_DATABASE 6
 
 /* A name between quotes, those within doubled; the caller frees. */
 static char *quoted(char quote, const char *name)
@@ -148,7 +148,8 @@ static char *sql_of(const struct loaded *l, const struct json *needs, const stru
             const char *right = json_get_str(n, "right", "");
             struct json *by = json_get_mut(rights, right);
 
-            if (!is(n, "postgres", other->name))
+            /* To connect was granted above. */
+            if (!is(n, "postgres", other->name) || strcmp(right, "CONNECT") == 0)
                 continue;
             if (!by)
                 by = json_set(rights, right, json_new_list());

@@ -234,8 +234,8 @@ static void ask_token(void *arg)
         x->wait = aws_credentials_get(aws_provider(x->account->aws), on_keys, x);
 }
 
-static struct client *new_pg(struct clients *c, const struct target *t, const char *key,
-                             const char *print, struct err *e)
+static struct client *new_pg(struct clients *c, const struct target *t, const char *use,
+                             const char *key, const char *print, struct err *e)
 {
     const struct json *f = t->fields;
     bool iam = json_get_bool(f, "iam", false), changed;
@@ -248,6 +248,7 @@ static struct client *new_pg(struct clients *c, const struct target *t, const ch
         .sslmode = json_get_str(f, "sslmode", "verify-full"),
         .ca_file = json_get_str(f, "ca_file", c->ca_file),
         .application = "runbookd",
+        .read_only = strcmp(use, "read") == 0,
     };
 
     if (iam) {
@@ -286,7 +287,7 @@ static struct pg *get_pg(void *arg, const struct target *t, const char *use, str
     print_of(c, t, print);
     x = find(c, PG_CLIENT, key, print);
     if (!x)
-        x = new_pg(c, t, key, print, e);
+        x = new_pg(c, t, use, key, print, e);
     else if (!refresh_secret(x, json_get(t->fields, "password"), &changed, e) && changed)
         pg_set_password(x->pg, x->secret);
     mem_free(key);

@@ -26,12 +26,14 @@ static struct aws *lend_aws(void *arg, const char *name, struct err *e)
 static struct pg *lend_pg(void *arg, const struct target *t, const char *use, struct err *e)
 {
     struct rig *r = arg;
-    struct pg **which = strcmp(use, "act") == 0 ? &r->act : &r->collect;
+    bool read = strcmp(use, "read") == 0;
+    struct pg **which = read ? &r->read : strcmp(use, "act") == 0 ? &r->act : &r->collect;
     struct pg_options o = {.host = "127.0.0.1",
                            .port = (int)json_get_int(t->fields, "port", 0),
                            .database = "postgres",
                            .user = r->pg_user,
-                           .sslmode = "disable"};
+                           .sslmode = "disable",
+                           .read_only = read};
 
     if (r->no_pg) {
         err_set(e, ERR_AUTH, "no password");
@@ -46,7 +48,8 @@ void rig_pg_user(struct rig *r, const char *user)
 {
     pg_free(r->act);
     pg_free(r->collect);
-    r->act = r->collect = NULL;
+    pg_free(r->read);
+    r->act = r->collect = r->read = NULL;
     r->pg_user = user;
 }
 

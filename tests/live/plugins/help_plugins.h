@@ -24,7 +24,7 @@ struct rig {
     struct resolver *resolver;
     struct http *http;
     struct aws *aws; /* the account "prod"; NULL where AWS_ENDPOINT_URL is not set */
-    struct pg *collect, *act;
+    struct pg *collect, *act, *read;
     const char *pg_user;
     bool no_pg;
     struct host_io io;

@@ -409,6 +409,10 @@ static void after_a_restart_no_name_fits(void **state)
     struct err e = ERR_INIT;
 
     kill(s->pid[ACTIVE], SIGKILL); /* the server ends all sessions and recovers */
+    for (int i = 0; i < 200 && PQstatus(s->super) == CONNECTION_OK; i++) {
+        PQclear(PQexec(s->super, "SELECT 1"));
+        usleep(20000);
+    }
     for (int i = 0; i < 100; i++) {
         PQreset(s->super);
         if (PQstatus(s->super) == CONNECTION_OK)
@@ -527,6 +531,44 @@ static void counts_by_filter(void **state)
     source_close(&c);
 }
 
+/* Names are data, whatever is in them. */
+static void names_of_every_kind_are_filtered_by(void **state)
+{
+    struct stage *s = *state;
+    static const char app[] = "x'; DROP TABLE t; -- \\\" {}$1,%s";
+    struct source c;
+
+    PGconn *odd = session("user=app");
+    char *quoted = PQescapeLiteral(odd, app, strlen(app)), sql[200];
+    snprintf(sql, sizeof(sql), "SET application_name = %s", quoted);
+    PQfreemem(quoted);
+    PQclear(PQexec(odd, sql));
+    source_open(&c, &s->r, "pg_connections", s->db);
+    const struct watch *w = source_watch(&c, "pg_connections", s->db, NULL, 0);
+    json_set_str((struct json *)w->opts, "application", app);
+    source_poll(&c);
+    assert_int_equal((int)source_value(&c, w), 1);
+    json_set_str((struct json *)w->opts, "application", "%");
+    source_poll(&c);
+    assert_int_equal((int)source_value(&c, w), 0);
+    /* A role that keeps what it does from being tracked. */
+    ask(s, "ALTER ROLE batch SET track_activities = off");
+    PGconn *dark = session("user=batch");
+    const struct watch *age = source_watch(&c, "pg_query_age", s->db, NULL, 0);
+    const struct watch *idle =
+        source_watch(&c, "pg_connections", s->db, "{\"state\": \"idle\"}", 0);
+    const struct watch *app_only =
+        source_watch(&c, "pg_query_age", s->db, "{\"user\": \"app\"}", 0);
+    source_poll(&c);
+    assert_non_null(strstr(source_why(&c, age), "track_activities"));
+    assert_non_null(strstr(source_why(&c, idle), "track_activities"));
+    assert_true(source_value(&c, app_only) > 0);
+    ask(s, "ALTER ROLE batch RESET track_activities");
+    PQfinish(dark);
+    PQfinish(odd);
+    source_close(&c);
+}
+
 static void the_collector_says_what_it_lacks(void **state)
 {
     struct stage *s = *state;
@@ -596,6 +638,7 @@ int main(void)
         T(the_statement_itself_refuses_the_protected),
         T(missing_rights_are_named),
         T(counts_by_filter),
+        T(names_of_every_kind_are_filtered_by),
         T(the_collector_says_what_it_lacks),
         T(a_hung_server_meets_the_deadline),
         T(a_stopped_server_leaves_it_in_doubt),
