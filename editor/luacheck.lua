@@ -39,6 +39,7 @@ return {
       "http",
       "cert_days_left",
       "tls",
+      "clock",
     } },
     act = { fields = {
       "asg_scale",

@@ -603,6 +603,17 @@ function sig.cert_days_left(fields) end
 ---@return runbookd.Condition
 function sig.tls(fields) end
 
+---@class runbookd.sig.clock
+---@field days? string on which it begins: mon-fri, or sat,sun
+---@field from string local time of its begin, 22:00
+---@field to string local time of its end, 06:00; up to 24:00; not after from: of the next day
+---@field tz? string zone of the IANA database
+
+---true while a clock in that zone shows a time of the window
+---@param fields runbookd.sig.clock
+---@return runbookd.Condition
+function sig.clock(fields) end
+
 ---@class runbookd.act.asg_scale : runbookd.ActionFields
 ---@field by? string|integer change of the desired capacity, "25%", 2, "-25%", -2: growth is rounded up to at least one instance, shrinking is rounded down
 ---@field to? integer the desired capacity itself

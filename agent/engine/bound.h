@@ -35,14 +35,19 @@ struct leaf {
 struct node {
     const struct cond *cond;
     size_t leaf; /* COND_LEAF: index */
+    /* COND_CLOCK: what it said, and for which times of the wall. */
+    struct kleene shows;
+    int64_t from_wall_ms, until_wall_ms;
     struct node **kids;
 };
 
 /* One block: the bound, its leaves, its nodes, their lists of kids. */
 struct bound {
-    struct node *root;
+    struct node *root, *nodes;
     struct leaf *leaves;
-    size_t nleaves;
+    size_t nleaves, nnodes, nclocks;
+    int64_t (*wall_ms)(void *arg);
+    void *wall_arg;
     struct leaf *pace; /* a leaf of the longest interval: samples are counted by its points */
     int64_t not_before_ms;
     bool started;
@@ -52,6 +57,9 @@ struct bound {
 };
 
 void leaf_refresh(struct leaf *l, const struct bound *b, int64_t now_ms);
+/* Brings the clocks on the wall up to date; the steady time at which one of them may show something
+ * else. */
+int64_t clocks_look(const struct bound *b, int64_t now_ms);
 struct kleene node_value(const struct node *n, const struct leaf *leaves);
 
 #endif

@@ -7,6 +7,9 @@
 #include "engine/bound.h"
 #include "plugin/refs.h"
 
+#define CLOCK_AGAIN_MS 60000
+#define CLOCKS_TRIED 8u /* in a condition, each open and shut; more of them share these */
+
 const char *tri_name(enum tri t)
 {
     return t == TRI_TRUE ? "true" : t == TRI_FALSE ? "false" : "unknown";
@@ -118,6 +121,10 @@ static struct node *bind_node(struct bound *b, struct room *room, const struct c
     struct node *n = room->nodes++;
 
     n->cond = c;
+    if (c->kind == COND_CLOCK) {
+        b->nclocks++;
+        return n;
+    }
     if (c->kind == COND_LEAF) {
         n->leaf = b->nleaves++;
         return bind_leaf(b, &b->leaves[n->leaf], c, ctx, e) == 0 ? n : NULL;
@@ -144,6 +151,10 @@ struct bound *bound_new(const struct cond *c, const struct bind_context *ctx, st
     b->leaves = (struct leaf *)(b + 1);
     room.nodes = (struct node *)(b->leaves + room.nleaves);
     room.kids = (struct node **)(room.nodes + room.nnodes);
+    b->nodes = room.nodes;
+    b->nnodes = room.nnodes;
+    b->wall_ms = ctx->wall_ms;
+    b->wall_arg = ctx->arg;
     b->answer.value = TRI_UNKNOWN;
     b->change_end_ms = INT64_MIN;
     b->root = bind_node(b, &room, c, ctx, e);
@@ -336,6 +347,8 @@ struct kleene node_value(const struct node *n, const struct leaf *leaves)
 
     if (n->cond->kind == COND_LEAF)
         return leaves[n->leaf].now;
+    if (n->cond->kind == COND_CLOCK)
+        return n->shows;
     v = known(all);
     for (size_t i = 0; i < n->cond->nkids; i++) {
         struct kleene k = node_value(n->kids[i], leaves);
@@ -350,6 +363,32 @@ struct kleene node_value(const struct node *n, const struct leaf *leaves)
         v.if_false = (signed char)-v.if_false;
     }
     return v;
+}
+
+/* The wall can be set, so it is looked at again once a minute. */
+int64_t clocks_look(const struct bound *b, int64_t now_ms)
+{
+    int64_t wall_ms, until_ms = INT64_MAX;
+
+    if (b->nclocks == 0 || b->wall_ms == NULL)
+        return INT64_MAX;
+    wall_ms = b->wall_ms(b->wall_arg);
+    for (size_t i = 0; i < b->nnodes; i++) {
+        struct node *n = &b->nodes[i];
+        int64_t left_ms;
+
+        if (n->cond->kind != COND_CLOCK)
+            continue;
+        if (wall_ms < n->from_wall_ms || wall_ms >= n->until_wall_ms)
+            n->shows =
+                known(window_open(n->cond->window, wall_ms, &n->from_wall_ms, &n->until_wall_ms));
+        left_ms = n->until_wall_ms - wall_ms;
+        if (left_ms > CLOCK_AGAIN_MS)
+            left_ms = CLOCK_AGAIN_MS;
+        if (now_ms + left_ms < until_ms)
+            until_ms = now_ms + left_ms;
+    }
+    return until_ms;
 }
 
 static int64_t newest_end(const struct bound *b)
@@ -401,20 +440,23 @@ struct answer bound_eval(struct bound *b, int64_t now_ms)
         if (l->valid_until_ms < until_ms)
             until_ms = l->valid_until_ms;
     }
-    if (!changed)
+    b->answer.again_ms = until_ms != INT64_MAX ? until_ms + 1 : INT64_MAX;
+    until_ms = clocks_look(b, now_ms);
+    if (until_ms < b->answer.again_ms)
+        b->answer.again_ms = until_ms;
+    if (!changed && b->nclocks == 0)
         return b->answer;
     k = node_value(b->root, b->leaves);
     value = k.value == K_TRUE ? TRI_TRUE : k.value == K_FALSE ? TRI_FALSE : TRI_UNKNOWN;
     if (first || value != b->answer.value) {
         b->answer.value = value;
         b->answer.since_ms = now_ms;
-        b->answer.samples = 1;
+        b->answer.samples = b->pace != NULL ? 1 : 2; /* two intervals of a clock are no time */
         b->change_end_ms = newest_end(b);
     } else if (b->pace != NULL) {
         b->answer.samples += later_points(b, from);
     }
     b->answer.pending = k.value == K_UNKNOWN && k.if_true != K_UNKNOWN && k.if_false != K_UNKNOWN;
-    b->answer.again_ms = until_ms != INT64_MAX ? until_ms + 1 : INT64_MAX;
     return b->answer;
 }
 
@@ -498,17 +540,21 @@ int64_t bound_interval_ms(const struct bound *b)
     return b->pace != NULL ? b->pace->series->interval_ms : 0;
 }
 
-static int without_data(const struct cond *c)
+/* What a condition is with every reading missing, when its clocks show what `clocks` says, a bit
+ * each from *next on. silent: leaves count as their `missing` says, else they are unknown. */
+static int without_data(const struct cond *c, bool silent, unsigned clocks, unsigned *next)
 {
     bool all = c->kind == COND_ALL;
     int v = all ? K_TRUE : K_FALSE;
 
+    if (c->kind == COND_CLOCK)
+        return clocks >> (*next)++ % CLOCKS_TRIED & 1 ? K_TRUE : K_FALSE;
     if (c->kind == COND_LEAF)
-        return c->missing == MISSING_HOLD   ? K_UNKNOWN
-               : c->missing == MISSING_TRUE ? K_TRUE
-                                            : K_FALSE;
+        return !silent || c->missing == MISSING_HOLD ? K_UNKNOWN
+               : c->missing == MISSING_TRUE          ? K_TRUE
+                                                     : K_FALSE;
     for (size_t i = 0; i < c->nkids; i++) {
-        int k = without_data(c->kids[i]);
+        int k = without_data(c->kids[i], silent, clocks, next);
 
         if (all ? k < v : k > v)
             v = k;
@@ -516,10 +562,27 @@ static int without_data(const struct cond *c)
     return c->kind == COND_NONE ? -v : v;
 }
 
-/* With every reading missing. That one case is enough: a leaf that is unknown can become true or
- * false with data, and Kleene's operators never take back a true when an unknown among their
- * operands becomes known. */
+static unsigned count_clocks(const struct cond *c)
+{
+    unsigned n = c->kind == COND_CLOCK;
+
+    for (size_t i = 0; i < c->nkids; i++)
+        n += count_clocks(c->kids[i]);
+    return n;
+}
+
+/* With every reading missing, at every time of the day. That is enough: a leaf that is unknown can
+ * become true or false with data, and Kleene's operators never take back a true when an unknown
+ * among their operands becomes known. What a clock makes true by itself is no silence. */
 bool cond_true_without_data(const struct cond *c)
 {
-    return without_data(c) == K_TRUE;
+    unsigned n = count_clocks(c), next;
+
+    for (unsigned clocks = 0; clocks >> (n < CLOCKS_TRIED ? n : CLOCKS_TRIED) == 0; clocks++) {
+        int silent = without_data(c, true, clocks, (next = 0, &next));
+
+        if (silent == K_TRUE && without_data(c, false, clocks, (next = 0, &next)) != K_TRUE)
+            return true;
+    }
+    return false;
 }

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include "base/buf.h"
 #include "engine/series.h"
+#include "engine/window.h"
 
 enum tri { TRI_FALSE, TRI_TRUE, TRI_UNKNOWN };
 const char *tri_name(enum tri t);
@@ -16,7 +17,7 @@ struct site { /* where something was written */
     int line, column;
 };
 
-enum cond_kind { COND_LEAF, COND_ALL, COND_ANY, COND_NONE };
+enum cond_kind { COND_LEAF, COND_ALL, COND_ANY, COND_NONE, COND_CLOCK };
 enum cmp { CMP_ABOVE, CMP_BELOW, CMP_AT_LEAST, CMP_AT_MOST, CMP_IS, CMP_IS_NOT };
 const char *cmp_word(enum cmp c); /* "above" */
 enum missing { MISSING_HOLD, MISSING_TRUE, MISSING_FALSE };
@@ -27,7 +28,8 @@ struct cond {
     struct site site;
     struct cond **kids; /* all, any, none */
     size_t nkids;
-    const struct signal *signal; /* leaf, from here on */
+    const struct window *window; /* clock */
+    const struct signal *signal; /* clock, and leaf from here on */
     struct json *opts;           /* as held; may hold "$target.FIELD" */
     enum cmp cmp;
     double threshold; /* in the signal's base unit */
@@ -46,7 +48,8 @@ struct bind_context {
                              struct json *opts, int64_t history_ms, struct err *e);
     const struct estate *estate;
     const struct target *target;
-    struct json *params; /* for "$param.NAME" */
+    struct json *params;           /* for "$param.NAME" */
+    int64_t (*wall_ms)(void *arg); /* the wall's time, for clocks; NULL: they are unknown */
     void *arg;
 };
 /* NULL on error: "file:line:column: E102 ..." for a reference that names nothing, E107 for a word

@@ -6,8 +6,8 @@
 
 #define TEXT 64
 
-/* Asking must not move a clock: the leaves as they would be now, in a copy that the caller frees.
- */
+/* Asking must not move a hold clock: the leaves as they would be now, in a copy that the caller
+ * frees. What a clock on the wall shows moves by itself. */
 static struct leaf *look(const struct bound *b, int64_t now_ms)
 {
     struct leaf *leaves = mem_calloc(b->nleaves + 1, sizeof(*leaves));
@@ -15,6 +15,7 @@ static struct leaf *look(const struct bound *b, int64_t now_ms)
 
     if (!at.started)
         at.start_ms = now_ms;
+    clocks_look(b, now_ms);
     for (size_t i = 0; i < b->nleaves; i++) {
         leaves[i] = b->leaves[i];
         leaf_refresh(&leaves[i], &at, now_ms);
@@ -110,8 +111,11 @@ static void explain_leaf(struct json *j, const struct leaf *l, const struct boun
 static struct json *explain_node(const struct node *n, const struct leaf *leaves,
                                  const struct bound *b, int64_t now_ms)
 {
-    static const char *const kinds[] = {
-        [COND_LEAF] = "leaf", [COND_ALL] = "all", [COND_ANY] = "any", [COND_NONE] = "none"};
+    static const char *const kinds[] = {[COND_LEAF] = "leaf",
+                                        [COND_ALL] = "all",
+                                        [COND_ANY] = "any",
+                                        [COND_NONE] = "none",
+                                        [COND_CLOCK] = "clock"};
     struct kleene k = node_value(n, leaves);
     struct json *j = json_new_map(), *kids;
 
@@ -123,6 +127,16 @@ static struct json *explain_node(const struct node *n, const struct leaf *leaves
                   n->cond->site.line, n->cond->site.column);
     if (n->cond->kind == COND_LEAF) {
         explain_leaf(j, &leaves[n->leaf], b, now_ms);
+        return j;
+    }
+    if (n->cond->kind == COND_CLOCK) {
+        char text[TEXT];
+        json_set_str(j, "signal", n->cond->signal->name);
+        json_set_str(j, "window", n->cond->window->text);
+        if (b->wall_ms != NULL)
+            json_set_str(
+                j, "reading_text",
+                window_shows(n->cond->window, b->wall_ms(b->wall_arg), text, sizeof(text)));
         return j;
     }
     kids = json_set(j, "kids", json_new_list());
@@ -140,16 +154,16 @@ struct json *bound_explain(const struct bound *b, int64_t now_ms)
     return j;
 }
 
-/* The first leaf without which the node's value would not be what it is; NULL for a node without
- * kids. */
-static const struct leaf *deciding(const struct node *n, const struct leaf *leaves)
+/* The first leaf or clock without which the node's value would not be what it is; NULL for a node
+ * without kids. */
+static const struct node *deciding(const struct node *n, const struct leaf *leaves)
 {
     struct kleene k = node_value(n, leaves);
     bool pending = is_pending(k);
     int want = n->cond->kind == COND_NONE ? -k.value : k.value;
 
-    if (n->cond->kind == COND_LEAF)
-        return &leaves[n->leaf];
+    if (n->cond->kind == COND_LEAF || n->cond->kind == COND_CLOCK)
+        return n;
     for (size_t i = 0; i < n->cond->nkids; i++) {
         struct kleene kid = node_value(n->kids[i], leaves);
 
@@ -192,13 +206,23 @@ void bound_summary(const struct bound *b, int64_t now_ms, struct buf *out)
         [CMP_AT_MOST] = "at most", [CMP_IS] = "is",       [CMP_IS_NOT] = "is not",
     };
     struct leaf *leaves = look(b, now_ms);
-    const struct leaf *l = deciding(b->root, leaves);
+    const struct node *n = deciding(b->root, leaves);
+    const struct leaf *l = n != NULL && n->cond->kind == COND_LEAF ? &leaves[n->leaf] : NULL;
     const struct point *p = l != NULL ? series_newest(l->series) : NULL;
     bool stale = l != NULL && series_finding(l->series, now_ms) != FINDING_NONE;
     char have[TEXT], limit[TEXT];
 
-    if (l == NULL) {
+    if (n == NULL) {
         (void)buf_adds(out, "an empty condition");
+    } else if (l == NULL) {
+        (void)buf_addf(out, "clock%s%s %s %s", b->wall_ms != NULL ? " " : "",
+                       b->wall_ms != NULL ? window_shows(n->cond->window, b->wall_ms(b->wall_arg),
+                                                         have, sizeof(have))
+                                          : "",
+                       n->shows.value == K_TRUE    ? "in"
+                       : n->shows.value == K_FALSE ? "not in"
+                                                   : "unknown:",
+                       n->cond->window->text);
     } else if (l->now.value == K_UNKNOWN && !is_pending(l->now)) {
         add_unknown(out, l, b, now_ms);
     } else if (stale || p == NULL) {

@@ -194,10 +194,20 @@ static struct series *wanted(void *arg, const struct signal *s, const struct tar
     return found;
 }
 
+static int64_t wall_now(void *arg)
+{
+    return wall(arg);
+}
+
 struct bind_context engine_bind(struct engine *e, struct estate *estate, const struct target *t,
                                 struct json *params)
 {
-    return (struct bind_context){wanted, estate, t, params, e};
+    return (struct bind_context){.series = wanted,
+                                 .estate = estate,
+                                 .target = t,
+                                 .params = params,
+                                 .wall_ms = wall_now,
+                                 .arg = e};
 }
 
 /* Where a series of this id stands in e->series; e->nseries: nowhere. */

@@ -118,8 +118,9 @@ void policy_register(lua_State *L); /* policy, procedure, defaults, param, use *
 void estate_register(lua_State *L);
 void secret_register(lua_State *L);
 void config_register(lua_State *L);
-int loader_use(lua_State *L);                    /* use "x" */
-int policy_finish(lua_State *L);                 /* builds the policies once the file has run */
+int loader_use(lua_State *L);    /* use "x" */
+int policy_finish(lua_State *L); /* builds the policies once the file has run */
+void clock_push(lua_State *L, const struct signal *s, const struct tab *t); /* sig.clock's node */
 int signal_push(lua_State *L, const char *name); /* sig.NAME's function; 0: no such signal */
 
 /* The names of all signals, actions, kinds of targets, for "did you mean"; how many. */

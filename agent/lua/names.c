@@ -9,6 +9,9 @@
 size_t names_signals(const char **names)
 {
     size_t n = 0;
+    for (size_t i = 0; i < derived_signals_len; i++) {
+        names[n++] = derived_signals[i].name;
+    }
     for (size_t i = 0; i < collector_types_len; i++) {
         for (size_t k = 0; k < collector_types[i]->nsignals && n < MAX_NAMES; k++) {
             names[n++] = collector_types[i]->signals[k].name;

@@ -124,6 +124,10 @@ static int make_leaf(lua_State *L)
         poison_push(L);
         return 1;
     }
+    if (s->derive == DERIVE_CLOCK) {
+        clock_push(L, s, &t);
+        return 1;
+    }
     tab_known(L, &t, schema_leaf.fields, schema_leaf.nfields, s->options, s->noptions);
     struct node *n = node_push(L, NODE_CONDITION);
     n->place = place_call(L, t.index);

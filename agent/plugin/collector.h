@@ -10,6 +10,9 @@
 #include "plugin/option.h"
 #include "plugin/target.h"
 
+/* How a signal that no collector reads comes about (plugin/derived.c). */
+enum derive { DERIVE_NONE, DERIVE_CLOCK };
+
 /* What a policy reads: a named, typed view. A series is a signal with its options on one target. */
 struct signal {
     const char *name, *summary;
@@ -34,6 +37,7 @@ struct signal {
     /* With these options zero is an ordinary value although the signal is zero_suspicious: a filter
      * that may select nothing. NULL: never. */
     bool (*zero_plain)(const struct json *opts);
+    enum derive derive; /* of a collector's: none */
 };
 
 /* One wanted series. It stays valid until the next watch() or close(). */
@@ -72,8 +76,8 @@ struct collector_type {
     const char *const
         *permissions;    /* "cloudwatch:GetMetricData *", "postgres:pg_monitor"; NULL-terminated */
     int64_t deadline_ms; /* a poll not ended by then is cancelled and failed */
-    /* How often to poll when the shortest interval of its series is this: a source whose points come
-     * at times of their own is asked more often than they come. NULL: once an interval. */
+    /* How often to poll when the shortest interval of its series is this: a source whose points
+     * come at times of their own is asked more often than they come. NULL: once an interval. */
     int64_t (*pace_ms)(int64_t interval_ms);
     /* The source of this target's series, "aws/prod", "postgres/orders": one instance of the
      * collector each. ERR_INPUT when the target lacks what is needed. */
@@ -94,7 +98,10 @@ struct collector_type {
 /* The registry, made from collectors/collectors.def. */
 extern const struct collector_type *const collector_types[];
 extern const size_t collector_types_len;
-const struct signal *signal_find(const char *name,
-                                 const struct collector_type **type); /* NULL if there is none */
+/* Those that no collector reads, in every program. */
+extern const struct signal derived_signals[];
+extern const size_t derived_signals_len;
+/* NULL if there is none; *type, if asked for, is NULL for one that is derived. */
+const struct signal *signal_find(const char *name, const struct collector_type **type);
 
 #endif

@@ -17,6 +17,12 @@ const struct signal *signal_find(const char *name, const struct collector_type *
             }
         }
     }
+    if (type != NULL)
+        *type = NULL;
+    for (size_t i = 0; i < derived_signals_len; i++) {
+        if (strcmp(derived_signals[i].name, name) == 0)
+            return &derived_signals[i];
+    }
     return NULL;
 }
 

@@ -32,7 +32,7 @@ static void signals_of(struct json *signals, struct json *rights, const struct c
         return;
     for (size_t k = 0; k < c->nkids; k++)
         signals_of(signals, rights, c->kids[k]);
-    if (c->kind != COND_LEAF || !c->signal)
+    if (!c->signal)
         return;
     word(signals, c->signal->name);
     signal_find(c->signal->name, &type);

@@ -244,6 +244,23 @@ static void signal_section(struct buf *out, const struct signal *s, const struct
     options(out, s->options, s->noptions);
 }
 
+/* One that no collector reads. */
+static void derived_section(struct buf *out, const struct signal *s)
+{
+    (void)buf_addf(out, "\n### `sig.%s`\n\n", s->name);
+    cell(out, s->summary);
+    (void)buf_adds(out, "\n\n| | |\n|---|---|\n");
+    if (s->derive == DERIVE_CLOCK)
+        (void)buf_adds(out,
+                       "| compared by | nothing, and it has no `lasting` and no `missing` |\n");
+    (void)buf_adds(out, "| targets | ");
+    words(out, s->targets, " ");
+    (void)buf_adds(out, " |\n| source | ");
+    cell(out, s->source);
+    (void)buf_adds(out, " |\n");
+    options(out, s->options, s->noptions);
+}
+
 static void signals(struct buf *out)
 {
     (void)buf_adds(out, "\n## Signals\n\nBeside these fields each takes those of `sig.x` above.\n\n"
@@ -257,9 +274,20 @@ static void signals(struct buf *out)
             cell(out, s->summary);
             (void)buf_adds(out, " |\n");
         }
+    for (size_t k = 0; k < derived_signals_len; k++) {
+        const struct signal *s = &derived_signals[k];
+        (void)buf_addf(out, "| `sig.%s` | %s | ", s->name,
+                       s->derive == DERIVE_CLOCK ? "" : unit_name(s->unit));
+        words(out, s->targets, " ");
+        (void)buf_adds(out, " | ");
+        cell(out, s->summary);
+        (void)buf_adds(out, " |\n");
+    }
     for (size_t k = 0; k < collector_types_len; k++)
         for (size_t n = 0; n < collector_types[k]->nsignals; n++)
             signal_section(out, &collector_types[k]->signals[n], collector_types[k]);
+    for (size_t k = 0; k < derived_signals_len; k++)
+        derived_section(out, &derived_signals[k]);
 }
 
 /* Actions */

@@ -107,19 +107,25 @@ static void comparators(struct buf *out, const struct signal *s)
     }
 }
 
+static void signal(struct buf *out, const struct signal *s)
+{
+    (void)buf_addf(out, "\n---@class runbookd.sig.%s\n", s->name);
+    if (s->derive != DERIVE_CLOCK)
+        comparators(out, s);
+    options(out, s->options, s->noptions);
+    (void)buf_addf(out,
+                   "\n---%s\n---@param fields runbookd.sig.%s\n---@return "
+                   "runbookd.Condition\nfunction sig.%s(fields) end\n",
+                   s->summary ? s->summary : "", s->name, s->name);
+}
+
 static void constructors(struct buf *out)
 {
     for (size_t k = 0; k < collector_types_len; k++)
-        for (size_t n = 0; n < collector_types[k]->nsignals; n++) {
-            const struct signal *s = &collector_types[k]->signals[n];
-            (void)buf_addf(out, "\n---@class runbookd.sig.%s\n", s->name);
-            comparators(out, s);
-            options(out, s->options, s->noptions);
-            (void)buf_addf(out,
-                           "\n---%s\n---@param fields runbookd.sig.%s\n---@return "
-                           "runbookd.Condition\nfunction sig.%s(fields) end\n",
-                           s->summary ? s->summary : "", s->name, s->name);
-        }
+        for (size_t n = 0; n < collector_types[k]->nsignals; n++)
+            signal(out, &collector_types[k]->signals[n]);
+    for (size_t k = 0; k < derived_signals_len; k++)
+        signal(out, &derived_signals[k]);
     for (size_t k = 0; k < action_types_len; k++) {
         const struct action_type *t = action_types[k];
         (void)buf_addf(out, "\n---@class runbookd.act.%s : runbookd.ActionFields\n", t->name);
@@ -206,6 +212,8 @@ void reference_luacheck(struct buf *out)
     for (size_t k = 0; k < collector_types_len; k++)
         for (size_t n = 0; n < collector_types[k]->nsignals; n++)
             (void)buf_addf(out, "      \"%s\",\n", collector_types[k]->signals[n].name);
+    for (size_t k = 0; k < derived_signals_len; k++)
+        (void)buf_addf(out, "      \"%s\",\n", derived_signals[k].name);
     (void)buf_adds(out, "    } },\n    act = { fields = {\n");
     for (size_t k = 0; k < action_types_len; k++)
         (void)buf_addf(out, "      \"%s\",\n", action_types[k]->name);

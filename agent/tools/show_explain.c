@@ -57,6 +57,9 @@ static void tree(struct text *t, const char *label, const struct json *n, size_t
         buf_addf(&b, "%s = ", label);
     if (strcmp(kind, "leaf") == 0)
         leaf_text(&b, n);
+    else if (strcmp(kind, "clock") == 0)
+        buf_addf(&b, "clock in %s: %s", json_get_str(n, "window", "?"),
+                 json_get_str(n, "reading_text", "?"));
     else
         buf_addf(&b, "%s of", kind);
     text_wrap(t, TONE_PLAIN, buf_str(&b), used, used);

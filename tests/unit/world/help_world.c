@@ -141,6 +141,29 @@ static const struct action_type pair_action = {.name = "pair",
                                                .judge = scale_judge,
                                                .undo = scale_undo};
 
+/* What its change window holds back. */
+static struct plan *shake_plan(const struct action_input *in, const struct json *seen,
+                               struct err *e)
+{
+    struct plan *p = scale_plan(in, seen, e);
+
+    if (p)
+        p->flags |= ACTION_DISRUPTIVE;
+    return p;
+}
+
+static const struct action_type shake_action = {.name = "shake",
+                                                .summary = "users notice it",
+                                                .targets = "asg",
+                                                .attribute = "shake",
+                                                .headroom = "",
+                                                .flags = ACTION_DISRUPTIVE,
+                                                .can_probe = true,
+                                                .options = scale_options,
+                                                .noptions = 2,
+                                                .plan = shake_plan,
+                                                .judge = scale_judge};
+
 /* What a human must always approve. */
 static const struct action_type burn_action = {.name = "burn",
                                                .summary = "cannot be undone",
@@ -164,8 +187,8 @@ static const struct action_type idle_action = {.name = "idle",
                                                .plan = idle_plan,
                                                .judge = scale_judge};
 const struct action_type *const action_types[] = {&scale_action, &pair_action, &burn_action,
-                                                  &idle_action};
-const size_t action_types_len = 4;
+                                                  &idle_action, &shake_action};
+const size_t action_types_len = 5;
 
 static struct model_target *model_of(struct rig *r, const struct target *t)
 {
