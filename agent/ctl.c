@@ -11,6 +11,7 @@
 
 #include "base/json.h"
 #include "base/mem.h"
+#include "plugin/action.h"
 #include "plugin/target.h"
 #include "tools/show.h"
 
@@ -565,6 +566,19 @@ static int take_options(struct ctl *c, int argc, char **argv, int *kept)
     return CTL_OK;
 }
 
+static void no_such_verb(const char *word)
+{
+    const char *names[NVERBS], *near;
+
+    for (size_t k = 0; k < NVERBS; k++)
+        names[k] = verbs[k].name;
+    near = closest(word, names, NVERBS);
+    if (near)
+        fprintf(stderr, "runbookctl: there is no command %s: did you mean %s?\n", word, near);
+    else
+        fprintf(stderr, "runbookctl: there is no command %s; runbookctl --help lists them\n", word);
+}
+
 int main(int argc, char **argv)
 {
     const char *env = getenv("RUNBOOKD_SOCKET");
@@ -591,6 +605,6 @@ int main(int argc, char **argv)
             buf_free(&c.in);
             return code;
         }
-    fprintf(stderr, "runbookctl: there is no command %s; runbookctl --help lists them\n", argv[0]);
+    no_such_verb(argv[0]);
     return CTL_USAGE;
 }

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "plugin/action.h"
 #include "tools/tools.h"
 
 static const struct subcommand {
@@ -49,8 +50,14 @@ int main(int argc, char **argv)
     for (size_t k = 0; k < N; k++)
         if (strcmp(subcommands[k].name, name) == 0)
             return subcommands[k].run(argc - 1, argv + 1);
-    if (*name)
-        fprintf(stderr, "runbookd: there is no command %s\n", name);
+    if (*name) {
+        const char *names[N], *near;
+        for (size_t k = 0; k < N; k++)
+            names[k] = subcommands[k].name;
+        near = closest(name, names, N);
+        fprintf(stderr, "runbookd: there is no command %s%s%s%s\n\n", name,
+                near ? ": did you mean " : "", near ? near : "", near ? "?" : "");
+    }
     help(stderr);
     return EXIT_USAGE;
 }

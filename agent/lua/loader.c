@@ -303,6 +303,12 @@ static bool is_text(struct loader *ld, const char *name, const char *text, size_
 {
     uint32_t c;
     struct place at = {.file = name, .line = 1, .text = text, .text_len = len};
+    if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
+        diag_add(
+            ld->d, "E101", &at,
+            "begins with a byte order mark, which Lua does not know: save it as UTF-8 without one");
+        return false;
+    }
     for (size_t i = 0, n; i < len; i += n) {
         n = utf8_next(text + i, len - i, &c);
         if (n == 0 || c == 0) {

@@ -252,15 +252,12 @@ void show_explain(struct text *t, const struct json *a)
 
 void show_plans(struct text *t, const struct json *a)
 {
-    bool first = true;
-
     text_addf(t, TONE_HEAD, "%s on %s, as of now; nothing was changed\n",
               json_get_str(a, "policy", "?"), json_get_str(a, "target", "?"));
     for (const struct json *p = json_first(json_get(a, "plans")); p; p = json_next(p)) {
         const char *error = json_get_str(p, "error", NULL);
-        text_addf(t, TONE_HEAD, "%s%s (%s)\n", first ? "\n" : "\n", json_get_str(p, "action", "?"),
+        text_addf(t, TONE_HEAD, "\n%s (%s)\n", json_get_str(p, "action", "?"),
                   json_get_str(p, "type", "?"));
-        first = false;
         if (error) {
             text_add(t, TONE_BAD, "  cannot be planned: ");
             text_wrap(t, TONE_PLAIN, error, 21, 4);

@@ -47,8 +47,10 @@ static char *act(const struct action_type *a, const char *opts, struct json *sta
     struct plan *p = a->plan(&in, seen, &e);
     char *text;
 
-    if (p == NULL)
+    if (p == NULL) {
         fail_msg("%s: %s", a->name, e.text);
+        return NULL;
+    }
     for (size_t i = 0; i < json_len(p->calls); i++) {
         assert_true(a->judge(&in, p, i, seen) != VERDICT_YES);
         a->state_apply(&in, json_at(p->calls, i), state);

@@ -59,7 +59,8 @@ static void reads_the_configuration(void **state)
     assert_int_equal(c->noperators, 1);
     assert_string_equal(json_get_str(json_get(c->all, "pagerduty"), "url", ""),
                         "https://events.pagerduty.com/v2/enqueue");
-    assert_int_equal(secret_read(json_get(json_get(c->all, "pagerduty"), "routing_key"), &secret, &e), 0);
+    assert_int_equal(
+        secret_read(json_get(json_get(c->all, "pagerduty"), "routing_key"), &secret, &e), 0);
     assert_string_equal(secret, "R0UT1NGKEY");
     mem_free(secret);
     config_free(c);
@@ -115,6 +116,19 @@ static void tells_mistakes_apart(void **state)
         mem_free(text);
         diags_free(d);
     }
+}
+
+static void a_byte_order_mark_is_named(void **state)
+{
+    struct diags *d = diags_new();
+    char *text;
+
+    (void)state;
+    assert_null(config_load(help_file("bad.lua", "\xef\xbb\xbfrunbookd {}"), d));
+    text = told(d);
+    assert_non_null(strstr(text, "bad.lua:1:1: E101 begins with a byte order mark"));
+    mem_free(text);
+    diags_free(d);
 }
 
 static int read_secret(const char *field, const char *value, char **out)
@@ -352,6 +366,7 @@ int main(void)
         cmocka_unit_test(reads_the_configuration),
         cmocka_unit_test(an_empty_configuration_has_defaults),
         cmocka_unit_test(tells_mistakes_apart),
+        cmocka_unit_test(a_byte_order_mark_is_named),
         cmocka_unit_test(guards_secrets),
         cmocka_unit_test(reads_the_estate),
         cmocka_unit_test(overrides_reach_their_target),
