@@ -11,6 +11,8 @@ asg "basecoat-portal-asg" {
   tag          = { tier = "web", app = "portal" },
 }
 
+proxy "basecoat-portal-proxy" { aws = "prod" }
+
 postgres "basecoat-portal-db" {
   host     = "basecoat-portal-db.example.internal",
   port     = 5432,
@@ -18,6 +20,7 @@ postgres "basecoat-portal-db" {
   user     = "runbookd",
   password = secret.file "/etc/runbookd/portal-db.password",
   instance = "basecoat-portal-db",
+  proxy    = "basecoat-portal-proxy",
   aws      = "prod",
   tag      = { app = "portal" },
   mode     = "approve", -- whatever its policies say: nothing here without a human

@@ -14,6 +14,7 @@ ALTER ROLE "runbookd" SET idle_in_transaction_session_timeout = '15s';
 GRANT CONNECT ON DATABASE "basecoat_db" TO "runbookd";
 -- pg-connections-high: sig.pg_connections
 -- pg-connections-high: act.pg_terminate
+-- pg-connections-high: act.proxy_pool
 GRANT pg_monitor TO "runbookd";
 -- pg-connections-high: act.pg_terminate
 GRANT pg_signal_backend TO "runbookd";
