@@ -13,6 +13,7 @@ static const struct subcommand {
 } subcommands[] = {
     {"run", tool_run, usage_run, "run the agent"},
     {"check", tool_check, usage_check, "check configuration, estate and policies"},
+    {"test", tool_test, usage_test, "test the policies in virtual time"},
     {"plan", tool_plan, usage_plan, "show what a policy would do now"},
     {"audit", tool_audit, usage_audit, "verify the journal"},
     {"iam", tool_iam, usage_iam, "print the IAM policy of each account"},

@@ -3,7 +3,7 @@
 --   std = "runbookd"
 return {
   read_globals = {
-    "policy", "procedure", "defaults", "param", "use", "all", "any", "none",
+    "policy", "procedure", "defaults", "param", "use", "all", "any", "none", "test",
     "assert", "error", "ipairs", "pairs", "tonumber", "tostring", "type",
     math = { fields = { "floor", "ceil", "min", "max", "abs" } },
     string = { fields = { "format" } },

@@ -70,6 +70,23 @@
 ---@field tag? table<string, string> these tags, all of them
 ---@field except? string|string[] not these names
 
+---@class runbookd.Test
+---@field policy string the policy or procedure that is tested
+---@field target table what it acts on: { id = "web-1", desired = 8 }; its fields are below
+---@field others? table a list of further targets, written like `target`
+---@field with? string|string[] other policies that are in force beside it
+---@field params? table values of the policies' parameters: { name = value, ["name@target"] = value }
+---@field mode? "off"|"shadow"|"approve"|"enforce" the mode of the policies
+---@field starts_at? string the wall clock at 0m, for windows; a Tuesday's midnight, UTC
+---@field series? table readings: { asg_cpu = "0m:45% 10m:85% 20m:_", alb_p99 = "120ms" }; `_` and what is not listed is missing; ["SIGNAL{option=value}"] and ["SIGNAL@TARGET"] are one of several
+---@field results? table how requests end: { grow = "refused" }, or a list for the first, the second, ...: ok, refused, not_sent, in_doubt_done, in_doubt_not_done, unseen, { result = "ok", before = { desired = 9 } }
+---@field changes? table what somebody else changes of the target: { ["20m"] = { desired = 9 } }
+---@field operator? table what an operator does: { ["16m"] = "approve" }: approve, deny, cancel, resume, settle done, settle not-done, freeze, unfreeze, silence 2h, mode shadow, close_breaker, start name=value
+---@field run_for string how long the test is, in virtual time
+---@field timeline? string every row, exactly: fire, deny GUARD, act, verify, wait, undo, page, clear, resolve, end OUTCOME
+---@field never? string|string[] beginnings of rows that must not be there, "act "
+---@field explain? table what explain says at a time; one, or a list of them
+
 ---The run of a policy: each call is a journaled step.
 ---@class runbookd.Run
 ---@field target table
@@ -109,6 +126,10 @@ function policy(name) end
 ---@param name string
 ---@return fun(fields: runbookd.Procedure)
 function procedure(name) end
+---In *_test.lua: a policy in virtual time.
+---@param name string
+---@return fun(fields: runbookd.Test)
+function test(name) end
 ---@param fields runbookd.Policy
 function defaults(fields) end
 ---@generic T

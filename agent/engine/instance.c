@@ -118,8 +118,10 @@ void instance_put_standing(struct instance *i, struct jtx *tx)
     json_set_int(d, "last_end_ms", i->last_end_ms);
     json_set_int(d, "bad", i->bad);
     json_set_bool(d, "open", i->breaker_open);
-    standing_set(i->e, i->key, i->last_end_ms, i->bad, i->breaker_open);
-    jtx_put(tx, "breaker", i->key, d, i->breaker_open || i->bad || i->last_end_ms);
+    json_set_bool(d, "blind", i->blind_reported);
+    standing_set(i->e, i->key, i->last_end_ms, i->bad, i->breaker_open, i->blind_reported);
+    jtx_put(tx, "breaker", i->key, d,
+            i->breaker_open || i->bad || i->last_end_ms || i->blind_reported);
 }
 
 /* The one function that changes an episode's state; it writes the audit row into tx. */
@@ -258,10 +260,11 @@ static void note_blind(struct instance *i)
         if (i->blind_reported) {
             tx = commit_new(e);
             report_add(e, tx, REPORT_NOTE, i, NULL, "%s: data is back", i->t->name);
+            i->blind_reported = false;
+            instance_put_standing(i, tx);
             commit_owed(e, tx, NULL, NULL);
         }
         i->unknown_since_ms = 0;
-        i->blind_reported = false;
         return;
     }
     if (!i->unknown_since_ms)
@@ -276,6 +279,7 @@ static void note_blind(struct instance *i)
     report_add(e, tx, REPORT_HUMAN, i, NULL,
                "%s: blind for %s: %s. Policy %s neither acts nor resolves until it knows",
                i->t->name, spent, buf_str(&why), i->p->name);
+    instance_put_standing(i, tx); /* once, also over a restart (M10) */
     engine_trace(e, i, "blind", "%s", buf_str(&why));
     commit_owed(e, tx, NULL, NULL);
     buf_free(&why);

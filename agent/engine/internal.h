@@ -169,6 +169,7 @@ struct standing {
     int64_t last_end_ms;
     int bad;
     bool open;
+    bool blind; /* its source was reported as unknown (M10) */
 };
 
 struct token {
@@ -293,7 +294,8 @@ void commit_again(struct engine *e);
 bool commit_pending(const struct engine *e);
 
 /* standing.c */
-void standing_set(struct engine *e, const char *key, int64_t last_end_ms, int bad, bool open);
+void standing_set(struct engine *e, const char *key, int64_t last_end_ms, int bad, bool open,
+                  bool blind);
 void standing_apply(struct instance *i); /* what is known of it, if anything */
 void standing_free(struct engine *e);
 

@@ -94,7 +94,7 @@ static struct instance *instance_of(struct engine *e, const struct json *doc)
 static bool on_breaker(void *arg, const char *key, const struct json *doc)
 {
     standing_set(arg, key, json_get_int(doc, "last_end_ms", 0), (int)json_get_int(doc, "bad", 0),
-                 json_get_bool(doc, "open", false));
+                 json_get_bool(doc, "open", false), json_get_bool(doc, "blind", false));
     return true;
 }
 

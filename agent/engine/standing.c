@@ -1,5 +1,5 @@
 /* What outlives an episode, a target's absence and a reload: the cooldown and the breaker of each
- * policy and target. */
+ * policy and target, and that it is known to be blind. */
 #include <string.h>
 #include "engine/internal.h"
 
@@ -11,7 +11,8 @@ static struct standing *find(struct engine *e, const char *key)
     return NULL;
 }
 
-void standing_set(struct engine *e, const char *key, int64_t last_end_ms, int bad, bool open)
+void standing_set(struct engine *e, const char *key, int64_t last_end_ms, int bad, bool open,
+                  bool blind)
 {
     struct standing *s = find(e, key);
 
@@ -23,6 +24,7 @@ void standing_set(struct engine *e, const char *key, int64_t last_end_ms, int ba
     s->last_end_ms = last_end_ms;
     s->bad = bad;
     s->open = open;
+    s->blind = blind;
     /* The target may be back already while a run from before its absence ends. */
     for (size_t k = 0; k < e->ninst; k++)
         if (!e->inst[k]->gone && strcmp(e->inst[k]->key, key) == 0)
@@ -38,6 +40,7 @@ void standing_apply(struct instance *i)
     i->last_end_ms = s->last_end_ms;
     i->bad = s->bad;
     i->breaker_open = s->open;
+    i->blind_reported = s->blind;
 }
 
 void standing_free(struct engine *e)

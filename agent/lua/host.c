@@ -24,8 +24,14 @@ static void arm(struct host *h)
 
 static void hook(lua_State *L, lua_Debug *ar)
 {
-    (void)ar;
     struct host *h = host_of(L);
+    if (ar->event == LUA_HOOKLINE) {
+        lua_getinfo(L, "S", ar);
+        if (host_source(ar->source) == 0 && ar->currentline > 0 && ar->currentline < h->nlines) {
+            h->lines[ar->currentline] = true;
+        }
+        return;
+    }
     h->spent += h->cut ? 1 : HOOK_EVERY;
     if (h->spent > h->budget) {
         h->cut = true;
@@ -113,6 +119,13 @@ struct host *host_new(struct err *e)
     lua_atpanic(h->L, panic);
     lua_sethook(h->L, hook, LUA_MASKCOUNT, HOOK_EVERY);
     return h;
+}
+
+void host_lines(struct host *h, lua_State *L, bool *lines, int n)
+{
+    h->lines = lines;
+    h->nlines = n;
+    lua_sethook(L, hook, LUA_MASKCOUNT | LUA_MASKLINE, HOOK_EVERY);
 }
 
 void host_free(struct host *h)

@@ -40,6 +40,8 @@ struct host {
     int nsources;
     void *user;   /* the loader or script that it serves */
     void *poison; /* the value that stands for what was already reported */
+    bool *lines;  /* of source 0, which were carried out; NULL: nobody asks */
+    int nlines;
 };
 
 /* How an entry failed. */
@@ -65,6 +67,9 @@ void host_charge(lua_State *L, int64_t instructions);
 /* The one door: calls fn(L) protected, with arg as its only argument (a light userdata). False and
  * *f on any error. */
 bool host_enter(struct host *h, lua_CFunction fn, void *arg, struct fault *f);
+
+/* From now on the lines of source 0 that L carries out are marked in `lines` (of n). */
+void host_lines(struct host *h, lua_State *L, bool *lines, int n);
 
 /* Turns the error value on top of `L` into a fault and pops it. */
 void host_fault(struct host *h, lua_State *L, int status, struct fault *f);

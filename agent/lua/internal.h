@@ -29,6 +29,8 @@ struct set_data {
     struct variant *variants;
     size_t nvariants, variants_cap;
     const struct estate *estate; /* while the set is being loaded */
+    bool mode_given;             /* `mode` is that of every policy */
+    enum mode mode;
 };
 
 void value_push(lua_State *L, const struct json *j);
@@ -62,6 +64,10 @@ char *path_beside(const char *file, const char *path);
 
 /* script.c */
 extern const struct script_ops lua_script_ops;
+
+/* coverage.c: notes the lines of the run function on top of L's stack and from now on those that co
+ * carries out. Does nothing while nobody wants to know. */
+void coverage_begin(lua_State *L, lua_State *co, const struct source *s, const char *policy);
 
 /* source.c */
 struct source *source_new(const char *name, const char *text, size_t len, const struct json *libs,

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include "lua/internal.h"
+#include "lua/tests.h"
 
 #define MAX_TRIALS 64 /* different overrides of a file that are tried when it is loaded */
 
@@ -58,7 +59,8 @@ static bool is_folder(const char *path)
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-static void find(struct names *names, const char *path, int depth, struct diags *d)
+/* tests: the *_test.lua, in place of all others. */
+static void find(struct names *names, const char *path, int depth, bool tests, struct diags *d)
 {
     if (!is_folder(path)) {
         add_name(names, mem_strdup(path));
@@ -75,9 +77,9 @@ static void find(struct names *names, const char *path, int depth, struct diags 
         char *full = mem_printf("%s/%s", path, e->d_name);
         bool folder = e->d_name[0] != '.' && is_folder(full);
         if (folder && depth == 0 && strcmp(e->d_name, "procedures") == 0) {
-            find(names, full, 1, d);
+            find(names, full, 1, tests, d);
         } else if (!folder && e->d_name[0] != '.' && ends_with(e->d_name, ".lua") &&
-                   !ends_with(e->d_name, "_test.lua")) {
+                   ends_with(e->d_name, "_test.lua") == tests) {
             add_name(&here, full);
             continue;
         }
@@ -88,6 +90,25 @@ static void find(struct names *names, const char *path, int depth, struct diags 
         add_name(names, here.items[i]);
     }
     mem_free(here.items);
+}
+
+char **tests_find(const char *const *paths, size_t npaths, size_t *n, struct diags *d)
+{
+    struct names names = {0};
+    for (size_t i = 0; i < npaths; i++) {
+        size_t len = strlen(paths[i]);
+        if (is_folder(paths[i]) || ends_with(paths[i], "_test.lua") ||
+            !ends_with(paths[i], ".lua")) {
+            find(&names, paths[i], 0, true, d);
+        } else {
+            add_name(&names, mem_printf("%.*s_test.lua", (int)len - 4, paths[i]));
+        }
+    }
+    if (names.n) {
+        qsort(names.items, names.n, sizeof *names.items, by_name);
+    }
+    *n = names.n;
+    return names.items;
 }
 
 /* ---- libs on disk ---- */
@@ -175,6 +196,7 @@ static struct policy_set *new_set(void)
 static void adopt(struct policy_set *set, struct policy **policies, size_t n,
                   const struct source *source)
 {
+    const struct set_data *s = set->loader;
     for (size_t i = 0; i < n; i++) {
         struct policy_data *d = arena_alloc(set->arena, sizeof *d);
         d->source = source;
@@ -185,6 +207,9 @@ static void adopt(struct policy_set *set, struct policy **policies, size_t n,
         policies[i]->source_hash = source->hash;
         policies[i]->params = source->params;
         policies[i]->set = set;
+        if (s->mode_given) {
+            policies[i]->mode = s->mode;
+        }
     }
 }
 
@@ -216,6 +241,20 @@ static void load_file(struct policy_set *set, const char *path, const char *libs
     mem_free(text);
 }
 
+static void keep_only(struct policy_set *set, const char *const *names, size_t nnames)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < set->npolicies; i++) {
+        for (size_t k = 0; k < nnames; k++) {
+            if (strcmp(set->policies[i]->name, names[k]) == 0) {
+                set->policies[n++] = set->policies[i];
+                break;
+            }
+        }
+    }
+    set->npolicies = n;
+}
+
 struct policy_set *policies_load(const struct policy_load_options *o, struct diags *d)
 {
     struct policy_set *set = new_set();
@@ -226,11 +265,17 @@ struct policy_set *policies_load(const struct policy_load_options *o, struct dia
     s->estate = o->estate;
     if (o->params) {
         s->params = params_load(o->params, d);
+    } else if (o->values) {
+        s->params = json_copy(o->values);
+    }
+    if (o->as_mode) {
+        s->mode_given = true;
+        s->mode = *o->as_mode;
     }
     bool folders = false;
     for (size_t i = 0; i < o->npaths; i++) {
         folders = folders || is_folder(o->paths[i]);
-        find(&names, o->paths[i], 0, d);
+        find(&names, o->paths[i], 0, false, d);
     }
     if (names.n) {
         qsort(names.items, names.n, sizeof *names.items, by_name);
@@ -243,6 +288,9 @@ struct policy_set *policies_load(const struct policy_load_options *o, struct dia
     check_set(set, o, folders, d);
     if (diags_errors(d) == before) {
         try_overrides(set, o, d);
+    }
+    if (o->only) {
+        keep_only(set, o->only, o->nonly);
     }
     s->estate = NULL; /* the caller's; the target's own fields are not needed again */
     if (diags_errors(d) != before) {

@@ -195,9 +195,13 @@ static void make_globals(lua_State *L, enum file_kind kind)
     sandbox_push(L);
     switch (kind) {
     case FILE_POLICY:
+        nodes_register(L);
+        policy_register(L);
+        break;
     case FILE_TEST:
         nodes_register(L);
         policy_register(L);
+        test_register(L);
         break;
     case FILE_ESTATE:
         secret_register(L);

@@ -116,6 +116,7 @@ int did_you_mean(char *out, size_t size, const char *word, const char *const *na
 void nodes_register(lua_State *L);  /* sig, act, find, all, any, none into the table on top */
 void policy_register(lua_State *L); /* policy, procedure, defaults, param, use */
 void estate_register(lua_State *L);
+void test_register(lua_State *L); /* test, and what stands in its way in a file of tests */
 void secret_register(lua_State *L);
 void config_register(lua_State *L);
 int loader_use(lua_State *L);    /* use "x" */

@@ -20,6 +20,11 @@ struct policy_load_options {
     struct rate max_limit;       /* the widest `limit` a policy may have (E117); n 0: none */
     enum mode mode;              /* the agent's, for W206; MODE_ENFORCE: no warning */
     const struct estate *estate; /* for periods and for W203; NULL: unknown */
+    /* For tests of policies. */
+    const struct json *values; /* parameters in place of a file's, or NULL */
+    const char *const *only;   /* the policies that are kept of all, by name; NULL: all */
+    size_t nonly;
+    const enum mode *as_mode; /* the mode of every policy, whatever it says; NULL: what it says */
 };
 
 /* Loads and checks all of it; everything wrong is in d, of all files in one go. NULL when there was
@@ -40,6 +45,18 @@ struct json *policies_walk(const struct policy_set *set, const struct estate *es
 
 /* The stored form of sources and back, for replay (M23). */
 const struct policy_loader *lua_policy_loader(void);
+
+/* ---- coverage of run functions, for tests ---- */
+
+struct coverage;
+struct coverage *coverage_new(void);
+void coverage_free(struct coverage *c);
+/* While one is in use, every line of a run function that is carried out is noted in it; NULL: none.
+ */
+void coverage_use(struct coverage *c);
+/* {"lines": how many its run function has, "missed": [those never carried out]}; NULL: it has no
+ * run function of its own. The caller frees. */
+struct json *coverage_of(struct coverage *c, const struct policy *p);
 
 /* ---- estate and configuration ---- */
 

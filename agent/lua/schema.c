@@ -127,6 +127,62 @@ static const struct field param_fields[] = {
     S("help", false, "one line for the operator"),
 };
 
+static const struct field explain_fields[] = {
+    {.option = {.name = "at",
+                .type = OPT_DURATION,
+                .required = true,
+                .help = "when it is asked, after the readings of that moment"}},
+    S("has", true, "what `runbookctl explain` then prints"),
+};
+/* The time of a test is bounded, so that none runs for ever. */
+static const struct field test_fields[] = {
+    S("policy", true, "the policy or procedure that is tested"),
+    OTHER("target", FIELD_TABLE, true,
+          "what it acts on: { id = \"web-1\", desired = 8 }; its fields are below"),
+    OTHER("others", FIELD_TABLE, false, "a list of further targets, written like `target`"),
+    OPTION("with", OPT_LIST, NULL, "other policies that are in force beside it"),
+    OTHER("params", FIELD_TABLE, false,
+          "values of the policies' parameters: { name = value, [\"name@target\"] = value }"),
+    WORDS("mode", false, "enforce", "off|shadow|approve|enforce", "the mode of the policies"),
+    OPTION("starts_at", OPT_STRING, "2026-09-22T00:00:00Z",
+           "the wall clock at 0m, for windows; a Tuesday's midnight, UTC"),
+    OTHER("series", FIELD_TABLE, false,
+          "readings: { asg_cpu = \"0m:45% 10m:85% 20m:_\", alb_p99 = \"120ms\" }; `_` and what is "
+          "not listed is missing; [\"SIGNAL{option=value}\"] and [\"SIGNAL@TARGET\"] are one of "
+          "several"),
+    OTHER(
+        "results", FIELD_TABLE, false,
+        "how requests end: { grow = \"refused\" }, or a list for the first, the second, ...: ok, "
+        "refused, not_sent, in_doubt_done, in_doubt_not_done, unseen, { result = \"ok\", before = "
+        "{ desired = 9 } }"),
+    OTHER("changes", FIELD_TABLE, false,
+          "what somebody else changes of the target: { [\"20m\"] = { desired = 9 } }"),
+    OTHER(
+        "operator", FIELD_TABLE, false,
+        "what an operator does: { [\"16m\"] = \"approve\" }: approve, deny, cancel, resume, settle "
+        "done, settle not-done, freeze, unfreeze, silence 2h, mode shadow, close_breaker, start "
+        "name=value"),
+    {.option = {.name = "run_for",
+                .type = OPT_DURATION,
+                .required = true,
+                .min = SECOND,
+                .max = 31 * DAY,
+                .help = "how long the test is, in virtual time"}},
+    S("timeline", false,
+      "every row, exactly: fire, deny GUARD, act, verify, wait, undo, page, clear, resolve, end "
+      "OUTCOME"),
+    OPTION("never", OPT_LIST, NULL, "beginnings of rows that must not be there, \"act \""),
+    {.option = {.name = "explain", .help = "what explain says at a time; one, or a list of them"},
+     .type = FIELD_TABLE,
+     .fields = FIELDS(explain_fields)},
+};
+static const struct field test_target_fields[] = {
+    S("id", true, "its name, or \"KIND/NAME\""),
+    OPTION("tag", OPT_MAP, NULL, "its tags; default: those that the policy looks for"),
+    WORDS("mode", false, NULL, "off|shadow|approve|enforce",
+          "the most that any policy may do to it"),
+};
+
 static const struct field target_fields[] = {
     OPTION("tag", OPT_MAP, NULL, "what find.x { tag = ... } looks for"),
     {.option =
@@ -216,9 +272,14 @@ const struct schema schema_target = {"estate", "fields that every target takes b
                                      FIELDS(target_fields)};
 const struct schema schema_config = {"runbookd", "the agent's configuration",
                                      FIELDS(config_fields)};
-const struct schema *const schemas[] = {&schema_policy, &schema_procedure, &schema_leaf,
-                                        &schema_action, &schema_selector,  &schema_param,
-                                        &schema_target, &schema_config};
+const struct schema schema_test = {"test", "a policy in virtual time, with scripted readings",
+                                   FIELDS(test_fields)};
+const struct schema schema_test_target = {
+    "target", "what a test's target takes beside the fields of its kind and the state below",
+    FIELDS(test_target_fields)};
+const struct schema *const schemas[] = {
+    &schema_policy, &schema_procedure, &schema_leaf,   &schema_action, &schema_selector,
+    &schema_param,  &schema_target,    &schema_config, &schema_test,   &schema_test_target};
 const size_t schemas_len = sizeof schemas / sizeof *schemas;
 
 const struct field *schema_find(const struct schema *s, const char *name)

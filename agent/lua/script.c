@@ -15,6 +15,7 @@ struct script {
     struct keep keep;
     struct diags *d;
     const struct policy *policy;
+    const struct source *source;
     lua_State *co;
     const struct json *target, *params, *answer; /* during start and resume only */
     int asks;
@@ -275,6 +276,7 @@ static int begin(lua_State *L)
     lua_pushvalue(L, -1);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &co_key);
     lua_pushvalue(L, -3);
+    coverage_begin(L, s->co, s->source, s->policy->name);
     lua_pushvalue(L, -3);
     lua_xmove(L, s->co, 2);
     return 0;
@@ -348,6 +350,7 @@ static struct script *script_start(void *data, const struct json *target, const 
     s->arena = arena_new();
     s->d = diags_new();
     s->first = true;
+    s->source = src;
     loader_init(&s->ld, s->arena, &s->keep, s->d, FILE_POLICY);
     source_serve(&s->ld, src);
     s->ld.quiet = true;

@@ -27,6 +27,9 @@
     X(EXIT_JOURNAL, 24, "the journal cannot be opened or read for another reason")                 \
     X(EXIT_CONTROL, 25, "the control socket cannot be made")                                       \
     X(EXIT_HOST, 26, "the host lacks something: event loop, resolver, certificates")               \
+    X(EXIT_TEST, 30, "a test of a policy failed")                                                  \
+    X(EXIT_TEST_RESTART, 31, "the tests pass, but one is another after a crash")                   \
+    X(EXIT_NO_TEST, 32, "there is no test, or none that --filter lets through")                    \
     X(EXIT_MEMORY, MEM_EXIT_CODE, "out of memory: nothing more is done, the journal is whole")
 
 enum exit_code {

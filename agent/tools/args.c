@@ -12,6 +12,8 @@ int tool_args(int argc, char **argv, const char *usage, struct tool_args *a)
         {"config", required_argument, NULL, 'c'},
         {"json", no_argument, NULL, 'j'},
         {"witness", required_argument, NULL, 'w'},
+        {"filter", required_argument, NULL, 'f'},
+        {"coverage", no_argument, NULL, 'C'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
@@ -32,6 +34,12 @@ int tool_args(int argc, char **argv, const char *usage, struct tool_args *a)
         case 'w':
             if (a->nwitness < sizeof(a->witness) / sizeof(a->witness[0]))
                 a->witness[a->nwitness++] = optarg;
+            break;
+        case 'f':
+            a->filter = optarg;
+            break;
+        case 'C':
+            a->coverage = true;
             break;
         case 'h':
             a->help = true;

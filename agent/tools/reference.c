@@ -337,6 +337,8 @@ static void action_section(struct buf *out, const struct action_type *t)
     permissions(out, t->permissions);
     (void)buf_adds(out, " |\n");
     options(out, t->options, t->noptions);
+    (void)buf_adds(out, "\nThe state of its target in tests:\n");
+    options(out, t->state_options, t->nstate_options);
 }
 
 static void actions(struct buf *out)
@@ -400,6 +402,8 @@ void reference_markdown(struct buf *out)
     schema(out, &schema_action, "`act.NAME { ... }`");
     signals(out);
     actions(out);
+    schema(out, &schema_test, "`test \"name\" { ... }` in *_test.lua");
+    schema(out, &schema_test_target, "The `target` of a test");
     schema(out, &schema_config, "The agent: `runbookd { ... }` in runbookd.lua");
     (void)buf_adds(out, "\nPaths are relative to the file that names them. A secret is named, "
                         "never written; its file may be readable by its owner only.\n");

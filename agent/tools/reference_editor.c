@@ -148,10 +148,9 @@ void reference_luals(struct buf *out)
         const char *class;
         const struct schema *schema;
     } classes[] = {
-        {"runbookd.Policy", &schema_policy},
-        {"runbookd.Procedure", &schema_procedure},
-        {"runbookd.ActionFields", &schema_action},
-        {"runbookd.SelectorFields", &schema_selector},
+        {"runbookd.Policy", &schema_policy},       {"runbookd.Procedure", &schema_procedure},
+        {"runbookd.ActionFields", &schema_action}, {"runbookd.SelectorFields", &schema_selector},
+        {"runbookd.Test", &schema_test},
     };
 
     (void)buf_adds(out, "---@meta\n-- Definitions of the policy language for the Lua language "
@@ -182,6 +181,9 @@ void reference_luals(struct buf *out)
         "end\n"
         "---@param name string\n---@return fun(fields: runbookd.Procedure)\nfunction "
         "procedure(name) end\n"
+        "---In *_test.lua: a policy in virtual time.\n---@param name string\n---@return "
+        "fun(fields: "
+        "runbookd.Test)\nfunction test(name) end\n"
         "---@param fields runbookd.Policy\nfunction defaults(fields) end\n"
         "---@generic T\n---@param name string\n---@param default? T\n---@return T\nfunction "
         "param(name, default) end\n"
@@ -204,7 +206,7 @@ void reference_luacheck(struct buf *out)
         ".luacheckrc:\n"
         "--   stds.runbookd = dofile \"luacheck.lua\"\n--   std = \"runbookd\"\n"
         "return {\n  read_globals = {\n    \"policy\", \"procedure\", \"defaults\", \"param\", "
-        "\"use\", \"all\", \"any\", \"none\",\n"
+        "\"use\", \"all\", \"any\", \"none\", \"test\",\n"
         "    \"assert\", \"error\", \"ipairs\", \"pairs\", \"tonumber\", \"tostring\", \"type\",\n"
         "    math = { fields = { \"floor\", \"ceil\", \"min\", \"max\", \"abs\" } },\n    string = "
         "{ fields = { \"format\" } },\n"

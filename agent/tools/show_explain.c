@@ -22,7 +22,7 @@ static void leaf_text(struct buf *b, const struct json *n)
     const char *reading = json_get_str(n, "reading_text", NULL);
     int64_t lasting = json_get_int(n, "lasting_ms", 0);
 
-    buf_addf(b, "%s %s %s", json_get_str(n, "signal", "?"), json_get_str(n, "comparator", "?"),
+    buf_addf(b, "sig.%s %s %s", json_get_str(n, "signal", "?"), json_get_str(n, "comparator", "?"),
              json_get_str(n, "threshold_text", "?"));
     if (lasting)
         buf_addf(b, " for %s", seconds(l, lasting));

@@ -9,6 +9,7 @@
 
 int tool_run(int argc, char **argv);
 int tool_check(int argc, char **argv);
+int tool_test(int argc, char **argv);
 int tool_plan(int argc, char **argv);
 int tool_audit(int argc, char **argv);
 int tool_iam(int argc, char **argv);
@@ -17,8 +18,8 @@ int tool_policy_docs(int argc, char **argv);
 int tool_version(int argc, char **argv);
 
 /* The usage of each, for --help. */
-extern const char usage_run[], usage_check[], usage_plan[], usage_audit[], usage_iam[],
-    usage_grants[], usage_policy_docs[], usage_version[];
+extern const char usage_run[], usage_check[], usage_test[], usage_plan[], usage_audit[],
+    usage_iam[], usage_grants[], usage_policy_docs[], usage_version[];
 
 /* Options that the subcommands share. 0, or the exit code to end with at once (EXIT_USAGE; after
  * --help EXIT_OK is in *done). */
@@ -27,6 +28,8 @@ struct tool_args {
     bool config_given, json, help;
     const char *witness[16]; /* audit */
     size_t nwitness;
+    const char *filter; /* test */
+    bool coverage;
     char **rest;
     int nrest;
 };

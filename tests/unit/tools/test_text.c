@@ -151,7 +151,7 @@ static void explain_is_readable_on_80_columns(void **state)
     show_explain(&t, clean);
     assert_true(widest(buf_str(&t.out)) <= 80);
     assert_non_null(
-        strstr(buf_str(&t.out), "pending  asg_cpu above 60% for 5m: 85%, 12s old, held 3m"));
+        strstr(buf_str(&t.out), "pending  sig.asg_cpu above 60% for 5m: 85%, 12s old, held 3m"));
     assert_non_null(strstr(buf_str(&t.out), "policies/asg.lua:8:3"));
     assert_non_null(strstr(buf_str(&t.out), "deny   mode"));
     assert_null(strchr(buf_str(&t.out), '\033'));
