@@ -5,246 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "aws/call.h"
 #include "base/mem.h"
-#include "io/loop.h"
-#include "plugin/action.h"
-
-#define PAGES_MAX 20
-/* A request whose answer was lost may still be on its way: so long after the plan was made the old
- * value proves nothing. */
-#define STILL_ON_ITS_WAY_MS 30000
-
-/* Looking */
-
-enum { GROUPS, POLICIES, REFRESHES, QUESTIONS };
-
-struct look {
-    struct action_call *c;
-    struct aws *aws;
-    struct aws_call *calls[QUESTIONS];
-    char *tokens[QUESTIONS];
-    int pages[QUESTIONS];
-    int open;
-    struct loop_timer *later; /* to fail from outside observe */
-    struct json *seen;
-    struct err err; /* the first */
-};
-
-struct question {
-    const char *action, *name, *result;
-};
-
-static const struct question questions[QUESTIONS] = {
-    [GROUPS] = {"DescribeAutoScalingGroups", "AutoScalingGroupNames.member.1",
-                "DescribeAutoScalingGroupsResult"},
-    [POLICIES] = {"DescribePolicies", "AutoScalingGroupName", "DescribePoliciesResult"},
-    [REFRESHES] = {"DescribeInstanceRefreshes", "AutoScalingGroupName",
-                   "DescribeInstanceRefreshesResult"},
-};
-
-static void look_free(struct look *k)
-{
-    for (int q = 0; q < QUESTIONS; q++) {
-        if (k->calls[q] != NULL)
-            aws_cancel(k->calls[q]);
-        mem_free(k->tokens[q]);
-    }
-    loop_timer_free(k->later);
-    json_free(k->seen);
-    k->c->state = NULL;
-    mem_free(k);
-}
-
-static void look_done(struct look *k)
-{
-    struct action_call *c = k->c;
-    struct err e = k->err;
-    struct json *seen = k->seen;
-
-    if (e.code == 0 && json_get(seen, "desired") == NULL)
-        err_set(&e, ERR_NOT_FOUND, "there is no Auto Scaling group %s: correct the estate",
-                c->target->name);
-    k->seen = NULL;
-    look_free(k);
-    if (e.code != 0) {
-        json_free(seen);
-        seen = NULL;
-    }
-    c->observed(c, seen, e.code != 0 ? &e : NULL);
-}
-
-static void look_later(void *arg)
-{
-    look_done(arg);
-}
-
-static void see_int(struct json *seen, const char *key, const struct xml *x, const char *name)
-{
-    const char *text = xml_path_text(x, name, "");
-    char *end = NULL;
-    long v = strtol(text, &end, 10);
-
-    if (*text != '\0' && *end == '\0')
-        json_set_int(seen, key, v);
-}
-
-static void see_group(struct look *k, const struct xml *result)
-{
-    const struct xml *g = xml_path(result, "AutoScalingGroups/member");
-    int64_t in_service = 0;
-    struct json *suspended;
-
-    for (; g != NULL; g = xml_next(g, "member")) {
-        if (strcmp(xml_path_text(g, "AutoScalingGroupName", ""), k->c->target->name) == 0)
-            break;
-    }
-    if (g == NULL)
-        return;
-    see_int(k->seen, "desired", g, "DesiredCapacity");
-    see_int(k->seen, "min", g, "MinSize");
-    see_int(k->seen, "max", g, "MaxSize");
-    for (const struct xml *i = xml_path(g, "Instances/member"); i != NULL;
-         i = xml_next(i, "member"))
-        in_service += strcmp(xml_path_text(i, "LifecycleState", ""), "InService") == 0;
-    json_set_int(k->seen, "in_service", in_service);
-    suspended = json_set(k->seen, "suspended", json_new_list());
-    for (const struct xml *p = xml_path(g, "SuspendedProcesses/member"); p != NULL;
-         p = xml_next(p, "member"))
-        json_add(suspended, json_new_str(xml_path_text(p, "ProcessName", "")));
-    if (json_get(k->seen, "desired") == NULL || json_get(k->seen, "min") == NULL ||
-        json_get(k->seen, "max") == NULL)
-        err_set(&k->err, ERR_INPUT,
-                "group %s: the answer has no DesiredCapacity, MinSize or MaxSize",
-                k->c->target->name);
-}
-
-static void add_controller(struct look *k, const char *what, const char *name, const char *how)
-{
-    char text[256];
-
-    snprintf(text, sizeof(text), "%s %.100s (%.60s)", what, name, how);
-    json_add(json_get_mut(k->seen, "controllers"), json_new_str(text));
-}
-
-/* Target tracking, step and simple scaling act by themselves; predictive scaling only when it is
- * told to do more than forecast. */
-static void see_policies(struct look *k, const struct xml *result)
-{
-    for (const struct xml *p = xml_path(result, "ScalingPolicies/member"); p != NULL;
-         p = xml_next(p, "member")) {
-        const char *type = xml_path_text(p, "PolicyType", "SimpleScaling");
-        const char *mode = xml_path_text(p, "PredictiveScalingConfiguration/Mode", "ForecastOnly");
-
-        if (strcmp(xml_path_text(p, "Enabled", "true"), "false") == 0 ||
-            (strcmp(type, "PredictiveScaling") == 0 && strcmp(mode, "ForecastAndScale") != 0))
-            continue;
-        add_controller(k, "scaling policy", xml_path_text(p, "PolicyName", "?"), type);
-    }
-}
-
-static void see_refreshes(struct look *k, const struct xml *result)
-{
-    static const char *const over[] = {"Successful", "Failed", "Cancelled", "RollbackFailed",
-                                       "RollbackSuccessful"};
-
-    for (const struct xml *r = xml_path(result, "InstanceRefreshes/member"); r != NULL;
-         r = xml_next(r, "member")) {
-        const char *status = xml_path_text(r, "Status", "unknown");
-        size_t i = 0;
-
-        while (i < sizeof(over) / sizeof(*over) && strcmp(over[i], status) != 0)
-            i++;
-        if (i == sizeof(over) / sizeof(*over))
-            add_controller(k, "instance refresh", xml_path_text(r, "InstanceRefreshId", "?"),
-                           status);
-    }
-}
-
-static void ask(struct look *k, int q);
-
-static void take(struct look *k, int q, const struct aws_answer *a, const struct err *e)
-{
-    const struct xml *result;
-    const char *token;
-
-    k->calls[q] = NULL;
-    if (e != NULL) {
-        if (k->err.code == 0)
-            k->err = *e;
-    } else if ((result = xml_child(a->xml, questions[q].result)) == NULL) {
-        err_set(&k->err, ERR_INPUT, "group %s: the answer has no %s", k->c->target->name,
-                questions[q].result);
-    } else {
-        if (q == GROUPS)
-            see_group(k, result);
-        else if (q == POLICIES)
-            see_policies(k, result);
-        else
-            see_refreshes(k, result);
-        token = xml_path_text(result, "NextToken", "");
-        if (*token != '\0' && ++k->pages[q] < PAGES_MAX && k->err.code == 0) {
-            mem_free(k->tokens[q]);
-            k->tokens[q] = mem_strdup(token);
-            ask(k, q);
-            return;
-        }
-        if (*token != '\0' && k->err.code == 0)
-            err_set(&k->err, ERR_LIMIT, "group %s: the pages of %s do not end", k->c->target->name,
-                    questions[q].action);
-    }
-    if (--k->open == 0)
-        look_done(k);
-}
-
-static void on_groups(void *arg, const struct aws_answer *a, const struct err *e)
-{
-    take(arg, GROUPS, a, e);
-}
-
-static void on_policies(void *arg, const struct aws_answer *a, const struct err *e)
-{
-    take(arg, POLICIES, a, e);
-}
-
-static void on_refreshes(void *arg, const struct aws_answer *a, const struct err *e)
-{
-    take(arg, REFRESHES, a, e);
-}
-
-static void ask(struct look *k, int q)
-{
-    static aws_fn *const take_it[QUESTIONS] = {on_groups, on_policies, on_refreshes};
-    struct aws_params *p = aws_params_new();
-    struct aws_request r = {.service = AWS_AUTOSCALING,
-                            .action = questions[q].action,
-                            .params = p,
-                            .deadline_ms = k->c->deadline_ms};
-
-    aws_param(p, questions[q].name, k->c->target->name);
-    aws_param(p, "NextToken", k->tokens[q]);
-    k->calls[q] = aws_send(k->aws, &r, take_it[q], k);
-    aws_params_free(p);
-}
-
-static void scale_observe(struct action_call *c)
-{
-    struct look *k = mem_alloc(sizeof(*k));
-
-    c->state = k;
-    k->c = c;
-    k->seen = json_new_map();
-    json_set(k->seen, "controllers", json_new_list());
-    k->aws = c->io->aws(c->io->arg, json_get_str(c->target->fields, "aws", ""), &k->err);
-    if (k->aws == NULL) {
-        k->later = loop_timer_new(c->io->loop, look_later, k);
-        loop_timer_set(k->later, 0);
-        return;
-    }
-    k->open = QUESTIONS;
-    for (int q = 0; q < QUESTIONS; q++)
-        ask(k, q);
-}
+#include "shared_asg.h"
 
 /* Thinking */
 
@@ -267,17 +29,6 @@ static int read_group(const struct json *seen, struct group *g, struct err *e)
         return err_set(e, ERR_INPUT, "the group's limits make no sense: min %lld, max %lld",
                        (long long)g->min, (long long)g->max);
     return 0;
-}
-
-static bool suspended(const struct json *seen, const char *process)
-{
-    const struct json *list = json_get(seen, "suspended");
-
-    for (const struct json *i = json_first(list); i != NULL; i = json_next(i)) {
-        if (strcmp(json_str(i, ""), process) == 0)
-            return true;
-    }
-    return false;
 }
 
 /* What the options ask for, before any limit. Growth is rounded up to at least one; shrinking is
@@ -305,7 +56,7 @@ static struct plan *change(const struct action_input *in, const struct json *see
     struct plan *p = plan_new();
     const char *process = to > g->desired ? "Launch" : "Terminate";
     const struct json *others = json_get(seen, "controllers");
-    bool stands = suspended(seen, process);
+    bool stands = asg_suspended(seen, process);
     char text[32];
     struct json *args;
 
@@ -391,7 +142,7 @@ static enum verdict scale_judge(const struct action_input *in, const struct plan
     if (desired == json_get_int(p->after, "desired", -2))
         return VERDICT_YES;
     if (desired == json_get_int(p->before, "desired", -2))
-        return age_ms >= STILL_ON_ITS_WAY_MS ? VERDICT_NO : VERDICT_UNKNOWN;
+        return age_ms >= ASG_STILL_ON_ITS_WAY_MS ? VERDICT_NO : VERDICT_UNKNOWN;
     return VERDICT_UNKNOWN;
 }
 
@@ -441,92 +192,31 @@ static int scale_check(const struct json *opts, struct err *e)
 
 /* Doing */
 
-struct doing {
-    struct action_call *c;
-    struct aws_call *call;
-    struct loop_timer *later;
-    struct err err;
-};
-
-static void doing_end(struct doing *d, enum applied how, const struct err *e)
+static void scale_observe(struct action_call *c)
 {
-    struct action_call *c = d->c;
-    struct json *out = NULL;
-
-    loop_timer_free(d->later);
-    mem_free(d);
-    c->state = NULL;
-    if (how == APPLIED_OK) {
-        out = json_new_map();
-        json_set_int(out, "after", json_get_int(json_get(c->call, "args"), "DesiredCapacity", -1));
-    }
-    c->applied(c, how, out, e);
-}
-
-static void not_sent(void *arg)
-{
-    struct doing *d = arg;
-    struct err e = d->err;
-
-    doing_end(d, APPLIED_NOT_SENT, &e);
-}
-
-static void on_set(void *arg, const struct aws_answer *a, const struct err *e)
-{
-    static const enum applied how[] = {[AWS_OK] = APPLIED_OK,
-                                       [AWS_REFUSED] = APPLIED_REFUSED,
-                                       [AWS_NOT_SENT] = APPLIED_NOT_SENT,
-                                       [AWS_IN_DOUBT] = APPLIED_IN_DOUBT};
-    struct doing *d = arg;
-
-    d->call = NULL;
-    doing_end(d, how[a->outcome], e);
+    asg_observe(c, ASG_SCALING_POLICIES);
 }
 
 static void scale_apply(struct action_call *c)
 {
     const struct json *args = json_get(c->call, "args");
-    struct doing *d = mem_alloc(sizeof(*d));
-    struct aws *aws = c->io->aws(c->io->arg, json_get_str(c->target->fields, "aws", ""), &d->err);
-    struct aws_request r = {.service = AWS_AUTOSCALING,
-                            .action = "SetDesiredCapacity",
-                            .mutating = true,
-                            .deadline_ms = c->deadline_ms};
-    struct aws_params *p;
+    int64_t desired = json_get_int(args, "DesiredCapacity", -1);
+    struct asg_change change = {.action = "SetDesiredCapacity"};
+    struct err e = ERR_INIT;
 
-    c->state = d;
-    d->c = c;
-    if (aws != NULL && json_get_int(args, "DesiredCapacity", -1) < 0)
-        err_set(&d->err, ERR_BUG, "the call has no DesiredCapacity");
-    if (d->err.code != 0) {
-        d->later = loop_timer_new(c->io->loop, not_sent, d);
-        loop_timer_set(d->later, 0);
+    if (desired < 0) {
+        err_set(&e, ERR_BUG, "the call has no DesiredCapacity");
+        asg_not_sent(c, &e);
         return;
     }
-    p = aws_params_new();
-    aws_param(p, "AutoScalingGroupName", json_get_str(args, "AutoScalingGroupName", ""));
-    aws_param_int(p, "DesiredCapacity", json_get_int(args, "DesiredCapacity", -1));
-    aws_param_bool(p, "HonorCooldown", json_get_bool(args, "HonorCooldown", false));
-    r.params = p;
-    d->call = aws_send(aws, &r, on_set, d);
-    aws_params_free(p);
-}
-
-static void scale_cancel(struct action_call *c)
-{
-    struct doing *d = c->state;
-
-    if (c->state == NULL)
-        return;
-    if (c->call == NULL) {
-        look_free(c->state);
-        return;
-    }
-    if (d->call != NULL)
-        aws_cancel(d->call);
-    loop_timer_free(d->later);
-    mem_free(d);
-    c->state = NULL;
+    change.params = aws_params_new();
+    aws_param(change.params, "AutoScalingGroupName",
+              json_get_str(args, "AutoScalingGroupName", ""));
+    aws_param_int(change.params, "DesiredCapacity", desired);
+    aws_param_bool(change.params, "HonorCooldown", json_get_bool(args, "HonorCooldown", false));
+    change.out = json_new_map();
+    json_set_int(change.out, "after", desired);
+    asg_apply(c, &change);
 }
 
 /* The model of a group in policies' tests: what was written is what is seen. */
@@ -609,7 +299,7 @@ const struct action_type asg_scale_action = {
     .check = scale_check,
     .observe = scale_observe,
     .apply = scale_apply,
-    .cancel = scale_cancel,
+    .cancel = asg_cancel,
     .plan = scale_plan,
     .judge = scale_judge,
     .undo = scale_undo,

@@ -43,6 +43,7 @@ return {
     } },
     act = { fields = {
       "asg_scale",
+      "asg_replace",
       "pg_terminate",
       "pg_cancel",
       "proxy_pool",

@@ -646,6 +646,15 @@ function sig.clock(fields) end
 ---@return runbookd.Action
 function act.asg_scale(fields) end
 
+---@class runbookd.act.asg_replace : runbookd.ActionFields
+---@field max? integer at most so many at once, all in one availability zone
+---@field min_healthy? string with fewer of the group healthy it is not single instances that are broken: none is ended
+
+---end unhealthy instances of a group, for Auto Scaling to replace them
+---@param fields runbookd.act.asg_replace
+---@return runbookd.Action
+function act.asg_replace(fields) end
+
 ---@class runbookd.act.pg_terminate : runbookd.ActionFields
 ---@field idle_over? string sessions outside a transaction that have been idle for longer (by state_change)
 ---@field idle_in_transaction_over? string sessions in a transaction, failed ones too, that have been idle for longer
