@@ -70,23 +70,13 @@ struct engine *engine_new(struct world *w, const struct engine_options *o,
     if (loader)
         e->loader = *loader;
     e->mode = o->mode;
-    e->next_series = 1;
+    e->inst_by_key = map_new();
+    watched_init(e);
     e->next_ticket = 1;
     e->owed_tail = &e->owed;
     e->fires_cap = (size_t)e->o.storm_episodes + 1;
     e->fires = mem_calloc(e->fires_cap, sizeof(*e->fires));
     return e;
-}
-
-static void free_readers(struct engine *e)
-{
-    for (size_t s = 0; s < e->creaders; s++)
-        mem_free(e->readers[s]);
-    mem_free(e->readers);
-    mem_free(e->nreaders);
-    e->readers = NULL;
-    e->nreaders = NULL;
-    e->creaders = 0;
 }
 
 void engine_free(struct engine *e)
@@ -100,9 +90,9 @@ void engine_free(struct engine *e)
         run_free(e->dead[k]);
     for (size_t k = 0; k < e->ninst; k++)
         instance_free(e->inst[k]);
-    for (size_t k = 0; k < e->nseries; k++)
-        series_free(e->series[k]);
-    free_readers(e);
+    watched_free(e);
+    due_free(e);
+    map_free(e->inst_by_key);
     standing_free(e);
     for (size_t k = 0; k < e->ntokens; k++) {
         mem_free(e->tokens[k].scope);
@@ -126,7 +116,6 @@ void engine_free(struct engine *e)
     policy_set_unref(e->set);
     if (e->estate)
         estate_unref(e->estate);
-    mem_free(e->series);
     mem_free(e->inst);
     mem_free(e->runs);
     mem_free(e->dead);
@@ -139,49 +128,6 @@ void engine_free(struct engine *e)
     mem_free(e->host);
     mem_free(e->dashboard);
     mem_free(e);
-}
-
-/* Series and who reads them */
-
-/* The number of the fleet that a new series belongs to: comparing numbers is what each flush does.
- */
-static uint32_t fleet_of(struct engine *e, const struct series *s)
-{
-    for (size_t k = 0; k < e->nseries; k++)
-        if (e->series[k]->signal == s->signal && json_equal(e->series[k]->opts, s->opts))
-            return e->series[k]->fleet;
-    return ++e->next_fleet;
-}
-
-struct series *engine_series(struct engine *e, const struct signal *s, const struct target *of,
-                             const struct json *opts, int64_t history_ms)
-{
-    /* A run may hold the target of an estate before this one: a series lives in today's. */
-    const struct target *t = estate_find(e->estate, of->kind, of->name);
-    struct series *found = NULL;
-    char *key;
-
-    if (!t)
-        return NULL;
-    key = series_key(s, t, opts);
-    for (size_t k = 0; k < e->nseries && !found; k++)
-        if (strcmp(e->series[k]->key, key) == 0)
-            found = e->series[k];
-    if (!found) {
-        found = series_new(s, t, e->estate, opts);
-        found->id = e->next_series++;
-        found->fleet = fleet_of(e, found);
-        if (e->nseries == e->cseries) {
-            e->cseries = e->cseries ? e->cseries * 2 : 64;
-            e->series = mem_realloc(e->series, e->cseries * sizeof(*e->series));
-        }
-        e->series[e->nseries++] = found;
-    } else if (found->estate != e->estate)
-        series_rehome(found, t, e->estate);
-    if (history_ms > found->keep_ms)
-        found->keep_ms = history_ms;
-    mem_free(key);
-    return found;
 }
 
 static struct series *wanted(void *arg, const struct signal *s, const struct target *t,
@@ -210,158 +156,53 @@ struct bind_context engine_bind(struct engine *e, struct estate *estate, const s
                                  .arg = e};
 }
 
-/* Where a series of this id stands in e->series; e->nseries: nowhere. */
-static size_t index_of(const struct engine *e, uint64_t id)
+/* In the order in which they were loaded, whatever made them due. */
+static void evaluate(struct engine *e, int64_t until_ms)
 {
-    size_t low = 0, high = e->nseries; /* ids only grow: sorted */
+    struct instance **due;
+    size_t n = due_take(e, until_ms, &due);
 
-    while (low < high) {
-        size_t mid = (low + high) / 2;
-        if (e->series[mid]->id < id)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low < e->nseries && e->series[low]->id == id ? low : e->nseries;
-}
-
-static struct series *series_by_id(struct engine *e, uint64_t id)
-{
-    size_t k = index_of(e, id);
-
-    return k < e->nseries ? e->series[k] : NULL;
-}
-
-struct reading {
-    struct engine *e;
-    struct instance *i;
-};
-
-static void add_reader(void *arg, struct series *s)
-{
-    struct reading *r = arg;
-    struct engine *e = r->e;
-    size_t k = index_of(e, s->id);
-
-    if (k == e->nseries)
-        return;
-    for (size_t n = 0; n < e->nreaders[k]; n++)
-        if (e->readers[k][n] == r->i)
-            return;
-    e->readers[k] = mem_realloc(e->readers[k], (e->nreaders[k] + 1) * sizeof(*e->readers[k]));
-    e->readers[k][e->nreaders[k]++] = r->i;
-}
-
-void engine_reads(struct engine *e, struct instance *i, const struct bound *b)
-{
-    if (!b)
-        return;
-    if (e->creaders < e->cseries) {
-        e->readers = mem_realloc(e->readers, e->cseries * sizeof(*e->readers));
-        e->nreaders = mem_realloc(e->nreaders, e->cseries * sizeof(*e->nreaders));
-        for (size_t k = e->creaders; k < e->cseries; k++) {
-            e->readers[k] = NULL;
-            e->nreaders[k] = 0;
-        }
-        e->creaders = e->cseries;
-    }
-    bound_each_series(b, add_reader, &(struct reading){e, i});
-}
-
-void engine_sample(struct engine *e, uint64_t series, int64_t start_wall_ms, int64_t period_ms,
-                   double value)
-{
-    struct series *s = series_by_id(e, series);
-    int64_t start_ms;
-
-    if (!s)
-        return; /* a late answer for a series that a reload dropped */
-    start_ms = now(e) + (start_wall_ms - wall(e));
-    series_add(s, start_ms, period_ms, value, now(e));
-    s->dirty = true;
-}
-
-void engine_unknown(struct engine *e, uint64_t series, const char *why)
-{
-    struct series *s = series_by_id(e, series);
-
-    if (!s)
-        return;
-    series_unknown(s, FINDING_SOURCE, why, now(e));
-    s->dirty = true;
-}
-
-/* M4: the series of one signal with the same options, one a target, are judged together. */
-static void judge_fleets(struct engine *e)
-{
-    struct series **fleet = NULL;
-    uint32_t *judged = NULL;
-    size_t njudged = 0;
-
-    for (size_t k = 0; k < e->nseries; k++) {
-        size_t n = 0;
-        bool before = false;
-
-        if (!e->series[k]->zero_suspicious || !e->series[k]->dirty)
-            continue;
-        for (size_t m = 0; m < njudged && !before; m++)
-            before = judged[m] == e->series[k]->fleet;
-        if (before)
-            continue;
-        if (!fleet) {
-            fleet = mem_calloc(e->nseries, sizeof(struct series *));
-            judged = mem_calloc(e->nseries, sizeof(*judged));
-        }
-        judged[njudged++] = e->series[k]->fleet;
-        for (size_t m = 0; m < e->nseries; m++)
-            if (e->series[m]->fleet == e->series[k]->fleet)
-                fleet[n++] = e->series[m];
-        series_fleet_zero(fleet, n, now(e));
-    }
-    mem_free(judged);
-    mem_free(fleet);
+    for (size_t k = 0; k < n; k++)
+        instance_eval(due[k]);
+    mem_free(due);
 }
 
 void engine_flush(struct engine *e)
 {
-    judge_fleets(e);
-    for (size_t k = 0; k < e->nseries; k++) {
-        if (!e->series[k]->dirty)
-            continue;
-        e->series[k]->dirty = false;
-        for (size_t n = 0; k < e->creaders && n < e->nreaders[k]; n++)
-            e->readers[k][n]->dirty = true;
-    }
-    for (size_t k = 0; k < e->ninst; k++)
-        if (e->inst[k]->dirty)
-            instance_eval(e->inst[k]);
+    watched_flush(e);
+    evaluate(e, INT64_MIN);
     engine_wake(e);
 }
 
 /* Time */
 
+static bool is_over(const struct instance *i)
+{
+    return i->gone && !i->run &&
+           (i->state == EP_QUIET || i->state == EP_RESOLVED || i->state == EP_VANISHED);
+}
+
 static void bury(struct engine *e)
 {
+    size_t kept = 0;
+
     for (size_t k = 0; k < e->ndead; k++)
         run_free(e->dead[k]);
     e->ndead = 0;
-    for (size_t k = 0; k < e->ninst;) {
+    if (!e->ngone)
+        return;
+    for (size_t k = 0; k < e->ninst; k++) {
         struct instance *i = e->inst[k];
-        if (i->gone && !i->run &&
-            (i->state == EP_QUIET || i->state == EP_RESOLVED || i->state == EP_VANISHED)) {
-            for (size_t s = 0; s < e->creaders; s++)
-                for (size_t n = 0; n < e->nreaders[s];)
-                    if (e->readers[s][n] == i)
-                        e->readers[s][n] = e->readers[s][--e->nreaders[s]];
-                    else
-                        n++;
-            instance_free(i);
-            memmove(&e->inst[k], &e->inst[k + 1], (e->ninst - k - 1) * sizeof(e->inst[0]));
-            e->ninst--;
-        } else {
-            k++;
+        if (!is_over(i)) {
+            e->inst[kept++] = i;
+            continue;
         }
+        watched_forget(e, i);
+        due_forget(i);
+        instance_free(i);
+        e->ngone--;
     }
+    e->ninst = kept;
 }
 
 void engine_check_freeze_file(struct engine *e)
@@ -385,9 +226,7 @@ void engine_wake(struct engine *e)
     engine_check_freeze_file(e);
     if (e->owed && t >= e->owed_again_ms)
         commit_again(e);
-    for (size_t k = 0; k < e->ninst; k++)
-        if (instance_next_ms(e->inst[k]) <= t)
-            instance_eval(e->inst[k]);
+    evaluate(e, t);
     for (size_t k = 0; k < e->nruns; k++)
         run_poke(e->runs[k]);
     bury(e);
@@ -407,12 +246,8 @@ void engine_wake(struct engine *e)
 
 void engine_schedule(struct engine *e)
 {
-    int64_t at = NEVER;
+    int64_t at = due_next_ms(e);
 
-    for (size_t k = 0; k < e->ninst; k++) {
-        int64_t n = instance_next_ms(e->inst[k]);
-        at = n < at ? n : at;
-    }
     for (size_t k = 0; k < e->nruns && !e->draining; k++) { /* nobody is poked while it drains */
         int64_t n = run_next_ms(e->runs[k]);
         at = n < at ? n : at;
@@ -479,10 +314,7 @@ void engine_applied(struct engine *e, uint64_t ticket, enum applied how, struct 
 
 struct instance *instance_find(struct engine *e, const char *key)
 {
-    for (size_t k = 0; k < e->ninst; k++)
-        if (!e->inst[k]->gone && strcmp(e->inst[k]->key, key) == 0)
-            return e->inst[k];
-    return NULL;
+    return map_get(e->inst_by_key, key);
 }
 
 static void take_over(struct instance *to, struct instance *from)
@@ -522,126 +354,96 @@ static void take_over(struct instance *to, struct instance *from)
     from->run = NULL;
 }
 
-struct marking {
-    struct engine *e;
-    bool *used; /* an entry a series */
-};
-
-static void mark(void *arg, struct series *s)
-{
-    struct marking *m = arg;
-    size_t k = s ? index_of(m->e, s->id) : m->e->nseries;
-
-    if (k < m->e->nseries)
-        m->used[k] = true;
-}
-
-static void mark_bound(struct marking *m, const struct bound *b)
-{
-    if (b)
-        bound_each_series(b, mark, m);
-}
-
-static void sweep_series(struct engine *e)
-{
-    struct marking m = {e, mem_calloc(e->nseries + 1, sizeof(bool))};
-    size_t kept = 0;
-
-    for (size_t n = 0; n < e->ninst; n++) {
-        const struct instance *i = e->inst[n];
-        mark_bound(&m, i->when);
-        mark_bound(&m, i->clear);
-        mark_bound(&m, i->window);
-        for (size_t c = 0; c < i->p->nchecks; c++)
-            mark_bound(&m, i->checks[c]);
-        for (size_t a = 0; a < i->p->nactions; a++)
-            mark_bound(&m, i->unless[a]);
-    }
-    for (size_t n = 0; n < e->nruns; n++) {
-        struct run *r = e->runs[n];
-        mark(&m, r->read_series);
-        mark_bound(&m, r->cleared);
-        for (size_t c = 0; r->checks && c < r->p->nchecks; c++)
-            mark_bound(&m, r->checks[c]);
-    }
-    for (size_t k = 0; k < e->nseries; k++)
-        if (m.used[k])
-            e->series[kept++] = e->series[k];
-        else
-            series_free(e->series[k]);
-    e->nseries = kept;
-    mem_free(m.used);
-}
-
-static void index_readers(struct engine *e)
-{
-    free_readers(e);
-    for (size_t n = 0; n < e->ninst; n++) {
-        struct instance *i = e->inst[n];
-        engine_reads(e, i, i->when);
-        engine_reads(e, i, i->clear);
-        engine_reads(e, i, i->window);
-        for (size_t c = 0; c < i->p->nchecks; c++)
-            engine_reads(e, i, i->checks[c]);
-        for (size_t a = 0; a < i->p->nactions; a++)
-            engine_reads(e, i, i->unless[a]);
-        for (size_t c = 0; i->run && i->run->checks && c < i->run->p->nchecks; c++)
-            engine_reads(e, i, i->run->checks[c]);
-        if (i->run)
-            engine_reads(e, i, i->run->cleared);
-    }
-}
-
-int engine_load(struct engine *e, struct policy_set *set, struct estate *estate, struct err *err)
+/* One instance a policy and target that it selects; NULL with *err. */
+static struct instance **make_all(struct engine *e, struct policy_set *set, struct estate *estate,
+                                  size_t *n, struct err *err)
 {
     struct instance **made = NULL;
-    size_t n = 0;
-    struct estate *old_estate = e->estate;
+    size_t cap = 0;
 
-    e->estate = estate; /* series are made in it */
-    for (size_t p = 0; p < set->npolicies; p++)
-        for (size_t t = 0; t < estate_len(estate); t++) {
-            const struct target *target = estate_at(estate, t);
-            const struct policy *policy = set->policies[p];
-            struct instance *i;
+    *n = 0;
+    for (size_t p = 0; p < set->npolicies; p++) {
+        const struct target **targets;
+        size_t ntargets = estate_select(estate, &set->policies[p]->target, &targets);
+        bool bad = false;
 
-            if (!selector_match(&policy->target, target))
-                continue;
-            policy = policy_for(set, policy->name, target);
-            if (!policy) { /* not the base in its place: that may be wider */
+        if (*n + ntargets + 1 > cap) {
+            cap = (*n + ntargets + 1) * 2;
+            made = mem_realloc(made, cap * sizeof(struct instance *));
+        }
+        for (size_t t = 0; t < ntargets && !bad; t++) {
+            const struct policy *policy = policy_for(set, set->policies[p]->name, targets[t]);
+            struct instance *i =
+                policy ? instance_new(e, set, policy, estate, targets[t], err) : NULL;
+            if (!policy) /* not the base in its place: that may be wider */
                 err_set(err, ERR_INPUT,
                         "policy %s: the parameters that the environment gives for %s do not fit "
                         "each other; correct its NAME@TARGET values",
-                        set->policies[p]->name, target->id);
-                goto fail;
-            }
-            i = instance_new(e, set, policy, estate, target, err);
-            if (!i)
-                goto fail;
-            made = mem_realloc(made, (n + 1) * sizeof(struct instance *));
-            made[n++] = i;
+                        set->policies[p]->name, targets[t]->id);
+            if (i)
+                made[(*n)++] = i;
+            bad = !i;
         }
+        mem_free(targets);
+        if (!bad)
+            continue;
+        for (size_t k = 0; k < *n; k++)
+            instance_free(made[k]);
+        mem_free(made);
+        return NULL;
+    }
+    return made ? made : mem_calloc(1, sizeof(struct instance *));
+}
+
+static void leave(struct instance *i)
+{
+    i->gone = true;
+    i->e->ngone++;
+}
+
+/* Those made take the place of those that there were; what has no successor vanishes. */
+static void put_in_place(struct engine *e, struct instance **made, size_t n)
+{
     for (size_t k = 0; k < n; k++) {
         struct instance *old = instance_find(e, made[k]->key);
         if (old) {
             take_over(made[k], old);
             old->state = EP_QUIET;
-            old->gone = true;
+            leave(old);
         } else {
             standing_apply(made[k]);
         }
+        map_put(e->inst_by_key, made[k]->key, made[k]);
     }
     for (size_t k = 0; k < e->ninst; k++)
         if (!e->inst[k]->gone) {
-            e->inst[k]->gone = true;
+            leave(e->inst[k]);
+            map_remove(e->inst_by_key, e->inst[k]->key);
             instance_vanish(e->inst[k]);
         }
     while (e->ninst + n > e->cinst) {
         e->cinst = e->cinst ? e->cinst * 2 : 64;
         e->inst = mem_realloc(e->inst, e->cinst * sizeof(struct instance *));
     }
-    for (size_t k = 0; k < n; k++)
+    for (size_t k = 0; k < n; k++) {
+        made[k]->order = ++e->loaded_order;
         e->inst[e->ninst++] = made[k];
+    }
+}
+
+int engine_load(struct engine *e, struct policy_set *set, struct estate *estate, struct err *err)
+{
+    struct instance **made;
+    size_t n = 0;
+    struct estate *old_estate = e->estate;
+
+    e->estate = estate; /* series are made in it */
+    made = make_all(e, set, estate, &n, err);
+    if (!made) {
+        e->estate = old_estate;
+        return err ? err->code : ERR_INPUT;
+    }
+    put_in_place(e, made, n);
     mem_free(made);
     e->estate = estate_ref(estate);
     if (old_estate)
@@ -649,10 +451,9 @@ int engine_load(struct engine *e, struct policy_set *set, struct estate *estate,
     policy_set_ref(set);
     policy_set_unref(e->set);
     e->set = set;
-    free_readers(e); /* before the instances in it are freed */
+    watched_unread(e); /* before the instances in it are freed */
     bury(e);
-    sweep_series(e);
-    index_readers(e);
+    watched_sweep(e);
     if (!e->loaded) {
         e->loaded_ms = now(e);
         restore_attach(e);
@@ -661,15 +462,9 @@ int engine_load(struct engine *e, struct policy_set *set, struct estate *estate,
     report_no_targets(e);
     e->w->ops->watch(e->w, e->series, e->nseries);
     for (size_t k = 0; k < e->ninst; k++)
-        e->inst[k]->dirty = true;
+        due_mark(e->inst[k]);
     engine_flush(e);
     return 0;
-fail:
-    for (size_t k = 0; k < n; k++)
-        instance_free(made[k]);
-    mem_free(made);
-    e->estate = old_estate;
-    return err ? err->code : ERR_INPUT;
 }
 
 void engine_drain(struct engine *e, void (*fn)(void *arg), void *arg)

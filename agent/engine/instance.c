@@ -347,7 +347,6 @@ void instance_eval(struct instance *i)
 {
     struct engine *e = i->e;
 
-    i->dirty = false;
     i->again_ms = NEVER;
     if (i->when) {
         i->now = bound_eval(i->when, now(e));
@@ -365,14 +364,13 @@ void instance_eval(struct instance *i)
                 step_episode(i);
     if (i->run)
         run_poke(i->run);
+    due_set(i);
 }
 
 int64_t instance_next_ms(const struct instance *i)
 {
     int64_t at = i->again_ms;
 
-    if (i->dirty)
-        return 0;
     if (i->unknown_since_ms && !i->blind_reported &&
         i->unknown_since_ms + i->p->blind_after_ms < at)
         at = i->unknown_since_ms + i->p->blind_after_ms;
@@ -408,5 +406,5 @@ void instance_run_ended(struct instance *i, struct run *r, struct jtx *tx)
     }
     if (is_open(i))
         jtx_put(tx, "episode", i->episode, instance_episode_doc(i), true);
-    i->dirty = true;
+    due_mark(i);
 }

@@ -2,6 +2,7 @@
 #ifndef RB_ENGINE_INTERNAL_H
 #define RB_ENGINE_INTERNAL_H
 
+#include "base/map.h"
 #include "base/mem.h"
 #include "engine/engine.h"
 
@@ -159,7 +160,10 @@ struct instance {
     int64_t last_end_ms; /* end of the last run that acted, for the cooldown; 0: none */
     int bad;             /* bad outcomes in a row */
     bool breaker_open;
-    bool dirty;
+    bool dirty;       /* due.c: it is in the list */
+    uint64_t order;   /* instances are evaluated in the order in which they were loaded */
+    size_t heap_at;   /* place in the heap, 0: none */
+    int64_t due_ms;   /* by which it stands there */
     bool gone; /* its policy or target is no longer loaded; lives until its episode is closed */
 };
 
@@ -218,12 +222,22 @@ struct engine {
     bool frozen;
     char *frozen_by, *frozen_why;
     bool file_frozen;
-    struct series **series;
+    struct series **series; /* by id */
     size_t nseries, cseries;
     uint64_t next_series;
-    uint32_t next_fleet;
+    struct map *series_by_key, *fleet_by_key;
+    struct fleet **fleets; /* by number - 1 */
+    size_t nfleets;
+    struct series **changed; /* since the last flush */
+    size_t nchanged, cchanged;
     struct instance **inst;
-    size_t ninst, cinst;
+    size_t ninst, cinst, ngone; /* those that are gone among them */
+    struct map *inst_by_key;    /* those that are not */
+    uint64_t loaded_order;
+    struct instance **marked; /* due.c */
+    size_t nmarked, cmarked;
+    struct instance **heap; /* from 1 */
+    size_t nheap, cheap;
     struct instance ***readers; /* per index of series: who reads it */
     size_t *nreaders;
     size_t creaders;
@@ -276,6 +290,24 @@ void engine_reads(struct engine *e, struct instance *i,
                   const struct bound *b); /* i is evaluated when a series of b changes */
 bool is_frozen(struct engine *e);
 void engine_check_freeze_file(struct engine *e);
+
+/* watched.c */
+void watched_init(struct engine *e);
+void watched_flush(struct engine *e); /* whoever reads what changed is due */
+void watched_unread(struct engine *e); /* nobody reads anything */
+void watched_sweep(struct engine *e);  /* drops what nobody wants; finds out anew who reads what */
+void watched_forget(struct engine *e, const struct instance *i); /* before it is freed */
+void watched_free(struct engine *e);
+
+/* due.c */
+void due_mark(struct instance *i);   /* to be evaluated at the next opportunity */
+void due_set(struct instance *i);    /* after an evaluation: its time, by instance_next_ms */
+void due_forget(struct instance *i); /* before it is freed */
+/* Those that are marked, and those whose time is until_ms or before, by their order; they are so no
+ * more. The caller frees the array. */
+size_t due_take(struct engine *e, int64_t until_ms, struct instance ***out);
+int64_t due_next_ms(const struct engine *e);
+void due_free(struct engine *e);
 
 /* hold.c */
 void *engine_hold(struct engine *e, size_t size,

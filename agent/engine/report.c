@@ -148,23 +148,19 @@ void report_deliver(struct engine *e, const struct jtx *tx)
             e->w->ops->deliver(e->w, tx->ops[k].key, tx->ops[k].doc);
 }
 
-static bool has_target(const struct engine *e, const struct policy *p)
-{
-    for (size_t k = 0; k < e->ninst; k++)
-        if (!e->inst[k]->gone && strcmp(e->inst[k]->p->name, p->name) == 0)
-            return true;
-    return false;
-}
-
 void report_no_targets(struct engine *e)
 {
     struct json *told = json_new_map();
+    struct map *with = map_new(); /* policies that have a target */
 
+    for (size_t k = 0; k < e->ninst; k++)
+        if (!e->inst[k]->gone)
+            map_put(with, e->inst[k]->p->name, e->inst[k]);
     for (size_t p = 0; p < e->set->npolicies; p++) {
         const struct policy *policy = e->set->policies[p];
         struct jtx *tx;
 
-        if (policy->procedure || has_target(e, policy))
+        if (policy->procedure || map_get(with, policy->name))
             continue;
         if (json_get(e->no_targets, policy->name)) {
             json_set_bool(told, policy->name, true);
@@ -182,6 +178,7 @@ void report_no_targets(struct engine *e)
                  policy->name);
         commit_owed(e, tx, NULL, NULL);
     }
+    map_free(with);
     json_free(e->no_targets);
     e->no_targets = told;
 }

@@ -82,13 +82,12 @@ static bool keep(void *arg, const char *key, const struct json *doc)
 
 static struct instance *instance_of(struct engine *e, const struct json *doc)
 {
-    for (size_t k = 0; k < e->ninst; k++) {
-        struct instance *i = e->inst[k];
-        if (!i->gone && strcmp(i->p->name, json_get_str(doc, "policy", "")) == 0 &&
-            strcmp(i->t->id, json_get_str(doc, "target", "")) == 0)
-            return i;
-    }
-    return NULL;
+    char *key =
+        mem_printf("%s@%s", json_get_str(doc, "policy", ""), json_get_str(doc, "target", ""));
+    struct instance *i = instance_find(e, key);
+
+    mem_free(key);
+    return i;
 }
 
 static bool on_breaker(void *arg, const char *key, const struct json *doc)

@@ -49,6 +49,7 @@ struct series {
     int64_t finding_ms;   /* when it was made, steady */
     char why[160];        /* the source's own words */
     bool dirty;           /* conditions that read it are to be evaluated */
+    bool queued;          /* the engine knows that it changed */
     /* Kept by series.c; conditions read them. */
     uint64_t total;   /* points ever added: the newest is number total - 1 */
     uint64_t restart; /* points before this number count for no hold clock: an implausible reading

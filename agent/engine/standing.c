@@ -26,9 +26,9 @@ void standing_set(struct engine *e, const char *key, int64_t last_end_ms, int ba
     s->open = open;
     s->blind = blind;
     /* The target may be back already while a run from before its absence ends. */
-    for (size_t k = 0; k < e->ninst; k++)
-        if (!e->inst[k]->gone && strcmp(e->inst[k]->key, key) == 0)
-            standing_apply(e->inst[k]);
+    struct instance *i = instance_find(e, key);
+    if (i)
+        standing_apply(i);
 }
 
 void standing_apply(struct instance *i)

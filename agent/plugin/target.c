@@ -2,9 +2,11 @@
 #include "plugin/target.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/map.h"
 #include "base/hash.h"
 #include "base/mem.h"
 #include "plugin/action.h"
@@ -37,8 +39,7 @@ struct estate {
     struct arena *arena;
     struct target **targets; /* in the order of declaration */
     size_t len, cap;
-    size_t *slots; /* open addressing by id: 1 + index into targets, 0 is free */
-    size_t nslots; /* a power of two, at most half full */
+    struct map *by_id;
     bool partial;
 };
 
@@ -60,8 +61,7 @@ struct estate *estate_new(void)
 
     e->refs = 1;
     e->arena = arena_new();
-    e->nslots = 64;
-    e->slots = mem_calloc(e->nslots, sizeof(*e->slots));
+    e->by_id = map_new();
     return e;
 }
 
@@ -81,58 +81,21 @@ void estate_unref(struct estate *e)
         json_free(e->targets[i]->fields);
     }
     mem_free(e->targets);
-    mem_free(e->slots);
+    map_free(e->by_id);
     arena_free(e->arena);
     mem_free(e);
 }
 
-/* FNV-1a over "kind/name" without building it. */
-static size_t id_hash(const char *kind, const char *name)
-{
-    uint64_t h = 14695981039346656037u;
-
-    for (const char *p = kind; *p != '\0'; p++)
-        h = (h ^ (unsigned char)*p) * 1099511628211u;
-    h = (h ^ '/') * 1099511628211u;
-    for (const char *p = name; *p != '\0'; p++)
-        h = (h ^ (unsigned char)*p) * 1099511628211u;
-    return (size_t)(h ^ (h >> 29));
-}
-
-static void slot_put(struct estate *e, size_t index)
-{
-    const struct target *t = e->targets[index];
-    size_t i = id_hash(t->kind, t->name) & (e->nslots - 1);
-
-    while (e->slots[i] != 0)
-        i = (i + 1) & (e->nslots - 1);
-    e->slots[i] = index + 1;
-}
-
 static struct target *lookup(const struct estate *e, const char *kind, const char *name)
 {
-    for (size_t i = id_hash(kind, name) & (e->nslots - 1); e->slots[i] != 0;
-         i = (i + 1) & (e->nslots - 1)) {
-        struct target *t = e->targets[e->slots[i] - 1];
-        if (strcmp(t->name, name) == 0 && strcmp(t->kind, kind) == 0)
-            return t;
-    }
-    return NULL;
-}
+    char id[512], *longer = NULL;
+    struct target *t;
 
-static void grow(struct estate *e)
-{
-    if (e->len == e->cap) {
-        e->cap = e->cap == 0 ? 32 : e->cap * 2;
-        e->targets = mem_realloc(e->targets, e->cap * sizeof(struct target *));
-    }
-    if ((e->len + 1) * 2 <= e->nslots)
-        return;
-    mem_free(e->slots);
-    e->nslots *= 2;
-    e->slots = mem_calloc(e->nslots, sizeof(*e->slots));
-    for (size_t i = 0; i < e->len; i++)
-        slot_put(e, i);
+    if ((size_t)snprintf(id, sizeof(id), "%s/%s", kind, name) >= sizeof(id))
+        longer = mem_printf("%s/%s", kind, name);
+    t = map_get(e->by_id, longer != NULL ? longer : id);
+    mem_free(longer);
+    return t;
 }
 
 int estate_add(struct estate *e, const char *kind, const char *name, struct json *tag,
@@ -159,7 +122,10 @@ int estate_add(struct estate *e, const char *kind, const char *name, struct json
             name, first->file != NULL ? first->file : "?", first->line);
         goto out;
     }
-    grow(e);
+    if (e->len == e->cap) {
+        e->cap = e->cap == 0 ? 32 : e->cap * 2;
+        e->targets = mem_realloc(e->targets, e->cap * sizeof(struct target *));
+    }
     t = arena_alloc(e->arena, sizeof(*t));
     t->kind = k->name;
     t->name = arena_strdup(e->arena, name);
@@ -170,8 +136,9 @@ int estate_add(struct estate *e, const char *kind, const char *name, struct json
     t->file = file != NULL ? arena_strdup(e->arena, file) : NULL;
     t->line = line;
     tag = fields = NULL;
-    e->targets[e->len] = t;
-    slot_put(e, e->len++);
+    t->order = e->len;
+    e->targets[e->len++] = t;
+    map_put(e->by_id, t->id, t);
 out:
     json_free(tag);
     json_free(fields);
@@ -230,14 +197,7 @@ const struct target *estate_find(const struct estate *e, const char *kind, const
 
 const struct target *estate_by_id(const struct estate *e, const char *id)
 {
-    const char *slash = id != NULL ? strchr(id, '/') : NULL;
-    char kind[32];
-
-    if (slash == NULL || (size_t)(slash - id) >= sizeof(kind))
-        return NULL;
-    memcpy(kind, id, (size_t)(slash - id));
-    kind[slash - id] = '\0';
-    return estate_find(e, kind, slash + 1);
+    return e != NULL && id != NULL ? map_get(e->by_id, id) : NULL;
 }
 
 size_t estate_len(const struct estate *e)
@@ -382,4 +342,43 @@ bool selector_match(const struct selector *s, const struct target *t)
             return false;
     }
     return true;
+}
+
+static int by_order(const void *a, const void *b)
+{
+    const struct target *x = *(const struct target *const *)a,
+                        *y = *(const struct target *const *)b;
+
+    return x->order < y->order ? -1 : x->order > y->order;
+}
+
+size_t estate_select(const struct estate *e, const struct selector *s, const struct target ***out)
+{
+    bool by_name = json_type(s->name) == JSON_LIST;
+    size_t n = 0, most = by_name ? json_len(s->name) : estate_len(e);
+    const struct target **found = mem_calloc(most + 1, sizeof(*found));
+
+    *out = found;
+    if (!by_name) {
+        for (size_t i = 0; i < most; i++) {
+            if (selector_match(s, e->targets[i]))
+                found[n++] = e->targets[i];
+        }
+        return n;
+    }
+    /* Few names among many targets: they are looked up. */
+    for (const struct json *i = json_first(s->name); i != NULL; i = json_next(i)) {
+        const struct target *t = estate_find(e, s->kind, json_str(i, ""));
+
+        if (t != NULL && selector_match(s, t))
+            found[n++] = t;
+    }
+    qsort(found, n, sizeof(*found), by_order);
+    most = n;
+    n = 0;
+    for (size_t i = 0; i < most; i++) { /* a name may be given twice */
+        if (i == 0 || found[i] != found[i - 1])
+            found[n++] = found[i];
+    }
+    return n;
 }

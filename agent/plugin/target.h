@@ -32,6 +32,7 @@ struct target {
     enum mode mode;      /* MODE_ENFORCE when the estate does not say: narrows nothing */
     bool found;          /* by a discover, not declared */
     enum listed listed;
+    size_t order;     /* of declaration */
     const char *file; /* where it was declared, or the discover that found it */
     int line;
 };
@@ -104,5 +105,7 @@ struct selector {
     struct json *except; /* list of strings or NULL */
 };
 bool selector_match(const struct selector *s, const struct target *t);
+/* The targets that it selects, in the order of declaration; the caller frees the array. */
+size_t estate_select(const struct estate *e, const struct selector *s, const struct target ***out);
 
 #endif
