@@ -331,8 +331,10 @@ static void add_encoded(struct buf *q, const char *name, const char *value)
     aws_uri_encode(q, value, strlen(value), false);
 }
 
-int sigv4_presign(const struct sigv4_request *r, const struct aws_keys *k, int64_t wall_ms,
-                  int expires_s, struct buf *url, struct err *e)
+/* expires_last: botocore's order in an RDS token is another than in its other presigned URLs. No
+ * server minds, but so both can be compared with ours byte for byte. */
+static int presign(const struct sigv4_request *r, const struct aws_keys *k, int64_t wall_ms,
+                   int expires_s, bool expires_last, struct buf *url, struct err *e)
 {
     struct headers h;
     struct buf q, v;
@@ -356,10 +358,13 @@ int sigv4_presign(const struct sigv4_request *r, const struct aws_keys *k, int64
     add_encoded(&q, "X-Amz-Credential", buf_str(&v));
     add_encoded(&q, "X-Amz-Date", date);
     snprintf(expires, sizeof expires, "%d", expires_s);
-    add_encoded(&q, "X-Amz-Expires", expires);
+    if (!expires_last)
+        add_encoded(&q, "X-Amz-Expires", expires);
     buf_reset(&v);
     headers_add_names(&h, &v);
     add_encoded(&q, "X-Amz-SignedHeaders", buf_str(&v));
+    if (expires_last)
+        add_encoded(&q, "X-Amz-Expires", expires);
     if (k->token)
         add_encoded(&q, "X-Amz-Security-Token", k->token);
     rc = q.overflow ? err_set(e, ERR_LIMIT, "a presigned query may not exceed %d bytes", MAX_BYTES)
@@ -372,6 +377,12 @@ int sigv4_presign(const struct sigv4_request *r, const struct aws_keys *k, int64
     buf_free(&v);
     headers_free(&h);
     return rc;
+}
+
+int sigv4_presign(const struct sigv4_request *r, const struct aws_keys *k, int64_t wall_ms,
+                  int expires_s, struct buf *url, struct err *e)
+{
+    return presign(r, k, wall_ms, expires_s, false, url, e);
 }
 
 char *aws_rds_token(const char *host, int port, const char *user, const char *region,
@@ -387,7 +398,7 @@ char *aws_rds_token(const char *host, int port, const char *user, const char *re
     add_encoded(&q, "DBUser", user);
     r.host = at;
     r.query = buf_str(&q);
-    if (sigv4_presign(&r, k, wall_ms, 900, &url, e) == 0)
+    if (presign(&r, k, wall_ms, 900, true, &url, e) == 0)
         token = buf_take(&url);
     buf_free(&q);
     buf_free(&url);

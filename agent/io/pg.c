@@ -25,6 +25,7 @@
 enum state {
     PG_DOWN,       /* no connection, nothing under way */
     PG_RESOLVING,  /* the name */
+    PG_SIGNING,    /* for a password that is made for this connection */
     PG_CONNECTING, /* libpq's start-up, TLS, authentication */
     /* the session's settings, or a statement_timeout that differs from the last */
     PG_SETTING,
@@ -56,6 +57,9 @@ struct pg {
     PGconn *conn;
     struct event *ev;
     struct resolve_call *resolving;
+    char *address; /* while a password is waited for; NULL: a socket file */
+    void (*ask_password)(void *arg, struct pg *p);
+    void *ask_arg;
     struct loop_timer *timer; /* the deadline of what is under way, or 0: begin */
     struct query *first, **end;
     int64_t server_timeout_ms; /* the session's statement_timeout now; -1: not set yet */
@@ -126,6 +130,8 @@ static void disconnect(struct pg *p)
 {
     resolve_cancel(p->resolving);
     p->resolving = NULL;
+    mem_free(p->address);
+    p->address = NULL;
     if (p->ev)
         /* before libpq closes the descriptor: its number may come back at once */
         event_free(p->ev);
@@ -278,6 +284,32 @@ static void start_connection(struct pg *p, const char *address)
     wait_socket(p, EV_WRITE);
 }
 
+static void sign_in(struct pg *p, const char *address)
+{
+    if (!p->ask_password) {
+        start_connection(p, address);
+        return;
+    }
+    p->address = mem_strdup(address);
+    p->state = PG_SIGNING;
+    p->ask_password(p->ask_arg, p);
+}
+
+void pg_sign_in(struct pg *p, const char *password, const struct err *e)
+{
+    if (p->state != PG_SIGNING)
+        return;
+    if (!password) {
+        struct err why = ERR_INIT;
+        fail(p, &why, e && e->code ? e->code : ERR_AUTH, e ? e->text : "there is no password");
+        fail_waiting(p, &why);
+        return;
+    }
+    pg_set_password(p, password);
+    start_connection(p, p->address);
+    pg_set_password(p, NULL); /* libpq has a copy */
+}
+
 static void on_address(void *arg, const char *address, const struct err *e)
 {
     struct pg *p = arg;
@@ -288,7 +320,7 @@ static void on_address(void *arg, const char *address, const struct err *e)
         fail_waiting(p, &why);
         return;
     }
-    start_connection(p, address);
+    sign_in(p, address);
 }
 
 static void begin(struct pg *p)
@@ -296,7 +328,7 @@ static void begin(struct pg *p)
     p->state = PG_RESOLVING;
     loop_timer_set(p->timer, p->connect_ms);
     if (p->host[0] == '/')
-        start_connection(p, NULL);
+        sign_in(p, NULL);
     else
         p->resolving = resolve(p->resolver, p->host, p->connect_ms, on_address, p);
 }
@@ -544,8 +576,11 @@ static void on_timer(void *arg)
         advance(p);
         return;
     case PG_RESOLVING:
+    case PG_SIGNING:
     case PG_CONNECTING:
-        snprintf(text, sizeof text, "no connection after %lld ms", (long long)p->connect_ms);
+        snprintf(text, sizeof text, "no %s after %lld ms",
+                 p->state == PG_SIGNING ? "password to sign in with" : "connection",
+                 (long long)p->connect_ms);
         fail(p, &e, ERR_TIMEOUT, text);
         fail_waiting(p, &e);
         return;
@@ -577,6 +612,8 @@ struct pg *pg_new(struct loop *l, struct resolver *r, const struct pg_options *o
     p->client_cert = mem_strdup(o->client_cert);
     p->client_key = mem_strdup(o->client_key);
     p->application = mem_strdup(o->application ? o->application : "runbookd");
+    p->ask_password = o->ask_password;
+    p->ask_arg = o->ask_arg;
     p->read_only = o->read_only;
     p->connect_ms = o->connect_ms > 0 ? o->connect_ms : CONNECT_MS;
     p->server_timeout_ms = -1;

@@ -20,13 +20,18 @@ struct pg_options {
     const char *ca_file, *client_cert, *client_key;
     const char *application;                         /* application_name, "runbookd" */
     int64_t connect_ms;                              /* 0: 5 s */
+    /* In place of password: asks for one for each connection, which waits for pg_sign_in; it may come at once. */
+    void (*ask_password)(void *arg, struct pg *p);
+    void *ask_arg;
     /* Every statement runs in a read-only transaction, which the server enforces, and none leaves a setting to the next. */
     bool read_only;
 };
 
 struct pg *pg_new(struct loop *l, struct resolver *r, const struct pg_options *o); /* copies all of o */
 void pg_free(struct pg *p); /* ends the connection; no callback after */
-void pg_set_password(struct pg *p, const char *password); /* for the next connection: rotation, IAM tokens */
+void pg_set_password(struct pg *p, const char *password); /* for the next connection: rotation */
+/* The answer to ask_password: for this connection alone; or why there is none. Nothing where no connection waits for it any more. */
+void pg_sign_in(struct pg *p, const char *password, const struct err *e);
 
 struct pg_rows; /* a result; valid during the callback */
 size_t pg_rows_count(const struct pg_rows *r);

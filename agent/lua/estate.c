@@ -55,13 +55,17 @@ static int take_target(lua_State *L)
     tab_known(L, &t, fields, n, k->options, k->noptions);
     struct json *held = tab_options(L, &t, k->options, k->noptions);
     const struct json *more = tab_options(L, &t, common, n);
+    struct err e = ERR_INIT;
     if (json_get(more, "aws")) {
         json_set(held, "aws", json_copy(json_get(more, "aws")));
     }
     int mode = mode_parse(json_get_str(more, "mode", "enforce"));
     const struct json *tag = json_get(more, "tag");
     struct place at = place_call(L, t.index);
-    struct err e = ERR_INIT;
+    if (k->check && k->check(held, &e) != 0) {
+        diag_add(ld->d, "E106", &at, "%s: %s", t.what, e.text);
+        return 0;
+    }
     if (estate_add(out->estate, k->name, name, tag ? json_copy(tag) : json_new_map(),
                    json_copy(held), mode < 0 ? MODE_OFF : (enum mode)mode, at.file, at.line,
                    &e) != 0) {

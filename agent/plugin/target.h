@@ -51,6 +51,9 @@ struct target_kind {
     size_t noptions;
     const char *domain; /* the field that is its failure domain ("zone", "region"), or NULL */
     const struct discovery *discover; /* NULL: it cannot be discovered */
+    /* Beyond the option table: cross checks (NULL: none). ERR_INPUT with what is wrong and what to
+     * write. */
+    int (*check)(const struct json *fields, struct err *e);
 };
 extern const struct target_kind target_kinds[];
 extern const size_t target_kinds_len;

@@ -111,7 +111,7 @@ static const struct option postgres_options[] = {
     {.name = "iam",
      .type = OPT_BOOL,
      .fallback = "false",
-     .help = "sign in with an RDS IAM token in place of a password"},
+     .help = "sign in with an RDS IAM token in place of a password; needs aws and TLS"},
     {.name = "sslmode",
      .type = OPT_ENUM,
      .fallback = "verify-full",
@@ -120,6 +120,12 @@ static const struct option postgres_options[] = {
     {.name = "ca_file",
      .type = OPT_STRING,
      .help = "file of CA certificates that the server's is checked against"},
+    {.name = "cert_file",
+     .type = OPT_STRING,
+     .help = "file of the client certificate to sign in with, PEM"},
+    {.name = "key_file",
+     .type = OPT_SECRET,
+     .help = "its key, PEM without a passphrase: secret.file \"...\""},
     {.name = "instance",
      .type = OPT_STRING,
      .help = "RDS identifier of the instance, for what AWS is asked about it"},
@@ -209,19 +215,48 @@ static const struct option instance_options[] = {
     ZONE,
 };
 
+static int postgres_check(const struct json *f, struct err *e)
+{
+    bool iam = json_get_bool(f, "iam", false), cert = json_get(f, "cert_file") != NULL,
+         key = json_get(f, "key_file") != NULL;
+    const char *mode = json_get_str(f, "sslmode", "verify-full");
+    bool plain = strcmp(mode, "disable") == 0 || strcmp(mode, "prefer") == 0;
+
+    if (iam && json_get(f, "aws") == NULL)
+        return err_set(e, ERR_INPUT, "iam = true needs aws = \"...\": its keys sign the token");
+    if (iam && json_get(f, "password") != NULL)
+        return err_set(e, ERR_INPUT,
+                       "iam = true takes a token in place of the password: leave one of them out");
+    /* Whoever reads a token can use it for 15 minutes. */
+    if (iam && plain)
+        return err_set(e, ERR_INPUT,
+                       "iam = true needs TLS: write sslmode = \"verify-full\", got \"%s\"", mode);
+    if (cert != key)
+        return err_set(e, ERR_INPUT, "cert_file and key_file belong together: %s is missing",
+                       cert ? "key_file" : "cert_file");
+    if (key && json_get(json_get(f, "key_file"), "file") == NULL)
+        return err_set(e, ERR_INPUT, "key_file is a file: write key_file = secret.file \"...\"");
+    if (cert && plain)
+        return err_set(
+            e, ERR_INPUT,
+            "a client certificate needs TLS: write sslmode = \"verify-full\", got \"%s\"", mode);
+    return 0;
+}
+
 const struct target_kind target_kinds[] = {
-    {"aws", "an AWS account and region, and how to sign in", OPTIONS(aws_options), NULL, NULL},
-    {"asg", "an Auto Scaling group", OPTIONS(asg_options), "zone", &discover_asg},
-    {"postgres", "a PostgreSQL server", OPTIONS(postgres_options), "region", NULL},
-    {"proxy", "an RDS proxy", OPTIONS(proxy_options), "region", NULL},
+    {"aws", "an AWS account and region, and how to sign in", OPTIONS(aws_options), NULL, NULL,
+     NULL},
+    {"asg", "an Auto Scaling group", OPTIONS(asg_options), "zone", &discover_asg, NULL},
+    {"postgres", "a PostgreSQL server", OPTIONS(postgres_options), "region", NULL, postgres_check},
+    {"proxy", "an RDS proxy", OPTIONS(proxy_options), "region", NULL, NULL},
     {"cache", "a Redis server or an ElastiCache replication group", OPTIONS(cache_options), "zone",
-     NULL},
+     NULL, NULL},
     {"service", "what users see: a group, its database, its cache", OPTIONS(service_options), NULL,
-     NULL},
-    {"queue", "an SQS queue", OPTIONS(queue_options), NULL, NULL},
+     NULL, NULL},
+    {"queue", "an SQS queue", OPTIONS(queue_options), NULL, NULL, NULL},
     {"certificate", "a TLS certificate and where it is shown", OPTIONS(certificate_options), NULL,
-     NULL},
-    {"instance", "an EC2 instance", OPTIONS(instance_options), "zone", NULL},
+     NULL, NULL},
+    {"instance", "an EC2 instance", OPTIONS(instance_options), "zone", NULL, NULL},
 };
 const size_t target_kinds_len = sizeof(target_kinds) / sizeof(target_kinds[0]);
 

@@ -2,8 +2,10 @@
  * needed and kept nowhere else. */
 #include "world/clients.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "aws/call.h"
 #include "base/hash.h"
@@ -16,8 +18,6 @@
 #define SECRET_AGAIN_MS                                                                            \
     (60 * 1000LL) /* a secret's file is looked at again at most this often: rotation without a     \
                      restart */
-#define TOKEN_AGAIN_MS (10 * 60 * 1000LL) /* RDS IAM tokens are good for 15 minutes */
-#define TOKEN_RETRY_MS (15 * 1000LL)
 
 enum kind { AWS_CLIENT, PG_CLIENT, REDIS_CLIENT };
 
@@ -35,11 +35,8 @@ struct client {
     /* PostgreSQL with IAM */
     struct client *account;
     struct aws_keys_wait *wait;
-    struct loop_timer *token_timer;
     char *host, *user;
     int port;
-    bool has_token;
-    struct err token_error;
 };
 
 struct clients {
@@ -64,8 +61,6 @@ static void client_free(struct client *c)
 {
     if (c->wait)
         aws_credentials_cancel(c->wait);
-    if (c->token_timer)
-        loop_timer_free(c->token_timer);
     if (c->pg)
         pg_free(c->pg);
     if (c->redis)
@@ -204,32 +199,30 @@ static int refresh_secret(struct client *x, const struct json *held, bool *chang
 
 /* PostgreSQL */
 
-static void ask_token(void *arg);
-
+/* RDS takes a token for 15 minutes after it was made: each connection gets one of its own. */
 static void on_keys(void *arg, const struct aws_keys *keys, const struct err *e)
 {
     struct client *x = arg;
-    struct err e2 = ERR_INIT;
+    struct err e2 = e ? *e : (struct err)ERR_INIT;
     char *token = NULL;
 
     x->wait = NULL;
-    if (!(e && e->code))
+    if (!e2.code)
         token = aws_rds_token(x->host, x->port, x->user, aws_region(x->account->aws), keys,
                               aws_wall_ms(x->account->aws), &e2);
-    if (token) {
+    if (token)
         log_hide(token);
-        pg_set_password(x->pg, token);
-        x->has_token = true;
-    }
-    x->token_error = e && e->code ? *e : e2;
-    loop_timer_set(x->token_timer, token ? TOKEN_AGAIN_MS : TOKEN_RETRY_MS);
+    else
+        err_wrap(&e2, "no token to sign in with");
+    pg_sign_in(x->pg, token, &e2);
     wipe(token);
 }
 
-static void ask_token(void *arg)
+static void ask_token(void *arg, struct pg *p)
 {
     struct client *x = arg;
 
+    (void)p;
     if (!x->wait)
         x->wait = aws_credentials_get(aws_provider(x->account->aws), on_keys, x);
 }
@@ -247,16 +240,28 @@ static struct client *new_pg(struct clients *c, const struct target *t, const ch
         .user = json_get_str(f, "user", "runbookd"),
         .sslmode = json_get_str(f, "sslmode", "verify-full"),
         .ca_file = json_get_str(f, "ca_file", c->ca_file),
+        .client_cert = json_get_str(f, "cert_file", NULL),
+        .client_key = json_get_str(json_get(f, "key_file"), "file", NULL),
         .application = "runbookd",
         .read_only = strcmp(use, "read") == 0,
     };
 
+    if (target_kind_find("postgres")->check(f, e)) {
+        err_wrap(e, "%s", t->id);
+        return NULL;
+    }
     if (iam) {
         account = aws_client(c, json_get_str(f, "aws", ""), e);
         if (!account) {
             err_wrap(e, "%s signs in with IAM", t->id);
             return NULL;
         }
+    }
+    /* libpq goes without a certificate that is not there, and the server says something else. */
+    if (o.client_cert && access(o.client_cert, R_OK)) {
+        err_set(e, ERR_NOT_FOUND, "cert_file %s of %s cannot be read: %s", o.client_cert, t->id,
+                strerror(errno));
+        return NULL;
     }
     x = add(c, PG_CLIENT, key, print);
     if (refresh_secret(x, json_get(f, "password"), &changed, e)) {
@@ -265,15 +270,15 @@ static struct client *new_pg(struct clients *c, const struct target *t, const ch
         return NULL;
     }
     o.password = x->secret;
-    x->pg = pg_new(c->loop, c->resolver, &o);
     if (iam) {
         x->account = account;
         x->host = mem_strdup(o.host);
         x->port = o.port;
         x->user = mem_strdup(o.user);
-        x->token_timer = loop_timer_new(c->loop, ask_token, x);
-        ask_token(x);
+        o.ask_password = ask_token;
+        o.ask_arg = x;
     }
+    x->pg = pg_new(c->loop, c->resolver, &o);
     return x;
 }
 
@@ -291,16 +296,7 @@ static struct pg *get_pg(void *arg, const struct target *t, const char *use, str
     else if (!refresh_secret(x, json_get(t->fields, "password"), &changed, e) && changed)
         pg_set_password(x->pg, x->secret);
     mem_free(key);
-    if (!x)
-        return NULL;
-    if (x->account && !x->has_token) {
-        if (x->token_error.code)
-            *e = x->token_error;
-        else
-            err_set(e, ERR_STATE, "%s: the IAM token is being fetched", t->id);
-        return NULL;
-    }
-    return x->pg;
+    return x ? x->pg : NULL;
 }
 
 /* Redis */

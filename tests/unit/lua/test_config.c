@@ -210,6 +210,46 @@ static void reads_the_estate(void **state)
     diags_free(d);
 }
 
+static void how_to_sign_in_is_checked(void **state)
+{
+    static const struct {
+        const char *fields, *code, *text;
+    } rows[] = {
+        {"iam = true", "E106", "needs aws"},
+        {"iam = true, aws = \"p\", password = secret.env \"PW\"", "E106", "leave one"},
+        {"iam = true, aws = \"p\", sslmode = \"prefer\"", "E106", "needs TLS"},
+        {"iam = true, aws = \"p\", sslmode = \"require\"", NULL, NULL},
+        {"cert_file = \"/c\"", "E106", "key_file is missing"},
+        {"key_file = secret.file \"/nonexistent/k\"", "E106", "cert_file is missing"},
+        {"cert_file = \"/c\", key_file = secret.env \"K\"", "E106", "secret.file"},
+        {"cert_file = \"/c\", key_file = \"/k\"", "E107", "secret.file"},
+        {"cert_file = \"/c\", key_file = secret.file \"/nonexistent/k\", sslmode = \"disable\"",
+         "E106", "needs TLS"},
+        {"cert_file = \"/c\", key_file = secret.file \"open\"", "E121", "chmod 0400"},
+        {"cert_file = \"/c\", key_file = secret.file \"/nonexistent/k\"", NULL, NULL},
+    };
+
+    (void)state;
+    chmod(help_file("open", "key"), 0644);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct diags *d = diags_new();
+        char *lua = mem_printf("aws \"p\" { region = \"r\" }\npostgres \"db\" { host = \"h\", "
+                               "database = \"d\", user = \"u\", %s }\n",
+                               rows[i].fields);
+        struct estate *e = estate_load(help_file("signin.lua", lua), NULL, d);
+        char *text = told(d);
+
+        if (rows[i].code ? e || !diags_has(d, rows[i].code) || !strstr(text, rows[i].text) : !e)
+            fail_msg("%s: %s", rows[i].fields, text);
+        if (rows[i].code && strcmp(rows[i].code, "E121") == 0)
+            assert_int_equal(diags_class(d), DIAG_SECRET);
+        mem_free(text);
+        mem_free(lua);
+        estate_unref(e);
+        diags_free(d);
+    }
+}
+
 static void overrides_reach_their_target(void **state)
 {
     const char *path = help_file("pol/p.lua", example);
@@ -369,6 +409,7 @@ int main(void)
         cmocka_unit_test(a_byte_order_mark_is_named),
         cmocka_unit_test(guards_secrets),
         cmocka_unit_test(reads_the_estate),
+        cmocka_unit_test(how_to_sign_in_is_checked),
         cmocka_unit_test(overrides_reach_their_target),
         cmocka_unit_test(overrides_that_do_not_fit_fail_closed),
         cmocka_unit_test(replays_equal),
