@@ -208,7 +208,7 @@ static enum verdict replace_judge(const struct action_input *in, const struct pl
     if (k == NULL || strncmp(json_get_str(k, "state", ""), "Terminat", 8) == 0)
         return VERDICT_YES;
     if (i == 0 && strcmp(json_get_str(k, "state", ""), "InService") == 0 &&
-        age_ms >= ASG_STILL_ON_ITS_WAY_MS)
+        age_ms >= AWS_STILL_ON_ITS_WAY_MS)
         return VERDICT_NO;
     return VERDICT_UNKNOWN;
 }

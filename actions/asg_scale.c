@@ -142,7 +142,7 @@ static enum verdict scale_judge(const struct action_input *in, const struct plan
     if (desired == json_get_int(p->after, "desired", -2))
         return VERDICT_YES;
     if (desired == json_get_int(p->before, "desired", -2))
-        return age_ms >= ASG_STILL_ON_ITS_WAY_MS ? VERDICT_NO : VERDICT_UNKNOWN;
+        return age_ms >= AWS_STILL_ON_ITS_WAY_MS ? VERDICT_NO : VERDICT_UNKNOWN;
     return VERDICT_UNKNOWN;
 }
 

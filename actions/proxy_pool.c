@@ -10,9 +10,6 @@
 #include "io/pg.h"
 #include "shared_aws.h"
 
-/* A request whose answer was lost may still be on its way: so long after the plan was made the old
- * value proves nothing. */
-#define STILL_ON_ITS_WAY_MS 30000
 #define MINUTE_MS 60000
 #define BACK_MINUTES 5 /* points come late */
 
@@ -374,7 +371,7 @@ static enum verdict pool_judge(const struct action_input *in, const struct plan 
     if (percent == json_get_int(p->after, PERCENT, -2))
         return VERDICT_YES;
     if (percent == json_get_int(p->before, PERCENT, -2))
-        return age_ms >= STILL_ON_ITS_WAY_MS ? VERDICT_NO : VERDICT_UNKNOWN;
+        return age_ms >= AWS_STILL_ON_ITS_WAY_MS ? VERDICT_NO : VERDICT_UNKNOWN;
     return VERDICT_UNKNOWN;
 }
 

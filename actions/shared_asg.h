@@ -5,10 +5,7 @@
 
 #include "aws/call.h"
 #include "plugin/action.h"
-
-/* A request whose answer was lost may still be on its way: so long after the plan was made what is
- * still as it was proves nothing. */
-#define ASG_STILL_ON_ITS_WAY_MS 30000
+#include "shared_aws.h"
 
 /* The group and its instance refreshes are always looked at; these beside them. */
 #define ASG_SCALING_POLICIES 1u

@@ -41,6 +41,10 @@ void aws_observe(struct action_call *c, const char *account, const struct aws_qu
 void aws_apply(struct action_call *c, const char *account, enum aws_service service,
                const char *action, struct aws_params *p, struct json *out, const struct err *e);
 
+/* A request whose answer was lost may still be on its way: so long after the plan was made the old
+ * value proves nothing. */
+#define AWS_STILL_ON_ITS_WAY_MS 30000
+
 /* The cancel of both. */
 void aws_act_cancel(struct action_call *c);
 

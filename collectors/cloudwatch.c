@@ -11,6 +11,7 @@
 #include "plugin/collector.h"
 #include "shared_cloudwatch.h"
 #include "shared_cloudwatch_signals.h"
+#include "shared_elasticache.h"
 #include "shared_source.h"
 
 #define BACK_PERIODS 5       /* points come late: so far back is asked each time */
@@ -44,6 +45,9 @@ struct cloudwatch {
     struct reader *readers;
     size_t nreaders;
     struct cw_set set;
+    struct ec_list *caches; /* members of replication groups */
+    bool has_caches;        /* some series reads them */
+    bool listed;            /* anew: it counts from the next poll on */
     struct batch_call *calls;
     size_t ncalls, open;
     int64_t now_ms;   /* AWS's clock when it was asked */
@@ -67,6 +71,7 @@ static void *cloudwatch_open(const struct collector_host *h, const struct estate
     s->estate = e;
     s->account = mem_strdup(source_name(source));
     cw_init(&s->set);
+    s->caches = ec_list_new();
     return s;
 }
 
@@ -84,18 +89,49 @@ static void calls_free(struct cloudwatch *s)
 
 static void cloudwatch_cancel(void *self)
 {
-    calls_free(self);
+    struct cloudwatch *s = self;
+
+    calls_free(s);
+    ec_list_cancel(s->caches);
+}
+
+static void readers_free(struct reader *readers, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        cw_reading_clear(&readers[i].reads);
+    mem_free(readers);
 }
 
 static void cloudwatch_close(void *self)
 {
     struct cloudwatch *s = self;
 
-    calls_free(s);
+    cloudwatch_cancel(s);
+    ec_list_free(s->caches);
     cw_clear(&s->set);
-    mem_free(s->readers);
+    readers_free(s->readers, s->nreaders);
     mem_free(s->account);
     mem_free(s);
+}
+
+/* The questions of all series, by what is known of the members of caches. */
+static void read_all(struct cloudwatch *s)
+{
+    int64_t now_ms = loop_boot_ms(s->host->io->loop);
+
+    cw_clear(&s->set);
+    s->has_caches = s->listed = false;
+    for (size_t i = 0; i < s->nreaders; i++) {
+        struct reader *r = &s->readers[i];
+
+        if (ec_is_read(r->w)) {
+            s->has_caches = true;
+            ec_read(s->caches, now_ms, &s->set, s->estate, s->account, r->w, &r->reads);
+        } else {
+            cw_read(&s->set, s->estate, s->account, r->w, &r->reads);
+        }
+    }
+    cw_pack(&s->set);
 }
 
 static void cloudwatch_watch(void *self, const struct watch *const *watches, size_t n)
@@ -106,7 +142,6 @@ static void cloudwatch_watch(void *self, const struct watch *const *watches, siz
 
     s->readers = mem_calloc(n + 1, sizeof(*s->readers));
     s->nreaders = n;
-    cw_clear(&s->set);
     for (size_t i = 0; i < n; i++) {
         struct reader *r = &s->readers[i];
 
@@ -118,10 +153,9 @@ static void cloudwatch_watch(void *self, const struct watch *const *watches, siz
                 r->reached_ms = old[k].reached_ms;
             }
         }
-        cw_read(&s->set, s->estate, s->account, r->w, &r->reads);
     }
-    mem_free(old);
-    cw_pack(&s->set);
+    readers_free(old, nold);
+    read_all(s);
 }
 
 /* Telling what came */
@@ -192,6 +226,48 @@ static void give_share(struct cloudwatch *s, struct reader *r)
     }
 }
 
+/* Members publish at different times: a period is told of when the points of all are there. What
+ * stays away longer than points may be late is told as unknown: a sum without a member would be too
+ * low. */
+static void give_members(struct cloudwatch *s, struct reader *r)
+{
+    const struct cw_query *first = &s->set.queries[r->reads.a];
+    int64_t late_ms = signal_lag_ms(r->w->signal, r->w->target);
+    char why[256];
+
+    for (int64_t t = first->npoints > 0 ? first->points[0].start_ms : 0;
+         t + r->w->interval_ms <= s->now_ms; t += r->w->interval_ms) {
+        const struct cw_query *missing = NULL;
+        struct cw_point sum = {t, 0};
+        size_t there = 0;
+
+        for (size_t i = 0; i < r->reads.nmembers; i++) {
+            const struct cw_query *q = &s->set.queries[r->reads.members[i]];
+            const struct cw_point *p = cw_at(q, t);
+
+            if (p == NULL) {
+                missing = q;
+                continue;
+            }
+            there++;
+            if (r->reads.sum)
+                sum.value += p->value;
+            else if (there == 1 || p->value > sum.value)
+                sum.value = p->value;
+        }
+        if (there == 0 || !is_new(s, r, &sum, missing != NULL ? late_ms : 0))
+            continue;
+        if (missing == NULL) {
+            give(s, r, t, sum.value * r->reads.scale);
+            continue;
+        }
+        snprintf(why, sizeof(why),
+                 "%.40s of member %.60s is missing: the others alone say too little",
+                 missing->metric, json_str(json_first(missing->dimensions), "?"));
+        give_unknown(s, r, t, why);
+    }
+}
+
 /* min_requests is meant for a period of a minute; of a shorter one as much less. */
 static double least_requests(const struct watch *w)
 {
@@ -241,8 +317,9 @@ static void tell_silence(struct cloudwatch *s, struct reader *r)
     const struct watch *w = r->w;
     char why[256], period[UNIT_TEXT], *where;
 
-    if (r->given_ms >= 0 &&
-        s->now_ms - r->given_ms <= 2 * w->interval_ms + w->signal->lag_ms + SETTLE_MAX_MS)
+    if (r->given_ms >= 0 && s->now_ms - r->given_ms <= 2 * w->interval_ms +
+                                                           signal_lag_ms(w->signal, w->target) +
+                                                           SETTLE_MAX_MS)
         return;
     where = json_print_canonical(q->dimensions);
     snprintf(why, sizeof(why), "CloudWatch has no points of %.40s %.60s %.100s at period %s",
@@ -270,11 +347,21 @@ static void tell(struct cloudwatch *s, struct reader *r)
         if (failed_batch(s, queries[i]))
             return;
     }
+    for (size_t i = 0; i < r->reads.nmembers; i++) {
+        if (failed_batch(s, r->reads.members[i]))
+            return;
+    }
     for (size_t i = 0; i < 3; i++) {
         if (queries[i] != CW_NONE && !usable(s, r, queries[i]))
             return;
     }
-    if (r->reads.form == CW_ERRORS)
+    for (size_t i = 1; i < r->reads.nmembers; i++) {
+        if (!usable(s, r, r->reads.members[i]))
+            return;
+    }
+    if (r->reads.form == CW_MEMBERS)
+        give_members(s, r);
+    else if (r->reads.form == CW_ERRORS)
         give_errors(s, r);
     else if (r->reads.form == CW_SHARE)
         give_share(s, r);
@@ -292,6 +379,8 @@ static void finish(struct cloudwatch *s)
     for (size_t i = 0; i < s->nreaders; i++)
         tell(s, &s->readers[i]);
     calls_free(s);
+    if (s->listed)
+        read_all(s);
     if (e.code != 0)
         s->host->failed(s->host, &e);
     else
@@ -391,27 +480,20 @@ static void set_range(struct cloudwatch *s, struct batch_call *c)
     c->start_ms = c->end_ms - periods * period_ms;
 }
 
-static void cloudwatch_poll(void *self)
+static void ask_all(struct cloudwatch *s, struct aws *aws)
 {
-    struct cloudwatch *s = self;
     const struct host_io *io = s->host->io;
-    struct aws *aws;
     size_t n = s->set.nbatches;
 
-    s->err = (struct err)ERR_INIT;
-    aws = io->aws(io->arg, s->account, &s->err);
-    if (aws == NULL) {
-        s->host->failed(s->host, &s->err);
-        return;
-    }
-    if (n == 0) {
+    if (n == 0 && s->open == 0) {
         finish(s);
         return;
     }
     s->now_ms = aws_wall_ms(aws);
     s->ahead_ms = s->now_ms - loop_wall_ms(io->loop);
     s->calls = mem_calloc(n, sizeof(*s->calls));
-    s->ncalls = s->open = n;
+    s->ncalls = n;
+    s->open += n;
     for (size_t b = 0; b < n; b++) {
         s->calls[b] = (struct batch_call){.s = s, .batch = b};
         cw_forget(&s->set, b);
@@ -419,6 +501,56 @@ static void cloudwatch_poll(void *self)
     }
     for (size_t b = 0; b < n; b++)
         ask(&s->calls[b]);
+}
+
+/* The first time the questions wait for the members; later both are asked at once, and what is new
+ * counts at the next poll. A listing that fails costs nobody but the caches. */
+static void listed(void *arg, const struct err *e)
+{
+    struct cloudwatch *s = arg;
+    const struct host_io *io = s->host->io;
+    struct err none = ERR_INIT;
+    struct aws *aws;
+
+    (void)e; /* the list says so to whoever looks for a group */
+    s->listed = true;
+    if (s->ncalls > 0) {
+        if (--s->open == 0)
+            finish(s);
+        return;
+    }
+    s->open = 0;
+    read_all(s);
+    aws = io->aws(io->arg, s->account, &none);
+    if (aws != NULL)
+        ask_all(s, aws);
+    else
+        s->host->failed(s->host, &none);
+}
+
+static void cloudwatch_poll(void *self)
+{
+    struct cloudwatch *s = self;
+    const struct host_io *io = s->host->io;
+    struct aws *aws;
+    int64_t now_ms = loop_boot_ms(io->loop);
+
+    s->err = (struct err)ERR_INIT;
+    aws = io->aws(io->arg, s->account, &s->err);
+    if (aws == NULL) {
+        s->host->failed(s->host, &s->err);
+        return;
+    }
+    s->open = 0;
+    if (s->has_caches && ec_list_due(s->caches, now_ms)) {
+        bool first = !ec_list_tried(s->caches) || s->set.nbatches == 0;
+
+        s->open = 1;
+        ec_list_ask(s->caches, aws, now_ms, listed, s);
+        if (first)
+            return;
+    }
+    ask_all(s, aws);
 }
 
 static bool cloudwatch_migrate(void *self, const struct estate *e)

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "shared_source.h"
 
 #define MINUTE_MS 60000
@@ -158,7 +159,7 @@ void cw_read(struct cw_set *set, const struct estate *e, const char *account, co
     const struct row *r = row_of(name);
     const struct target *owner;
 
-    *out = (struct cw_reading){.a = CW_NONE, .b = CW_NONE, .c = CW_NONE, .scale = 1};
+    cw_reading_clear(out);
     if (!cw_period_exists(w->interval_ms)) {
         snprintf(out->why, sizeof(out->why), "CloudWatch has no period of %lld ms",
                  (long long)w->interval_ms);
@@ -192,6 +193,12 @@ void cw_read(struct cw_set *set, const struct estate *e, const char *account, co
         snprintf(out->why, sizeof(out->why), "%s", sums_text);
     else
         read_metric(set, r, owner, w, out);
+}
+
+void cw_reading_clear(struct cw_reading *r)
+{
+    mem_free(r->members);
+    *r = (struct cw_reading){.a = CW_NONE, .b = CW_NONE, .c = CW_NONE, .scale = 1};
 }
 
 /* Descriptors */

@@ -10,9 +10,10 @@
 
 /* How a value is made of the points of a period. */
 enum cw_form {
-    CW_METRIC, /* a, scaled */
-    CW_ERRORS, /* (a + b) / c, percent; a and b that are missing are zero where c is alive */
-    CW_SHARE,  /* a / c, percent, where both are there */
+    CW_METRIC,  /* a, scaled */
+    CW_ERRORS,  /* (a + b) / c, percent; a and b that are missing are zero where c is alive */
+    CW_SHARE,   /* a / c, percent, where both are there */
+    CW_MEMBERS, /* the sum or the maximum over members, where the points of all are there */
 };
 
 /* What a series reads. */
@@ -22,7 +23,11 @@ struct cw_reading {
     double scale;
     const char *negative; /* what a value below zero means: no value; NULL: nothing special */
     char why[256];        /* "" or why it cannot be asked at all */
+    size_t *members;      /* CW_MEMBERS: numbers of queries; a is the first */
+    size_t nmembers;
+    bool sum; /* of them; otherwise the maximum */
 };
+void cw_reading_clear(struct cw_reading *r);
 
 /* Puts the questions of that series into the set. */
 void cw_read(struct cw_set *set, const struct estate *e, const char *account, const struct watch *w,

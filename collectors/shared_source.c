@@ -10,7 +10,7 @@
 #include "base/mem.h"
 #include "io/loop.h"
 
-static int no_part(const struct target *t, const char *kind, struct err *err)
+int source_no_part(const struct target *t, const char *kind, struct err *err)
 {
     return err_set(err, ERR_INPUT,
                    "%s names no %s of the estate: give it %s = \"...\", or take a target that has "
@@ -29,7 +29,7 @@ int source_aws(const struct target *t, const struct estate *e, const char *kind,
     if (kind != NULL) {
         owner = estate_related(e, t, kind);
         if (owner == NULL)
-            return no_part(t, kind, err);
+            return source_no_part(t, kind, err);
     }
     aws = json_get_str(owner->fields, "aws", NULL);
     for (size_t i = 0; aws == NULL && kind == NULL && i < sizeof(parts) / sizeof(*parts); i++) {
@@ -50,7 +50,7 @@ int source_postgres(const struct target *t, const struct estate *e, char *out, s
     const struct target *server = estate_related(e, t, "postgres");
 
     if (server == NULL)
-        return no_part(t, "postgres", err);
+        return source_no_part(t, "postgres", err);
     if ((size_t)snprintf(out, size, "postgres/%s", server->name) >= size)
         return err_set(err, ERR_LIMIT, "%s: its name is too long", server->id);
     return 0;

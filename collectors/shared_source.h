@@ -51,6 +51,9 @@ int source_postgres(const struct target *t, const struct estate *e, char *out, s
  * that hangs delays those of no other target. */
 int source_self(const struct target *t, const char *kind, char *out, size_t size, struct err *err);
 
+/* ERR_INPUT: the target neither is nor names one of that kind; says what to write. */
+int source_no_part(const struct target *t, const char *kind, struct err *err);
+
 /* A source's name after its "aws/" or "postgres/". */
 const char *source_name(const char *source);
 

@@ -556,6 +556,96 @@ function sig.pg_replica_lag(fields) end
 ---@return runbookd.Condition
 function sig.sql(fields) end
 
+---@class runbookd.sig.cache_evictions
+---@field above? number
+---@field below? number
+---@field at_least? number
+---@field at_most? number
+---@field lasting? string every sample over this time must satisfy it
+---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field period? string how often it is asked; without it 10s by INFO, 1m from CloudWatch, which has whole minutes only
+
+---keys that were pushed out because the memory is full, a minute, over all primaries; by INFO where the estate gives the cache a host, else from CloudWatch
+---@param fields runbookd.sig.cache_evictions
+---@return runbookd.Condition
+function sig.cache_evictions(fields) end
+
+---@class runbookd.sig.cache_memory
+---@field above? string
+---@field below? string
+---@field at_least? string
+---@field at_most? string
+---@field lasting? string every sample over this time must satisfy it
+---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field period? string how often it is asked; without it 10s by INFO, 1m from CloudWatch, which has whole minutes only
+
+---share of its memory that the fullest node uses; by INFO where the estate gives the cache a host, else from CloudWatch
+---@param fields runbookd.sig.cache_memory
+---@return runbookd.Condition
+function sig.cache_memory(fields) end
+
+---@class runbookd.sig.cache_hit_rate
+---@field above? string
+---@field below? string
+---@field at_least? string
+---@field at_most? string
+---@field lasting? string every sample over this time must satisfy it
+---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field period? string how often it is asked
+---@field min_lookups? integer look-ups between two readings below which a share says nothing: unknown
+
+---share of the look-ups since the reading before that found their key
+---@param fields runbookd.sig.cache_hit_rate
+---@return runbookd.Condition
+function sig.cache_hit_rate(fields) end
+
+---@class runbookd.sig.cache_replica_lag
+---@field above? string
+---@field below? string
+---@field at_least? string
+---@field at_most? string
+---@field lasting? string every sample over this time must satisfy it
+---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field period? string how often it is asked
+---@field agg? "max"|"sum"|"avg"|"min" what is made of the readings of several nodes
+
+---how long ago replicas and their primary last heard of each other; unknown without a replica and while one is being made
+---@param fields runbookd.sig.cache_replica_lag
+---@return runbookd.Condition
+function sig.cache_replica_lag(fields) end
+
+---@class runbookd.sig.cache_fragmentation
+---@field above? number
+---@field below? number
+---@field at_least? number
+---@field at_most? number
+---@field lasting? string every sample over this time must satisfy it
+---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field period? string how often it is asked
+---@field agg? "max"|"sum"|"avg"|"min" what is made of the readings of several nodes
+
+---memory that the server takes from the system, divided by what its data need
+---@param fields runbookd.sig.cache_fragmentation
+---@return runbookd.Condition
+function sig.cache_fragmentation(fields) end
+
+---@class runbookd.sig.redis
+---@field above? number
+---@field below? number
+---@field at_least? number
+---@field at_most? number
+---@field lasting? string every sample over this time must satisfy it
+---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field field string a number of INFO: "connected_clients", "instantaneous_ops_per_sec"
+---@field rate? boolean its change a minute, for fields that only count up: "expired_keys"
+---@field agg? "max"|"sum"|"avg"|"min" what is made of the readings of several nodes
+---@field period? string how often it is asked
+
+---any number of INFO, or how fast it grows
+---@param fields runbookd.sig.redis
+---@return runbookd.Condition
+function sig.redis(fields) end
+
 ---@class runbookd.sig.probe_failures
 ---@field above? integer
 ---@field below? integer
@@ -694,6 +784,15 @@ function act.pg_cancel(fields) end
 ---@param fields runbookd.act.proxy_pool
 ---@return runbookd.Action
 function act.proxy_pool(fields) end
+
+---@class runbookd.act.cache_scale : runbookd.ActionFields
+---@field ladder string|string[] node types, smallest first: no other is ever set, and a group on another type is left alone
+---@field step? integer rungs to go up, to the top at most
+
+---raise the node type of an ElastiCache replication group, a step up a ladder
+---@param fields runbookd.act.cache_scale
+---@return runbookd.Action
+function act.cache_scale(fields) end
 
 ---an AWS account and region, and how to sign in
 ---@param fields runbookd.SelectorFields

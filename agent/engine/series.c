@@ -52,7 +52,7 @@ struct series *series_new(const struct signal *s, const struct target *t, struct
     r->interval_ms = s->interval_ms != NULL ? s->interval_ms(t, r->opts) : s->default_interval_ms;
     if (r->interval_ms <= 0)
         r->interval_ms = DEFAULT_INTERVAL_MS;
-    r->keep_ms = DEFAULT_KEEP_POINTS * r->interval_ms + s->lag_ms;
+    r->keep_ms = DEFAULT_KEEP_POINTS * r->interval_ms + signal_lag_ms(s, t);
     r->cap = FIRST_CAP;
     r->points = mem_calloc(r->cap, sizeof(*r->points));
     r->finding = FINDING_NEVER;
@@ -98,9 +98,9 @@ const struct point *series_newest(const struct series *s)
 
 int64_t series_late_ms(const struct series *s)
 {
-    int64_t jitter = s->interval_ms / 2;
+    int64_t jitter = s->interval_ms / 2, lag_ms = signal_lag_ms(s->signal, s->target);
 
-    return s->signal->lag_ms > jitter ? s->signal->lag_ms : jitter;
+    return lag_ms > jitter ? lag_ms : jitter;
 }
 
 int64_t series_expiry_ms(const struct series *s)

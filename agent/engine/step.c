@@ -237,7 +237,7 @@ static void begin_read(struct run *r)
         r->e->w->ops->watch(r->e->w, r->e->series, r->e->nseries);
         r->step_until_ms = now(r->e); /* a target that is gone is not read */
         if (r->read_series)
-            r->step_until_ms += 2 * r->read_series->interval_ms + s->lag_ms;
+            r->step_until_ms += 2 * r->read_series->interval_ms + signal_lag_ms(s, r->t);
         step_begin(r, RUN_WAITING);
         poke_read(r);
     }

@@ -40,12 +40,26 @@ static int64_t leaf_interval(const struct cond *c, const struct estate *estate,
     return most ? most : s->default_interval_ms;
 }
 
+static int64_t leaf_lag(const struct cond *c, const struct estate *estate,
+                        const struct selector *sel)
+{
+    int64_t most = -1;
+    for (size_t i = 0; estate && i < estate_len(estate); i++) {
+        const struct target *t = estate_at(estate, i);
+        if (selector_match(sel, t)) {
+            int64_t ms = signal_lag_ms(c->signal, t);
+            most = ms > most ? ms : most;
+        }
+    }
+    return most >= 0 ? most : c->signal->lag_ms;
+}
+
 /* The longest time until the condition can have a verdict: 2 periods + lag + lasting (M15). */
 static int64_t slowest(const struct cond *c, const struct estate *estate,
                        const struct selector *sel)
 {
     if (c->kind == COND_LEAF) {
-        return 2 * leaf_interval(c, estate, sel) + c->signal->lag_ms + c->lasting_ms;
+        return 2 * leaf_interval(c, estate, sel) + leaf_lag(c, estate, sel) + c->lasting_ms;
     }
     int64_t most = 0;
     for (size_t i = 0; i < c->nkids; i++) {

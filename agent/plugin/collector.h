@@ -26,6 +26,12 @@ struct signal {
     /* The distance between two points, milliseconds; NULL: default_interval_ms. */
     int64_t (*interval_ms)(const struct target *t, const struct json *opts);
     int64_t default_interval_ms;
+    /* The lag where it depends on the target's source; NULL: lag_ms, which is the longest. */
+    int64_t (*lag_of_ms)(const struct target *t);
+    /* The collector that reads it for this target, where another than the one that declares it does
+     * (named, or NULL); NULL: never. */
+    const char *(*collector)(const struct target *t, const struct estate *e);
+    const char *const *other_permissions; /* what it needs there, NULL-terminated, or NULL */
     /* A period that the metric does not have (W205): says why in text, or returns false. NULL: no
      * such check. */
     bool (*bad_period)(const struct json *opts, char *text, size_t size);
@@ -103,5 +109,12 @@ extern const struct signal derived_signals[];
 extern const size_t derived_signals_len;
 /* NULL if there is none; *type, if asked for, is NULL for one that is derived. */
 const struct signal *signal_find(const char *name, const struct collector_type **type);
+static inline int64_t signal_lag_ms(const struct signal *s, const struct target *t)
+{
+    return s->lag_of_ms != NULL ? s->lag_of_ms(t) : s->lag_ms;
+}
+/* The collector that reads this signal of this target. */
+const struct collector_type *signal_collector(const struct signal *s, const struct target *t,
+                                              const struct estate *e);
 
 #endif

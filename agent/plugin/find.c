@@ -26,6 +26,20 @@ const struct signal *signal_find(const char *name, const struct collector_type *
     return NULL;
 }
 
+const struct collector_type *signal_collector(const struct signal *s, const struct target *t,
+                                              const struct estate *e)
+{
+    const char *name = s->collector != NULL ? s->collector(t, e) : NULL;
+    const struct collector_type *type = NULL;
+
+    for (size_t i = 0; name != NULL && i < collector_types_len; i++) {
+        if (strcmp(collector_types[i]->name, name) == 0)
+            return collector_types[i];
+    }
+    signal_find(s->name, &type);
+    return type;
+}
+
 const struct action_type *action_find(const char *name)
 {
     for (size_t i = 0; i < action_types_len; i++) {

@@ -25,7 +25,9 @@ struct host_io {
      * ("collect", "act", and "read", on which the server lets nothing be changed), so that none waits
      * behind another. Shared, not to be freed. */
     struct pg *(*pg)(void *arg, const struct target *t, const char *use, struct err *e);
-    struct redis *(*redis)(void *arg, const struct target *t, const char *use, struct err *e);
+    /* node: "host:port" of one of several nodes, or NULL: the target's host and port. */
+    struct redis *(*redis)(void *arg, const struct target *t, const char *node, const char *use,
+                           struct err *e);
     void *arg;
 };
 

@@ -147,6 +147,11 @@ static const struct option cache_options[] = {
     {.name = "host",
      .type = OPT_STRING,
      .help = "host name or address; without it only AWS is asked"},
+    {.name = "nodes",
+     .type = OPT_LIST,
+     .help =
+         "where it has several: its nodes, primaries and replicas, as \"host:port\"; in place of "
+         "host and port"},
     PORT("6379"),
     {.name = "tls", .type = OPT_BOOL, .fallback = "false", .help = "connect with TLS"},
     {.name = "ca_file",
@@ -157,6 +162,9 @@ static const struct option cache_options[] = {
     {.name = "replication_group",
      .type = OPT_STRING,
      .help = "ElastiCache replication group, for what AWS is asked about it"},
+    {.name = "serverless",
+     .type = OPT_STRING,
+     .help = "name of the ElastiCache serverless cache, where it is one"},
     AWS_OPTIONAL,
     ZONE,
 };

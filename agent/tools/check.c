@@ -38,6 +38,8 @@ static void signals_of(struct json *signals, struct json *rights, const struct c
     signal_find(c->signal->name, &type);
     for (const char *const *p = type ? type->permissions : NULL; p && *p; p++)
         word(rights, *p);
+    for (const char *const *p = c->signal->other_permissions; p && *p; p++)
+        word(rights, *p);
 }
 
 static struct json *summary_of(const struct policy *p, const struct estate *estate,

@@ -151,7 +151,8 @@ static void need(struct gathering *g, const char *const *permissions, const stru
         if (!pg && !redis) {
             if (*account)
                 need_aws(g, *p, owner, account, by);
-        } else if (server && json_get_str(server->fields, "host", NULL)) {
+        } else if (server && (json_get_str(server->fields, "host", NULL) ||
+                              json_len(json_get(server->fields, "nodes")) > 0)) {
             add_need(g, pg ? "postgres" : "redis", strchr(*p, ':') + 1, server->name, "", acts, by);
         }
     }
@@ -183,8 +184,8 @@ static void need_inner(struct gathering *g, const struct signal *s, const struct
 
 static void need_signal(struct gathering *g, const char *name, const struct json *opts)
 {
-    const struct collector_type *type = NULL;
-    const struct signal *s = signal_find(name, &type);
+    const struct collector_type *own = NULL, *type;
+    const struct signal *s = signal_find(name, &own);
     const struct target *owner;
     char source[160] = "", *by;
     const char *account;
@@ -193,6 +194,9 @@ static void need_signal(struct gathering *g, const char *name, const struct json
     if (!s)
         return;
     need_inner(g, s, opts);
+    type = signal_collector(s, g->t, g->l->estate);
+    if (!type) /* made of nothing that is collected: the clock */
+        return;
     owner = owner_of(g, s->targets);
     account = json_get_str(owner->fields, "aws", "");
     /* Where the collector would ask; without, it has told so when it was checked. */
@@ -200,7 +204,7 @@ static void need_signal(struct gathering *g, const char *name, const struct json
         strncmp(source, "aws/", 4) == 0)
         account = source + 4;
     by = mem_printf("%s: sig.%s", g->p->name, s->name);
-    need(g, type->permissions, owner, account, false, by);
+    need(g, type == own ? type->permissions : s->other_permissions, owner, account, false, by);
     mem_free(by);
 }
 

@@ -240,6 +240,10 @@ static void signal_section(struct buf *out, const struct signal *s, const struct
                                                        : "");
     (void)buf_addf(out, "| collector | `%s`; rights: ", t->name);
     permissions(out, t->permissions);
+    if (s->other_permissions) {
+        (void)buf_adds(out, "; from its other source: ");
+        permissions(out, s->other_permissions);
+    }
     (void)buf_adds(out, " |\n");
     options(out, s->options, s->noptions);
 }

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -301,11 +302,30 @@ static struct pg *get_pg(void *arg, const struct target *t, const char *use, str
 
 /* Redis */
 
-static struct redis *get_redis(void *arg, const struct target *t, const char *use, struct err *e)
+/* The host and port of "host:port"; the caller frees. NULL: it is none. */
+static char *split_node(const char *node, int *port)
+{
+    const char *colon = strrchr(node, ':');
+    char *end = NULL;
+    long n = colon != NULL ? strtol(colon + 1, &end, 10) : 0;
+    size_t len = colon != NULL ? (size_t)(colon - node) : 0;
+
+    if (len == 0 || end == colon + 1 || *end != '\0' || n < 1 || n > 65535)
+        return NULL;
+    *port = (int)n;
+    if (node[0] == '[' && node[len - 1] == ']') /* [::1]:6379 */
+        return mem_printf("%.*s", (int)len - 2, node + 1);
+    return mem_printf("%.*s", (int)len, node);
+}
+
+static struct redis *get_redis(void *arg, const struct target *t, const char *node, const char *use,
+                               struct err *e)
 {
     struct clients *c = arg;
     const struct json *f = t->fields;
-    char print[SHA256_HEX], *key = mem_printf("%s/%s", t->name, use);
+    char print[SHA256_HEX],
+        *host = NULL,
+        *key = mem_printf("%s/%s%s%s", t->name, use, node ? " " : "", node ? node : "");
     struct client *x;
     bool changed = false;
 
@@ -324,7 +344,11 @@ static struct redis *get_redis(void *arg, const struct target *t, const char *us
             .ca_file = json_get_str(f, "ca_file", c->ca_file),
         };
         x = add(c, REDIS_CLIENT, key, print);
-        if (!o.host)
+        if (node)
+            o.host = host = split_node(node, &o.port);
+        if (!o.host && node)
+            err_set(e, ERR_INPUT, "node \"%s\" is not \"host:port\"", node);
+        else if (!o.host)
             err_set(e, ERR_INPUT, "%s has no host: only AWS is asked about it", t->id);
         else if (!refresh_secret(x, json_get(f, "auth"), &changed, e)) {
             o.password = x->secret;
@@ -336,6 +360,7 @@ static struct redis *get_redis(void *arg, const struct target *t, const char *us
             x = NULL;
         }
     }
+    mem_free(host);
     mem_free(key);
     return x ? x->redis : NULL;
 }

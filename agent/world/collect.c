@@ -344,12 +344,12 @@ static void apply_change(struct collect *c)
         c->sources[k]->wanted = false;
     for (size_t k = 0; k < c->nwanted; k++) {
         struct watch *w = &c->wanted[k];
-        const struct collector_type *type = NULL;
+        const struct collector_type *type = signal_collector(w->signal, w->target, c->estate);
         struct err e = ERR_INIT;
         char id[NAME_LEN];
         struct source *s;
 
-        if (!signal_find(w->signal->name, &type) || !type)
+        if (!type)
             continue; /* "clock" and the like: the engine's own */
         if (type->source(w->target, c->estate, id, sizeof(id), &e)) {
             c->feed.unknown(c->feed.arg, w->series, e.text);

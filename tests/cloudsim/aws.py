@@ -8,6 +8,7 @@ import sign
 import wire
 from autoscaling import AutoScaling
 from cloudwatch import CloudWatch
+from elasticache import ElastiCache
 from elbv2 import Elbv2
 from errors import ApiError
 from http_types import Answer
@@ -17,7 +18,7 @@ from service import Call
 from sts import Sts
 
 # A new service is one file and one name here.
-SERVICES = (AutoScaling, CloudWatch, Elbv2, Rds, SecretsManager, Sts)
+SERVICES = (AutoScaling, CloudWatch, ElastiCache, Elbv2, Rds, SecretsManager, Sts)
 
 
 class AwsFront:

@@ -29,6 +29,7 @@ class Control:
             ("POST", "instance"): self.instance,
             ("POST", "database"): self.database,
             ("POST", "proxy"): self.proxy,
+            ("POST", "cache"): self.cache,
             ("POST", "metrics"): self.inject,
             ("POST", "metrics/override"): self.override,
             ("DELETE", "metrics/override"): lambda body, query: self._clear(
@@ -116,7 +117,15 @@ class Control:
                     "idle_percent": p.idle_percent, "borrow_timeout": p.borrow_timeout,
                     "allowed": p.allowed(), "opened": p.opened, "clients": p.spec["clients"],
                     "borrow_us": p.latency() * 1e6,
-                } for p in self.estate.proxies.values()}}
+                } for p in self.estate.proxies.values()},
+                "caches": {c.name: self._cache(c) for c in self.estate.caches.values()}}
+
+    @staticmethod
+    def _cache(cache):
+        return {"status": cache.status, "node_type": cache.node_type,
+                "pending_type": cache.pending_type, "memory_percent": cache.memory_percent(),
+                "members": [{"id": m.id, "primary": m.primary} for m in cache.members],
+                "snapshots": {s.name: s.status for s in cache.snapshots.values()}}
 
     def requests(self, body, query):
         return self.app.journal.requests(int(query.get("since", 0)), query.get("service"),
@@ -202,6 +211,21 @@ class Control:
                 things[name].spec[key] = value
             else:
                 raise Refused(f"a {kind} has no '{key}'")
+
+    def cache(self, body, query):
+        """{cache, status, node_type, pending_type, silent, fail_over, evictions, memory_percent, ...}:
+        changes a replication group from outside, or any constant of the scenario; `evictions` (since
+        the last call) with `memory_percent` (null: no more) replace the model's."""
+        cache = self.estate.caches.get(body["cache"])
+        if cache is None:
+            raise Refused(f"there is no cache '{body['cache']}'")
+        if "evictions" in body:
+            cache.feed(float(body.pop("evictions")), body.pop("memory_percent"))
+        if "silent" in body:  # members whose metrics do not come
+            cache.silence(body.pop("silent"))
+        if "fail_over" in body:  # number of a shard
+            cache.fail_over(body.pop("fail_over"))
+        self._change(self.estate.caches, "cache", body, ("status", "node_type", "pending_type"))
 
     # --- steering the metrics --------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 import math
 
 import physics
+from caches import ReplicationGroup
 from databases import Database, Proxy
 from fleet import Group
 from metrics import MetricStore, Point
@@ -46,6 +47,7 @@ class Estate:
         self.databases = {s["name"]: Database(s, *where) for s in scenario["databases"]}
         self.proxies = {s["name"]: Proxy(s, self.databases[s["database"]], *where)
                         for s in scenario["proxies"]}
+        self.caches = {s["name"]: ReplicationGroup(s, *where) for s in scenario["caches"]}
         self.secrets = {}  # Secrets Manager's, which time does not move
         self._slot = self._slot_of(self.now)
         self._advance(origin, max(scenario["tick_seconds"], self.period / 12.0))
@@ -70,13 +72,13 @@ class Estate:
         for group in self.groups.values():
             group.step(self.now)
             self._gather(group, seconds)
-        for part in (*self.databases.values(), *self.proxies.values()):
+        for part in (*self.databases.values(), *self.proxies.values(), *self.caches.values()):
             part.step(self.now, seconds)
         slot = self._slot_of(self.now)
         if slot != self._slot:
             for group in self.groups.values():
                 self._publish(group, self._slot * self.period)
-            for part in (*self.databases.values(), *self.proxies.values()):
+            for part in (*self.databases.values(), *self.proxies.values(), *self.caches.values()):
                 part.publish(self.metrics, self._slot * self.period, self.now + self.metric_delay)
             self._slot = slot
 

@@ -6,6 +6,8 @@ them is an error.
 
 import json
 
+from caches import NODE_TYPES
+
 GROUP = {
     "name": None,  # required
     "min": 1, "max": 10, "desired": 2,
@@ -56,6 +58,19 @@ PROXY = {
     "hold_ms": 50.0,  # how long a client keeps a connection
 }
 SECRET = {"name": None, "value": "", "description": None}
+CACHE = {
+    "name": None,  # required
+    "description": "cache", "tags": {},
+    "node_type": "cache.t4g.small",
+    "cluster_mode": False, "shards": 1, "replicas": 1,
+    "zones": ["us-east-1a", "us-east-1b", "us-east-1c"],
+    "port": 6379, "suffix": "abc123.use1.cache.amazonaws.com",  # of its endpoints
+    "data_mib": 500.0,  # what it would hold if nothing were evicted
+    "writes_rps": 20.0,  # new keys a second; what does not fit any more evicts as many
+    "not_offered": [],  # node types that ListAllowedNodeTypeModifications leaves out
+    "snapshots_supported": True,
+    "modify_seconds": 600, "snapshot_seconds": 300,
+}
 ROLE = {
     "name": None,
     "trust": "*",  # or a list of ARNs that may assume it
@@ -83,6 +98,7 @@ TOP = {
     "databases": [],  # RDS instances
     "proxies": [],  # RDS proxies
     "secrets": [],  # of Secrets Manager
+    "caches": [],  # ElastiCache replication groups
 }
 
 
@@ -114,7 +130,8 @@ def from_dict(given):
     ]
     top["roles"] = [_filled(role, ROLE, f"roles[{n}]") for n, role in enumerate(top["roles"])]
     top["groups"] = [_filled(g, GROUP, f"groups[{n}]") for n, g in enumerate(top["groups"])]
-    for key, table in (("databases", DATABASE), ("proxies", PROXY), ("secrets", SECRET)):
+    for key, table in (
+            ("databases", DATABASE), ("proxies", PROXY), ("secrets", SECRET), ("caches", CACHE)):
         top[key] = [_filled(s, table, f"{key}[{n}]") for n, s in enumerate(top[key])]
     for proxy in top["proxies"]:
         if proxy["database"] not in [d["name"] for d in top["databases"]]:
@@ -127,6 +144,12 @@ def from_dict(given):
             raise ScenarioError(f"group {group['name']} needs min <= desired <= max")
         if group["capacity_rps"] <= 0:
             raise ScenarioError(f"group {group['name']} needs capacity_rps above 0")
+    for cache in top["caches"]:
+        if cache["node_type"] not in NODE_TYPES:
+            raise ScenarioError(f"cache {cache['name']}: there is no node type "
+                                f"'{cache['node_type']}'; known: {', '.join(NODE_TYPES)}")
+        if cache["shards"] < 1 or (cache["shards"] > 1 and not cache["cluster_mode"]):
+            raise ScenarioError(f"cache {cache['name']}: more than one shard needs cluster_mode")
     return top
 
 

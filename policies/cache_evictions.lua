@@ -1,0 +1,36 @@
+-- A cache that pushes keys out because its memory is full: a larger node type, one step up the ladder, inside the change
+-- window or when an operator approves; page when that does not end it. The runbook's "Monitoring 3".
+-- Evictions are read by INFO where the estate gives the cache a host, else from CloudWatch.
+local period = param("cache_period", "1m")
+local lasting = param("cache_evictions_lasting", "5m")
+local limit = param("cache_evictions_limit", 0) -- keys a minute
+
+-- In the early hours of a Sunday nobody needs to be asked.
+local window = sig.clock {
+  days = param("cache_window_days", "sun"), from = param("cache_window_from", "02:00"), to = param("cache_window_to", "04:00"),
+  tz = param("cache_window_tz", "UTC"),
+}
+
+policy "cache-evictions" {
+  owner = "team-db", severity = "sev3", doc = "https://runbooks.example.com/cache-evictions",
+  target = find.cache {},
+  when   = sig.cache_evictions { above = limit, lasting = lasting, period = period },
+  checks = {
+    ended = sig.cache_evictions { at_most = limit, lasting = param("cache_ended_lasting", "5m"), period = period },
+  },
+  actions = {
+    grow = act.cache_scale {
+      ladder = param("cache_ladder", { "cache.r6g.large", "cache.r6g.xlarge", "cache.r6g.2xlarge", "cache.r6g.4xlarge" }),
+      approval = "required", approval_ttl = param("cache_approval_ttl", "1h"),
+      approval_unless = window,
+    },
+  },
+  mode = param("cache_mode", "shadow"),
+  limit = "1 per 6h", max_acts = { grow = 1 }, cooldown = "1h",
+  run = function(r)
+    if not r:act "grow" then return r:page "the cache evicts keys and was not scaled up" end
+    -- The nodes are replaced one by one: minutes, and more for much data.
+    if r:verify("ended", param("cache_verify_within", "45m")) then return end
+    r:page "the larger node type is there and keys are still evicted: look at what is written, and with which expiry"
+  end,
+}
