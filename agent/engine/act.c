@@ -39,6 +39,10 @@ char *act_lock_key(const struct run *r, const struct declared_action *a)
 
 void act_record(struct run *r, const char *name, const struct plan *p, bool undo)
 {
+    char *line = mem_printf("%s%s: %s", undo ? "undo " : "", name, p->summary ? p->summary : "");
+
+    json_add(r->history, json_new_str(line));
+    mem_free(line);
     if (undo) {
         for (size_t k = 0; k < r->ndone;)
             if (strcmp(r->done[k].name, name) == 0) {

@@ -384,8 +384,6 @@ void effect_settle(struct run *r, enum applied how, const struct json *out, cons
                : mem_printf("%s %s not done: %s", r->ask_name, p->summary, text ? text : "refused");
     engine_trace(e, r->inst, verb, "%s %s %s%s%s", r->ask_name, p->summary, ok ? "ok" : "failed",
                  ok || !text ? "" : ": ", ok || !text ? "" : text);
-    report_add(e, tx, REPORT_NOTE, r->inst, r, "%s: %s%s", r->t->name,
-               r->act.undo ? "undid: " : "did: ", line);
     r->last_act_end_ms = now(e);
     if (!r->act.undo && (how != APPLIED_NOT_SENT || r->act.call > 0))
         act_count(r, r->ask_name);
@@ -393,6 +391,8 @@ void effect_settle(struct run *r, enum applied how, const struct json *out, cons
         act_outputs(r, r->ask_name, p->out, out);
     if (ok || part)
         act_record(r, r->ask_name, part ? part : p, r->act.undo);
+    report_add(e, tx, REPORT_NOTE, r->inst, r, "%s: %s%s", r->t->name,
+               r->act.undo ? "undid: " : "did: ", line);
     if (!ok) {
         r->failed = true;
         mem_free(r->note);

@@ -336,7 +336,9 @@ static void take_over(struct instance *to, struct instance *from)
     to->triggered = from->triggered;
     to->verify_failed = from->verify_failed;
     to->seen = from->seen;
+    to->told = from->told;
     from->seen = NULL;
+    from->told = NULL;
     to->unknown_since_ms = from->unknown_since_ms;
     to->blind_reported = from->blind_reported;
     to->status_ms = from->status_ms;

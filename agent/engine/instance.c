@@ -86,6 +86,7 @@ void instance_free(struct instance *i)
     mem_free(i->unless);
     mem_free(i->key);
     mem_free(i->seen);
+    json_free(i->told);
     estate_unref(i->estate);
     policy_set_unref(i->set);
     mem_free(i);
@@ -106,6 +107,8 @@ struct json *instance_episode_doc(const struct instance *i)
     json_set_bool(d, "verify_failed", i->verify_failed);
     json_set_str(d, "seen", i->seen);
     json_set_str(d, "run", i->run ? i->run->id : NULL);
+    if (i->told)
+        json_set(d, "told", json_copy(i->told));
     return d;
 }
 
@@ -175,6 +178,8 @@ static void fire(struct instance *i)
     i->fired_ms = now(e);
     i->fired_wall_ms = wall(e);
     i->verify_failed = false;
+    json_free(i->told);
+    i->told = NULL;
     i->status_ms = i->p->status_every_ms ? now(e) + i->p->status_every_ms : NEVER;
     e->fires_total++;
     engine_trace(e, i, "fire", "%s", i->seen);
@@ -289,6 +294,7 @@ static void note_status(struct instance *i)
 {
     struct engine *e = i->e;
     struct jtx *tx;
+    struct buf seen;
     char spent[32];
 
     if (!is_open(i) || now(e) < i->status_ms)
@@ -296,9 +302,13 @@ static void note_status(struct instance *i)
     i->status_ms = now(e) + i->p->status_every_ms;
     unit_format_duration(spent, sizeof(spent), (now(e) - i->fired_ms) / 60000 * 60000);
     tx = commit_new(e);
-    report_add(e, tx, REPORT_NOTE, i, i->run, "%s: still %s after %s", i->t->name,
-               episode_state_names[i->state], spent);
+    buf_init(&seen, 512);
+    if (i->when)
+        bound_summary(i->when, now(e), &seen);
+    report_add(e, tx, REPORT_NOTE, i, i->run, "%s: still %s after %s%s%s", i->t->name,
+               episode_state_names[i->state], spent, seen.len ? ": " : "", buf_str(&seen));
     commit_owed(e, tx, NULL, NULL);
+    buf_free(&seen);
 }
 
 static void step_episode(struct instance *i)
@@ -387,6 +397,8 @@ void instance_run_ended(struct instance *i, struct run *r, struct jtx *tx)
     i->run = NULL;
     if (r->verified)
         i->verify_failed = r->last_verify != TRI_TRUE;
+    json_free(i->told);
+    i->told = report_told(r);
     if (!run_shadow(r)) {
         if (r->acts)
             i->last_end_ms = now(e);

@@ -118,6 +118,7 @@ struct run {
     struct act act;
     struct done_act *done;
     size_t ndone;
+    struct json *history; /* of acts and undos, for reports: "grow: desired 3 -> 5" */
     int acts;     /* requests that left or may have left, dry or real */
     bool planned; /* shadow: something was planned */
     bool failed;  /* an act or undo failed (M17) */
@@ -125,6 +126,7 @@ struct run {
     int *acted;   /* by action of the policy; NULL: none */
     enum tri last_verify;
     bool verified;           /* there was a verify */
+    int64_t verified_act_ms; /* last_act_end_ms at that time: an act since then is not verified */
     int64_t last_act_end_ms; /* steady; verify counts points from here (M15) */
     char *note;              /* last words, for the end's report */
     bool paged;              /* a human was called in this run */
@@ -151,6 +153,7 @@ struct instance {
     bool triggered;     /* a trigger went to the pager for this episode */
     bool verify_failed; /* the last verify of the run did not pass: not resolved by itself (M8) */
     char *seen;         /* the condition in one line, when it fired */
+    struct json *told;  /* what its last run did and whether it helped {"done", "helped"}; NULL */
     int64_t unknown_since_ms;
     bool blind_reported;
     int64_t status_ms; /* next status update of an open episode */
@@ -338,6 +341,9 @@ void token_drop(struct engine *e, const char *scope, const char *item);
 int token_count(struct engine *e, const char *scope, const char *except_item,
                 int64_t window_ms); /* distinct items */
 void token_sweep(struct engine *e);
+
+/* report.c: what a run did and whether that helped, {"done", "helped"} */
+struct json *report_told(const struct run *r);
 
 /* instance.c: episodes */
 struct instance *instance_new(struct engine *e, struct policy_set *set, const struct policy *p,

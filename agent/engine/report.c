@@ -18,16 +18,36 @@ static char *next_key(struct engine *e)
     return mem_printf("%015lld-%04d", (long long)e->report_ms, e->report_count++);
 }
 
-static struct json *done_list(const struct run *r)
+struct json *report_told(const struct run *r)
 {
-    struct json *l = json_new_list();
+    struct json *d = json_new_map();
 
-    for (size_t k = 0; k < r->ndone; k++) {
-        char *line = mem_printf("%s: %s", r->done[k].name, r->done[k].plan->summary);
-        json_add(l, json_new_str(line));
-        mem_free(line);
+    json_set(d, "done", json_copy(r->history));
+    json_set_str(d, "helped",
+                 !r->verified || r->verified_act_ms != r->last_act_end_ms ? "not verified yet"
+                 : r->last_verify == TRI_TRUE                             ? "verified"
+                 : r->last_verify == TRI_FALSE                            ? "no"
+                                                                          : "unknown");
+    return d;
+}
+
+/* What it may do, by the names that its later reports use. */
+static void may_do(const struct run *r, struct buf *b)
+{
+    static const char *const how[] = {[MODE_OFF] = "does nothing",
+                                      [MODE_SHADOW] = "only says what it would do",
+                                      [MODE_APPROVE] = "asks a human before each act",
+                                      [MODE_ENFORCE] = "acts by itself"};
+
+    if (is_frozen(r->e)) {
+        buf_adds(b, "frozen: nothing is done until runbookctl unfreeze");
+        return;
     }
-    return l;
+    buf_adds(b, how[run_mode(r)]);
+    for (size_t k = 0; k < r->p->nactions; k++)
+        buf_addf(b, "%s%s", k ? ", " : " (", r->p->actions[k].name);
+    buf_addf(b, "%s%s", r->p->nactions ? ")" : "",
+             run_mode(r) == MODE_ENFORCE ? ", and calls a human where it cannot" : "");
 }
 
 static void what_next(const struct run *r, struct buf *b)
@@ -47,17 +67,36 @@ static void what_next(const struct run *r, struct buf *b)
                      time_format_iso(at, sizeof(at), wall_of(r->e, r->step_until_ms)));
         break;
     case RUN_SUSPENDED:
-        buf_addf(b, "suspended (%s)", r->suspended_by ? r->suspended_by : "?");
+        buf_addf(b, "suspended (%s): runbookctl explain %s %s",
+                 r->suspended_by ? r->suspended_by : "?", r->p->name, r->t->id);
         break;
     case RUN_IN_DOUBT:
         buf_adds(b, "asks the world whether the last request took effect");
         break;
     case RUN_ENDED:
-        buf_addf(b, "the run ended %s", outcome_names[r->outcome]);
+        if (r->outcome == OUT_SUCCEEDED)
+            buf_adds(b, "nothing more: this closes by itself once the condition is clear");
+        else if (r->outcome == OUT_SHADOWED)
+            buf_adds(b, "nothing: in shadow it only says what it would do");
+        else
+            buf_addf(b,
+                     "nothing more by itself (the run ended %s): a human goes on with the runbook",
+                     outcome_names[r->outcome]);
         break;
     default:
-        buf_adds(b, "goes on");
+        may_do(r, b);
     }
+}
+
+/* The condition as it stands now, where that is not what it was when it fired. */
+static void add_now(struct engine *e, struct json *d, const struct instance *i, struct buf *text)
+{
+    if (!i->when || i->gone)
+        return;
+    buf_reset(text);
+    bound_summary(i->when, now(e), text);
+    if (!i->seen || strcmp(buf_str(text), i->seen) != 0)
+        json_set_str(d, "now", buf_str(text));
 }
 
 static void add_policy(struct json *d, const struct policy *p, const struct target *t)
@@ -72,7 +111,7 @@ static void add_policy(struct json *d, const struct policy *p, const struct targ
 static void add(struct engine *e, struct jtx *tx, enum report_kind k, const struct instance *i,
                 const struct run *r, const char *subject, const char *fmt, va_list ap)
 {
-    struct json *d = json_new_map();
+    struct json *d = json_new_map(), *told;
     const char *episode = i && *i->episode ? i->episode : r ? r->id : i ? i->key : subject;
     struct buf text;
     char *key = next_key(e), at[32];
@@ -97,21 +136,24 @@ static void add(struct engine *e, struct jtx *tx, enum report_kind k, const stru
         json_set_str(d, "seen", i->seen);
         if (i->fired_wall_ms)
             json_set_str(d, "since", time_format_iso(at, sizeof(at), i->fired_wall_ms));
+        add_now(e, d, i, &text);
+    }
+    told = r ? report_told(r) : i && *i->episode && i->told ? json_copy(i->told) : NULL;
+    if (told) {
+        json_set(d, "done", json_copy(json_get(told, "done")));
+        json_set_str(d, "helped", json_get_str(told, "helped", NULL));
+        json_free(told);
     }
     if (r) {
         json_set_str(d, "run", r->id);
         json_set_str(d, "mode", mode_name(run_mode(r)));
-        json_set(d, "done", done_list(r));
-        json_set_str(d, "helped",
-                     !r->verified                  ? "not verified yet"
-                     : r->last_verify == TRI_TRUE  ? "verified"
-                     : r->last_verify == TRI_FALSE ? "no"
-                                                   : "unknown");
         buf_reset(&text);
         what_next(r, &text);
         json_set_str(d, "next", buf_str(&text));
         if (!run_over(r))
             json_set_strf(d, "stop", "runbookctl cancel %s, or runbookctl freeze", r->id);
+    } else if (i && *i->episode && i->told && k != REPORT_RESOLVE) {
+        json_set_str(d, "next", "nothing more by itself; this closes once the condition is clear");
     }
     if (e->dashboard && i && *i->episode)
         json_set_strf(d, "link", "%s/episodes/%s", e->dashboard, episode);

@@ -166,6 +166,7 @@ static void attach_episode(struct engine *e, const struct json *doc)
     i->triggered = json_get_bool(doc, "triggered", false);
     i->verify_failed = json_get_bool(doc, "verify_failed", false);
     i->seen = mem_strdup(json_get_str(doc, "seen", NULL));
+    i->told = json_get(doc, "told") ? json_copy(json_get(doc, "told")) : NULL;
     i->status_ms = i->p->status_every_ms ? now(e) + i->p->status_every_ms : NEVER;
 }
 

@@ -141,6 +141,7 @@ static struct run *run_alloc(struct engine *e, struct instance *i)
     r->estate = estate_ref(i->estate);
     r->t = i->t;
     r->last_verify = TRI_UNKNOWN;
+    r->history = json_new_list();
     r->outs = json_new_map();
     r->step_until_ms = NEVER;
     r->act.retry_ms = NEVER;
@@ -211,6 +212,7 @@ void run_free(struct run *r)
     mem_free(r->ask_name);
     mem_free(r->note);
     json_free(r->held);
+    json_free(r->history);
     json_free(r->target_doc);
     json_free(r->params);
     json_free(r->outs);
@@ -335,7 +337,8 @@ void run_end(struct run *r, enum outcome o, const char *fmt, ...)
         i->triggered = i->triggered || first; /* before the episode is written */
         instance_run_ended(i, r, tx);
         if (first) {
-            report_add(e, tx, REPORT_TRIGGER, i, r, "%s: %s%s%s%s%s", i->t->name, outcome_names[o],
+            report_add(e, tx, REPORT_TRIGGER, i, r, "%s: %s; the run ended %s%s%s%s%s", i->t->name,
+                       i->seen ? i->seen : i->p->name, outcome_names[o],
                        *r->note ? ": " : "", r->note, *undos ? ". Left as it is: " : "", undos);
         } else if (page && !r->paged &&
                    (o == OUT_BLIND || o == OUT_EXPIRED || o == OUT_FAILED || o == OUT_REFUSED)) {

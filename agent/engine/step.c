@@ -98,6 +98,13 @@ static void end_shadowed(struct run *r)
     run_end(r, OUT_SHADOWED, "it would have gone on from here");
 }
 
+static void set_verified(struct run *r, enum tri v)
+{
+    r->verified = true;
+    r->last_verify = v;
+    r->verified_act_ms = r->last_act_end_ms;
+}
+
 /* Ends a verify or a wait with a note of what came of it (M8); hit: the check that became true, or
  * NULL. Owns answer. */
 static void answer_told(struct run *r, const char *hit, struct json *answer, const char *text)
@@ -105,6 +112,7 @@ static void answer_told(struct run *r, const char *hit, struct json *answer, con
     struct jtx *tx = commit_new(r->e);
     const char *name = r->t->name;
 
+    run_set_state(r, RUN_RUNNING); /* it no longer waits: what comes next is not this */
     if (r->ask.kind == ASK_VERIFY && hit)
         report_add(r->e, tx, REPORT_NOTE, r->inst, r, "%s: verified: %s", name, hit);
     else if (r->ask.kind == ASK_VERIFY)
@@ -150,8 +158,7 @@ static void poke_checks(struct run *r)
         engine_trace(e, r->inst, ask_name(r->ask.kind),
                      r->ask.kind == ASK_WAIT ? "%s -> %s" : "%s ok", r->ask_name, hit);
         if (r->ask.kind == ASK_VERIFY) {
-            r->verified = true;
-            r->last_verify = TRI_TRUE;
+            set_verified(r, TRI_TRUE);
         }
         answer_told(r, hit, r->ask.kind == ASK_WAIT ? json_new_str(hit) : json_new_bool(true),
                     "true");
@@ -162,8 +169,7 @@ static void poke_checks(struct run *r)
         r->step_until_ms = r->step_data_ms; /* it passed while we were away: not blind yet */
     } else if (now(e) >= r->step_until_ms || (late && all != TRI_UNKNOWN)) {
         if (r->ask.kind == ASK_VERIFY) {
-            r->verified = true;
-            r->last_verify = all;
+            set_verified(r, all);
         }
         if (all == TRI_UNKNOWN) { /* M16 */
             engine_trace(e, r->inst, ask_name(r->ask.kind), "%s blind", r->ask_name);
@@ -351,8 +357,7 @@ static void recall(struct run *r, const struct json *step)
         break;
     }
     case ASK_VERIFY:
-        r->verified = true;
-        r->last_verify = json_bool(result, false) ? TRI_TRUE : TRI_FALSE;
+        set_verified(r, json_bool(result, false) ? TRI_TRUE : TRI_FALSE);
         break;
     case ASK_PAGE:
         r->paged = true;

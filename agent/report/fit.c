@@ -12,13 +12,14 @@ static const struct cut {
     size_t chars; /* 0: the field is left out */
     size_t items; /* of a list */
 } cuts[] = {
-    {"done", 2048, 50}, {"seen", 4096, 0},  {"done", 256, 10},    {"link", 0, 0},
-    {"helped", 256, 0}, {"seen", 512, 0},   {"done", 128, 3},     {"done", 0, 0},
-    {"doc", 0, 0},      {"owner", 128, 0},  {"mode", 64, 0},      {"at", 64, 0},
-    {"since", 64, 0},   {"run", 64, 0},     {"host", 128, 0},     {"policy", 128, 0},
-    {"episode", 64, 0}, {"target", 256, 0}, {"severity", 16, 0},  {"next", 1024, 0},
-    {"stop", 1024, 0},  {"key", 255, 0},    {"summary", 1024, 0}, {"seen", 128, 0},
-    {"next", 256, 0},   {"stop", 256, 0},   {"summary", 512, 0},
+    {"done", 2048, 50},  {"seen", 4096, 0},  {"done", 256, 10},  {"link", 0, 0},
+    {"helped", 256, 0},  {"now", 512, 0},    {"seen", 512, 0},   {"done", 128, 3},
+    {"done", 0, 0},      {"doc", 0, 0},      {"owner", 128, 0},  {"mode", 64, 0},
+    {"at", 64, 0},       {"since", 64, 0},   {"run", 64, 0},     {"host", 128, 0},
+    {"policy", 128, 0},  {"episode", 64, 0}, {"target", 256, 0}, {"severity", 16, 0},
+    {"next", 1024, 0},   {"stop", 1024, 0},  {"key", 255, 0},    {"summary", 1024, 0},
+    {"seen", 128, 0},    {"now", 128, 0},    {"next", 256, 0},   {"stop", 256, 0},
+    {"summary", 512, 0},
 };
 
 char *text_cut(const char *s, size_t max, size_t *had)

@@ -82,9 +82,9 @@ static void add_link(struct json *links, const char *href, const char *text)
  * for the whole. */
 static struct json *details_of(const struct json *report)
 {
-    static const char *const fields[] = {"trimmed", "seen", "since",    "done",   "helped", "next",
-                                         "stop",    "doc",  "policy",   "target", "owner",  "mode",
-                                         "episode", "run",  "severity", "host",   "at"};
+    static const char *const fields[] = {
+        "trimmed", "seen",   "since", "now",  "done",    "helped", "next",     "stop", "doc",
+        "policy",  "target", "owner", "mode", "episode", "run",    "severity", "host", "at"};
     struct json *d = json_new_map();
     const struct json *chain = json_get(report, "chain");
     const char *summary = json_get_str(report, "summary", "");
@@ -119,8 +119,6 @@ static struct json *build(const struct json *report)
         bool resolve = strcmp(kind, "resolve") == 0;
         json_set_str(e, "event_action", resolve ? "resolve" : "trigger");
         set_key(e, json_get_str(report, "key", "agent"));
-        if (resolve)
-            return e;
         json_set_str(e, "client", "runbookd");
         set_cut(e, "client_url", json_get_str(report, "link", NULL), MAX_LINK);
     }

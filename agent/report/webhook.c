@@ -105,9 +105,10 @@ static struct json *build(const struct json *report)
                  {"note", "runbookd.episode.noted"},
                  {"resolve", "runbookd.episode.resolved"},
                  {"human", "runbookd.human.called"}};
-    static const char *const fields[] = {
-        "key",     "kind", "summary", "severity", "policy", "owner", "target", "host", "mode",
-        "episode", "run",  "seen",    "since",    "helped", "next",  "stop",   "doc",  "link"};
+    static const char *const fields[] = {"key",   "kind",   "summary", "severity", "policy",
+                                         "owner", "target", "host",    "mode",     "episode",
+                                         "run",   "seen",   "since",   "now",      "helped",
+                                         "next",  "stop",   "doc",     "link"};
     const char *kind = json_get_str(report, "kind", "note");
     const struct json *chain = json_get(report, "chain");
     struct json *e = json_new_map(), *d;

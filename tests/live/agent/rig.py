@@ -146,7 +146,7 @@ def name_of_report(report):
     if report["kind"] == "note":
         return "note", report.get("episode"), report["summary"]
     if report["kind"] == "resolve":
-        return "resolve", report["key"], None
+        return "resolve", report["key"], report["summary"]
     return "trigger", report["key"], report["summary"]
 
 

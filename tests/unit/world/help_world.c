@@ -285,6 +285,8 @@ static void report(void *arg, int64_t at_ms, const char *key, const struct json 
 
     (void)at_ms;
     (void)key;
+    if (r->on_report)
+        r->on_report(r, j);
     r->triggers += strcmp(kind, "trigger") == 0;
     r->resolves += strcmp(kind, "resolve") == 0;
     if (strcmp(kind, "human") == 0) {

@@ -51,6 +51,7 @@ struct rig {
     void (*on_apply)(struct rig *r, const struct world_step *s); /* before the effect */
     void (*on_observe)(struct rig *r, int nth);                  /* before it looks; nth: from 1 */
     int observed;
+    void (*on_report)(struct rig *r, const struct json *report);
     void (*on_trace)(struct rig *r, const char *policy, const char *target, const char *verb,
                      const char *text);
     void *arg;
