@@ -152,6 +152,8 @@ static void add(struct engine *e, struct jtx *tx, enum report_kind k, const stru
         json_set_str(d, "next", buf_str(&text));
         if (!run_over(r))
             json_set_strf(d, "stop", "runbookctl cancel %s, or runbookctl freeze", r->id);
+        else
+            json_set_str(d, "outcome", outcome_names[r->outcome]);
     } else if (i && *i->episode && i->told && k != REPORT_RESOLVE) {
         json_set_str(d, "next", "nothing more by itself; this closes once the condition is clear");
     }

@@ -313,7 +313,7 @@ static void report(void *arg, int64_t at_ms, const char *key, const struct json 
     const char *kind = json_get_str(r, "kind", ""), *policy = json_get_str(r, "policy", NULL);
     const char *target = json_get_str(r, "target", b->t->targets[0].target->id);
     bool trigger = strcmp(kind, "trigger") == 0, human = strcmp(kind, "human") == 0;
-    bool over = strncmp(json_get_str(r, "next", ""), "the run ended", 13) == 0;
+    bool over = json_get_str(r, "outcome", NULL) != NULL;
     struct testbed_row *row = NULL;
 
     (void)key;
