@@ -440,6 +440,47 @@ function sig.alb_healthy(fields) end
 ---@return runbookd.Condition
 function sig.alb_draining(fields) end
 
+---@class runbookd.sig.rds_status
+---@field is? string
+---@field is_not? string
+---@field lasting? string every sample over this time must satisfy it
+---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field period? string how often RDS is asked
+
+---status of the RDS instance
+---@param fields runbookd.sig.rds_status
+---@return runbookd.Condition
+function sig.rds_status(fields) end
+
+---@class runbookd.sig.rds_pending
+---@field above? integer
+---@field below? integer
+---@field at_least? integer
+---@field at_most? integer
+---@field lasting? string every sample over this time must satisfy it
+---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field period? string how often RDS is asked
+
+---changes of the RDS instance that wait for its maintenance window, and parameter groups that wait for a reboot
+---@param fields runbookd.sig.rds_pending
+---@return runbookd.Condition
+function sig.rds_pending(fields) end
+
+---@class runbookd.sig.snapshot_progress
+---@field above? string
+---@field below? string
+---@field at_least? string
+---@field at_most? string
+---@field lasting? string every sample over this time must satisfy it
+---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field name? string the snapshot's identifier, "$step.ACTION.id"; without it the newest manual one
+---@field period? string how often RDS is asked
+
+---how far a manual snapshot of the RDS instance is; 100% when it is there
+---@param fields runbookd.sig.snapshot_progress
+---@return runbookd.Condition
+function sig.snapshot_progress(fields) end
+
 ---@class runbookd.sig.pg_connections
 ---@field above? integer
 ---@field below? integer

@@ -33,6 +33,15 @@ class Rds(Service):
         if params.get("Filters"):
             raise _bad(f"Unrecognized filter name: {params['Filters'][0]['Name']}")
 
+    def _filtered(self, call, databases):
+        """The names of the databases that the filters leave; a name that is nobody's leaves none."""
+        names = {d.name for d in databases}
+        for one in call.params.get("Filters", []):
+            if one["Name"] != "db-instance-id":
+                raise _bad(f"Unrecognized filter name: {one['Name']}")
+            names &= {value.lower().rpartition(":")[2] for value in one["Values"]}
+        return names
+
     def resources(self, operation, params):
         region, account = self.scenario["region"], self.scenario["account"]
 
@@ -58,10 +67,11 @@ class Rds(Service):
         return self.estate.databases[name.lower()]
 
     def DescribeDBInstances(self, call):
-        self._no_filters(call.params)
         name = call.params.get("DBInstanceIdentifier")
         found = ([self._database(name)] if name else
                  [d for _, d in sorted(self.estate.databases.items())])
+        names = self._filtered(call, found)
+        found = [d for d in found if d.name in names]
         found, marker = self._page(call, found)
         return {"DBInstances": [self._show(d) for d in found], "Marker": marker}
 
@@ -154,7 +164,7 @@ class Rds(Service):
 
     def DescribeDBSnapshots(self, call):
         params = call.params
-        self._no_filters(params)
+        names = self._filtered(call, self.estate.databases.values())
         if params.get("DBSnapshotIdentifier"):
             found = [self._snapshot(params["DBSnapshotIdentifier"])]
         else:
@@ -162,6 +172,7 @@ class Rds(Service):
         # An instance that does not exist has none: its snapshots outlive it.
         if params.get("DBInstanceIdentifier"):
             found = [s for s in found if s.database == params["DBInstanceIdentifier"].lower()]
+        found = [s for s in found if s.database in names]
         kind = params.get("SnapshotType")
         if kind not in (None, "manual", "automated"):
             raise _bad(f"Invalid snapshot type: {kind}")

@@ -35,6 +35,11 @@ class Rds(testing.SimTest):
         self.assertEqual(found[0]["ReadReplicaDBInstanceIdentifiers"], ["db-2"])
         self.assertEqual(found[0]["DBParameterGroups"], [
             {"DBParameterGroupName": "own", "ParameterApplyStatus": "pending-reboot"}])
+        some = [{"Name": "db-instance-id", "Values": ["DB-2", "nope"]}]
+        self.assertEqual(self.rds.describe_db_instances(Filters=some)["DBInstances"], found[1:])
+        self.assertEqual(self.rds.describe_db_snapshots(Filters=some)["DBSnapshots"], [])
+        self.refused("InvalidParameterValue", self.rds.describe_db_instances,
+                     Filters=[{"Name": "colour", "Values": ["x"]}])
         _, status = self.refused("DBInstanceNotFound", self.rds.describe_db_instances,
                                  DBInstanceIdentifier="nope")
         self.assertEqual(status, 404)

@@ -44,6 +44,20 @@ static struct pg *lend_pg(void *arg, const struct target *t, const char *use, st
     return *which;
 }
 
+char *rig_grants(void)
+{
+    char *sql = mem_alloc(16384), *at;
+    FILE *f = fopen(RB_SOURCE_DIR "/config/grants.sql", "re");
+
+    assert_non_null(f);
+    assert_true(fread(sql, 1, 16383, f) > 100);
+    fclose(f);
+    at = strstr(sql, "\"basecoat_db\"");
+    assert_non_null(at);
+    memcpy(at, "\"postgres\"   ", strlen("\"basecoat_db\""));
+    return sql;
+}
+
 void rig_pg_user(struct rig *r, const char *user)
 {
     pg_free(r->act);

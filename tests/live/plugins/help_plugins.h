@@ -35,6 +35,9 @@ void rig_free(struct rig *r);
 /* Fields as they are held, JSON. */
 const struct target *rig_target(struct rig *r, const char *kind, const char *name,
                                 const char *fields);
+/* What `runbookd grants` prints for the example, here for the database postgres: the role is made
+ * as users are told to. The caller frees. */
+char *rig_grants(void);
 void rig_pg_user(struct rig *r, const char *user); /* from the next connection on */
 
 /* One collector with its watches. */

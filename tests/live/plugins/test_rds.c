@@ -32,19 +32,13 @@ static PGconn *session(const char *user)
     return c;
 }
 
-/* The role is made as users are told to: with config/grants.sql. */
 static void grant(PGconn *super)
 {
-    char sql[16384];
-    FILE *f = fopen(RB_SOURCE_DIR "/config/grants.sql", "re");
-    size_t n;
+    char *sql = rig_grants();
 
-    assert_non_null(f);
-    n = fread(sql, 1, sizeof(sql) - 1, f);
-    sql[n] = '\0';
-    fclose(f);
     PQclear(PQexec(super, "CREATE ROLE app LOGIN; CREATE ROLE blind LOGIN"));
     PQclear(PQexec(super, sql));
+    mem_free(sql);
 }
 
 static const struct target *postgres(struct stage *s, const char *name, const char *more)
@@ -135,6 +129,104 @@ static void metrics_of_databases_and_proxies(void **state)
     assert_true(source_value(&c, wait) > 20 && source_value(&c, wait) < 100);
     json_free(j);
     source_close(&c);
+}
+
+static const char *status_of(const struct source *c, const struct watch *w)
+{
+    return w->signal->words[(size_t)source_value(c, w)];
+}
+
+static void instances_as_rds_describes_them(void **state)
+{
+    struct stage *s = *state;
+    struct source c;
+    const struct target *gone = postgres(s, "gone", ", \"instance\": \"gone\"");
+    char id[64];
+    struct err e = ERR_INIT;
+
+    source_open(&c, &s->r, "rds_status", s->db);
+    const struct watch *status = source_watch(&c, "rds_status", s->db, NULL, 0);
+    const struct watch *other = source_watch(&c, "rds_status", s->replica, "{\"period\": 5000}", 0);
+    const struct watch *none = source_watch(&c, "rds_status", gone, NULL, 0);
+    const struct watch *pending = source_watch(&c, "rds_pending", s->db, NULL, 0);
+    source_poll(&c);
+    if (c.err.code != 0)
+        fail_msg("%s", c.err.text);
+    /* One call for all of them, and none about snapshots that nobody reads. */
+    assert_int_equal(sim_requests(&s->r, "DescribeDBInstances"), 1);
+    assert_int_equal(sim_requests(&s->r, "DescribeDBSnapshots"), 0);
+    assert_string_equal(status_of(&c, status), "available");
+    assert_string_equal(status_of(&c, other), "available");
+    assert_non_null(strstr(source_why(&c, none), "there is no RDS instance gone in account prod"));
+    assert_true(source_value(&c, pending) == 0);
+    sim_do(&s->r, "database",
+           "{\"database\": \"db-1\", \"status\": \"storage-full\", \"pending\": "
+           "{\"DBInstanceClass\": \"db.r6g.large\", \"MultiAZ\": true}, \"parameters\": "
+           "[{\"name\": \"a\", \"status\": \"pending-reboot\"}, {\"name\": \"b\", "
+           "\"status\": \"in-sync\"}]}");
+    sim_do(&s->r, "database", "{\"database\": \"db-2\", \"status\": \"on-holiday\"}");
+    source_poll(&c);
+    assert_string_equal(status_of(&c, status), "storage-full");
+    assert_true(source_value(&c, pending) == 3);
+    assert_non_null(strstr(source_why(&c, other), "\"on-holiday\", which is not known"));
+    sim_do(&s->r, "database",
+           "{\"database\": \"db-1\", \"status\": \"available\", \"pending\": {}}");
+    sim_do(&s->r, "database", "{\"database\": \"db-2\", \"status\": \"available\"}");
+    assert_int_not_equal(c.type->source(s->bare, s->r.estate, id, sizeof(id), &e), 0);
+    assert_non_null(strstr(e.text, "give it instance = \"NAME\""));
+    source_close(&c);
+}
+
+#define INSTANCES(list)                                                                            \
+    "{\"kind\": \"answer\", \"status\": 200, \"count\": 200, \"body\": "                           \
+    "\"<DescribeDBInstancesResponse><DescribeDBInstancesResult>" list                              \
+    "</DescribeDBInstancesResult></DescribeDBInstancesResponse>\"}"
+#define INSTANCE(x)                                                                                \
+    INSTANCES("<DBInstances><DBInstance>" x                                                        \
+              "<DBInstanceIdentifier>db-1</DBInstanceIdentifier></DBInstance></DBInstances>")
+
+static void a_spoilt_description_is_no_value(void **state)
+{
+    static const char *const faults[] = {
+        "{\"kind\": \"answer\", \"status\": 200, \"body\": \"<A><B/></A>\", \"count\": 20}",
+        "{\"kind\": \"error\", \"code\": \"AccessDenied\", \"status\": 403, \"count\": 20}",
+        INSTANCES("<DBInstances/><Marker>again</Marker>"),
+    };
+    static const char *const odd[] = {
+        INSTANCE(""),
+        INSTANCE("<DBInstanceStatus/>"),
+        INSTANCES("<DBInstances><DBInstance/></DBInstances>"),
+    };
+    struct stage *s = *state;
+    struct source c;
+
+    for (size_t i = 0; i < sizeof(faults) / sizeof(*faults); i++) {
+        source_open(&c, &s->r, "rds_status", s->db);
+        source_watch(&c, "rds_status", s->db, NULL, 0);
+        sim_do(&s->r, "faults", "%s", faults[i]);
+        source_poll(&c);
+        assert_true(c.err.code != 0 && c.ngot == 0);
+        sim_clear(&s->r);
+        source_close(&c);
+        /* Cut off in the middle. */
+        source_open(&c, &s->r, "rds_status", s->db);
+        source_watch(&c, "rds_status", s->db, NULL, 0);
+        source_begin(&c);
+        run_for(s->r.loop, (int64_t)i);
+        source_close(&c);
+    }
+    for (size_t i = 0; i < sizeof(odd) / sizeof(*odd); i++) {
+        source_open(&c, &s->r, "rds_status", s->db);
+        const struct watch *a = source_watch(&c, "rds_status", s->db, NULL, 0);
+        const struct watch *b = source_watch(&c, "rds_pending", s->db, NULL, 0);
+        sim_do(&s->r, "faults", "%s", odd[i]);
+        source_poll(&c);
+        assert_int_equal(c.err.code, 0);
+        assert_true(source_count(&c, a) == 0 && source_count(&c, b) == 0);
+        assert_true(source_why(&c, a)[0] != '\0' && source_why(&c, b)[0] != '\0');
+        source_close(&c);
+        sim_clear(&s->r);
+    }
 }
 
 /* proxy_pool */
@@ -400,6 +492,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(metrics_of_databases_and_proxies), T(widens_and_goes_back),
+        T(instances_as_rds_describes_them),  T(a_spoilt_description_is_no_value),
         T(what_is_not_in_order_is_refused),  T(how_a_request_ended),
         T(looking_may_fail_and_be_cut_off),  T(no_headroom_is_refused), /* drops a metric: last */
     };

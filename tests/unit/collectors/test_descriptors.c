@@ -10,11 +10,11 @@
 #include "plugin/collector.h"
 
 extern const struct collector_type cloudwatch_collector, asg_collector, alb_collector,
-    pg_activity_collector, http_collector, tls_collector, pg_tables_collector,
+    rds_collector, pg_activity_collector, http_collector, tls_collector, pg_tables_collector,
     pg_replication_collector, sql_collector;
-static const struct collector_type *const all[] = {&cloudwatch_collector, &asg_collector,
-                                                   &alb_collector,        &pg_activity_collector,
-                                                   &http_collector,       &tls_collector};
+static const struct collector_type *const all[] = {
+    &cloudwatch_collector,  &asg_collector,  &alb_collector, &rds_collector,
+    &pg_activity_collector, &http_collector, &tls_collector};
 
 static const struct signal *find(const char *name)
 {
