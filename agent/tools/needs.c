@@ -126,18 +126,14 @@ static void need_aws(struct gathering *g, const char *permission, const struct t
     json_free(resolved);
 }
 
-/* The first kind of a descriptor's list that the target is, or names. */
+/* What a descriptor with these kinds of targets is about: the first kind is the thing itself, the
+ * others name one ("asg service"). NULL where this target names none: then nothing is asked. */
 static const struct target *owner_of(const struct gathering *g, const char *kinds)
 {
-    char kind[32];
-    int used = 0;
+    char kind[32] = "";
 
-    for (; sscanf(kinds, " %31s%n", kind, &used) == 1; kinds += used) {
-        const struct target *t = estate_related(g->l->estate, g->t, kind);
-        if (t)
-            return t;
-    }
-    return g->t;
+    (void)sscanf(kinds, " %31s", kind);
+    return target_kind_find(kind) ? estate_related(g->l->estate, g->t, kind) : g->t;
 }
 
 static void need(struct gathering *g, const char *const *permissions, const struct target *owner,
@@ -198,11 +194,9 @@ static void need_signal(struct gathering *g, const char *name, const struct json
     if (!type) /* made of nothing that is collected: the clock */
         return;
     owner = owner_of(g, s->targets);
-    account = json_get_str(owner->fields, "aws", "");
-    /* Where the collector would ask; without, it has told so when it was checked. */
-    if (type->source && type->source(g->t, g->l->estate, source, sizeof(source), &e) == 0 &&
-        strncmp(source, "aws/", 4) == 0)
-        account = source + 4;
+    if (!owner || (type->source && type->source(g->t, g->l->estate, source, sizeof(source), &e)))
+        return; /* it has no source there, as `check` and `explain` say */
+    account = strncmp(source, "aws/", 4) == 0 ? source + 4 : json_get_str(owner->fields, "aws", "");
     by = mem_printf("%s: sig.%s", g->p->name, s->name);
     need(g, type == own ? type->permissions : s->other_permissions, owner, account, false, by);
     mem_free(by);
@@ -233,7 +227,8 @@ static void need_policy(struct gathering *g)
         char *by = mem_printf("%s: act.%s", p->name, a->type->name);
 
         need_cond(g, a->approval_unless);
-        need(g, a->type->permissions, owner, json_get_str(owner->fields, "aws", ""), true, by);
+        if (owner)
+            need(g, a->type->permissions, owner, json_get_str(owner->fields, "aws", ""), true, by);
         mem_free(by);
     }
 }
