@@ -49,6 +49,8 @@ return {
       "cert_days_left",
       "tls",
       "clock",
+      "change",
+      "compare",
     } },
     act = { fields = {
       "asg_scale",

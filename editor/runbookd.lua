@@ -766,6 +766,30 @@ function sig.tls(fields) end
 ---@return runbookd.Condition
 function sig.clock(fields) end
 
+---@class runbookd.sig.change
+---@field lasting? string every sample over this time must satisfy it
+---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field of runbookd.Condition the signal, without a comparator
+---@field over? string how long ago the value was that it is compared with
+---@field by? string true while it is at least so much more; negative: less. A condition needs it
+
+---how much a signal changed, of what it was
+---@param fields runbookd.sig.change
+---@return runbookd.Condition
+function sig.change(fields) end
+
+---@class runbookd.sig.compare
+---@field lasting? string every sample over this time must satisfy it
+---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field a runbookd.Condition the signal, without a comparator
+---@field b runbookd.Condition what it is divided by
+---@field ratio_above? number true while a divided by b is greater. A condition needs it
+
+---one signal divided by another
+---@param fields runbookd.sig.compare
+---@return runbookd.Condition
+function sig.compare(fields) end
+
 ---@class runbookd.act.asg_scale : runbookd.ActionFields
 ---@field by? string|integer change of the desired capacity, "25%", 2, "-25%", -2: growth is rounded up to at least one instance, shrinking is rounded down
 ---@field to? integer the desired capacity itself

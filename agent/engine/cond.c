@@ -529,9 +529,8 @@ int64_t bound_slowest_ms(const struct bound *b)
     for (size_t i = 0; i < b->nleaves; i++) {
         const struct leaf *l = &b->leaves[i];
 
-        slowest_ms = later(slowest_ms, 2 * l->series->interval_ms +
-                                           signal_lag_ms(l->series->signal, l->series->target) +
-                                           l->cond->lasting_ms);
+        slowest_ms =
+            later(slowest_ms, 2 * l->series->interval_ms + l->series->lag_ms + l->cond->lasting_ms);
     }
     return slowest_ms;
 }

@@ -1,10 +1,12 @@
 /* Conditions in words: the tree for explain, the line for a page. */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "engine/bound.h"
 
 #define TEXT 64
+#define NAME 160
 
 /* Asking must not move a hold clock: the leaves as they would be now, in a copy that the caller
  * frees. What a clock on the wall shows moves by itself. */
@@ -56,6 +58,23 @@ static const char *threshold_text(char *out, size_t size, const struct cond *c)
     return unit_format(out, size, c->signal->unit, c->threshold);
 }
 
+/* "asg_cpu"; of one that is made of others: "change of alb_requests over 10m", "asg_cpu / db_cpu".
+ */
+static const char *leaf_name(char *out, size_t size, const struct leaf *l)
+{
+    const struct series *s = l->series;
+    char text[TEXT];
+
+    if (s->signal->derive == DERIVE_CHANGE && s->nfrom == 1)
+        snprintf(out, size, "change of %s over %s", s->from[0]->signal->name,
+                 unit_format_duration(text, sizeof(text), json_get_int(s->opts, "over", 0)));
+    else if (s->signal->derive == DERIVE_COMPARE && s->nfrom == 2)
+        snprintf(out, size, "%s / %s", s->from[0]->signal->name, s->from[1]->signal->name);
+    else
+        snprintf(out, size, "%s", s->signal->name);
+    return out;
+}
+
 /* Why a leaf has no value, or NULL. */
 static const char *unknown_why(const struct leaf *l, const struct bound *b, int64_t now_ms)
 {
@@ -84,9 +103,9 @@ static void explain_leaf(struct json *j, const struct leaf *l, const struct boun
     const struct series *s = l->series;
     const struct point *p = series_newest(s);
     enum finding f = series_finding(s, now_ms);
-    char text[TEXT];
+    char text[TEXT], name[NAME];
 
-    json_set_str(j, "signal", c->signal->name);
+    json_set_str(j, "signal", leaf_name(name, sizeof(name), l));
     json_set_str(j, "target", s->target->id);
     if (json_len(s->opts) > 0)
         json_set(j, "opts", json_copy(s->opts));
@@ -187,9 +206,9 @@ static void add_unknown(struct buf *out, const struct leaf *l, const struct boun
 {
     const struct point *p = series_newest(l->series);
     const char *why = unknown_why(l, b, now_ms);
-    char text[TEXT];
+    char text[TEXT], name[NAME];
 
-    (void)buf_addf(out, "%s unknown: %s", l->cond->signal->name,
+    (void)buf_addf(out, "%s unknown: %s", leaf_name(name, sizeof(name), l),
                    why != NULL ? why : "no usable reading");
     if (p == NULL)
         return;
@@ -210,7 +229,7 @@ void bound_summary(const struct bound *b, int64_t now_ms, struct buf *out)
     const struct leaf *l = n != NULL && n->cond->kind == COND_LEAF ? &leaves[n->leaf] : NULL;
     const struct point *p = l != NULL ? series_newest(l->series) : NULL;
     bool stale = l != NULL && series_finding(l->series, now_ms) != FINDING_NONE;
-    char have[TEXT], limit[TEXT];
+    char have[TEXT], limit[TEXT], name[NAME];
 
     if (n == NULL) {
         (void)buf_adds(out, "an empty condition");
@@ -226,14 +245,14 @@ void bound_summary(const struct bound *b, int64_t now_ms, struct buf *out)
     } else if (l->now.value == K_UNKNOWN && !is_pending(l->now)) {
         add_unknown(out, l, b, now_ms);
     } else if (stale || p == NULL) {
-        (void)buf_addf(out, "%s missing, which counts as %s", l->cond->signal->name,
+        (void)buf_addf(out, "%s missing, which counts as %s", leaf_name(name, sizeof(name), l),
                        missing_word(l->cond->missing));
     } else {
         const char *verb = l->now.value != K_FALSE                                ? ""
                            : l->cond->cmp == CMP_IS || l->cond->cmp == CMP_IS_NOT ? "and not: "
                                                                                   : "not ";
 
-        (void)buf_addf(out, "%s %s %s%s %s", l->cond->signal->name,
+        (void)buf_addf(out, "%s %s %s%s %s", leaf_name(name, sizeof(name), l),
                        value_text(have, sizeof(have), l->cond->signal, p->value), verb,
                        phrases[l->cond->cmp], threshold_text(limit, sizeof(limit), l->cond));
         if (l->now.value != K_FALSE && l->cond->lasting_ms > 0) {

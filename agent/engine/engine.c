@@ -462,7 +462,7 @@ int engine_load(struct engine *e, struct policy_set *set, struct estate *estate,
     }
     e->loaded = true;
     report_no_targets(e);
-    e->w->ops->watch(e->w, e->series, e->nseries);
+    engine_watch(e);
     for (size_t k = 0; k < e->ninst; k++)
         due_mark(e->inst[k]);
     engine_flush(e);

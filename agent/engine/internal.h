@@ -163,10 +163,10 @@ struct instance {
     int64_t last_end_ms; /* end of the last run that acted, for the cooldown; 0: none */
     int bad;             /* bad outcomes in a row */
     bool breaker_open;
-    bool dirty;       /* due.c: it is in the list */
-    uint64_t order;   /* instances are evaluated in the order in which they were loaded */
-    size_t heap_at;   /* place in the heap, 0: none */
-    int64_t due_ms;   /* by which it stands there */
+    bool dirty;     /* due.c: it is in the list */
+    uint64_t order; /* instances are evaluated in the order in which they were loaded */
+    size_t heap_at; /* place in the heap, 0: none */
+    int64_t due_ms; /* by which it stands there */
     bool gone; /* its policy or target is no longer loaded; lives until its episode is closed */
 };
 
@@ -286,6 +286,7 @@ void engine_ticket_drop(struct engine *e, uint64_t id);
 /* NULL: the estate does not hold this target any more. */
 struct series *engine_series(struct engine *e, const struct signal *s, const struct target *of,
                              const struct json *opts, int64_t history_ms);
+void engine_watch(struct engine *e); /* tells the world which series it is to read */
 struct bind_context engine_bind(struct engine *e, struct estate *estate, const struct target *t,
                                 struct json *params);
 struct instance *instance_find(struct engine *e, const char *key); /* "policy@kind/name" */
@@ -296,7 +297,7 @@ void engine_check_freeze_file(struct engine *e);
 
 /* watched.c */
 void watched_init(struct engine *e);
-void watched_flush(struct engine *e); /* whoever reads what changed is due */
+void watched_flush(struct engine *e);  /* whoever reads what changed is due */
 void watched_unread(struct engine *e); /* nobody reads anything */
 void watched_sweep(struct engine *e);  /* drops what nobody wants; finds out anew who reads what */
 void watched_forget(struct engine *e, const struct instance *i); /* before it is freed */

@@ -258,7 +258,7 @@ void run_bind_checks(struct run *r)
         engine_reads(e, r->inst, r->cleared);
     }
     if (e->nseries != before)
-        e->w->ops->watch(e->w, e->series, e->nseries);
+        engine_watch(e);
 }
 
 /* Ending */

@@ -49,10 +49,11 @@ struct series *series_new(const struct signal *s, const struct target *t, struct
     r->target = (struct target *)(uintptr_t)t; /* never written through */
     r->estate = estate_ref(e);
     r->opts = opts != NULL ? json_copy(opts) : json_new_map();
-    r->interval_ms = s->interval_ms != NULL ? s->interval_ms(t, r->opts) : s->default_interval_ms;
+    r->interval_ms = signal_interval_ms(s, t, r->opts);
     if (r->interval_ms <= 0)
         r->interval_ms = DEFAULT_INTERVAL_MS;
-    r->keep_ms = DEFAULT_KEEP_POINTS * r->interval_ms + signal_lag_ms(s, t);
+    r->lag_ms = signal_lag_of(s, t, r->opts);
+    r->keep_ms = DEFAULT_KEEP_POINTS * r->interval_ms + r->lag_ms;
     r->cap = FIRST_CAP;
     r->points = mem_calloc(r->cap, sizeof(*r->points));
     r->finding = FINDING_NEVER;
@@ -68,6 +69,7 @@ void series_free(struct series *s)
     json_free(s->opts);
     estate_unref(s->estate);
     mem_free(s->points);
+    mem_free(s->makes);
     mem_free(s->key);
     mem_free(s);
 }
@@ -78,6 +80,7 @@ void series_rehome(struct series *s, const struct target *t, struct estate *e)
 
     s->estate = estate_ref(e);
     s->target = (struct target *)(uintptr_t)t;
+    s->lag_ms = signal_lag_of(s->signal, t, s->opts);
     estate_unref(old);
 }
 
@@ -98,9 +101,9 @@ const struct point *series_newest(const struct series *s)
 
 int64_t series_late_ms(const struct series *s)
 {
-    int64_t jitter = s->interval_ms / 2, lag_ms = signal_lag_ms(s->signal, s->target);
+    int64_t jitter = s->interval_ms / 2;
 
-    return lag_ms > jitter ? lag_ms : jitter;
+    return s->lag_ms > jitter ? s->lag_ms : jitter;
 }
 
 int64_t series_expiry_ms(const struct series *s)
@@ -179,6 +182,8 @@ static enum finding judge(const struct series *s, int64_t start_ms, int64_t peri
                  unit_format_duration(text, sizeof(text), end_ms - now_ms));
         return FINDING_FUTURE;
     }
+    if (s->nfrom > 0) /* a change may be negative, and more than all of it */
+        return FINDING_NONE;
     while (s->signal->words != NULL && s->signal->words[nwords] != NULL)
         nwords++;
     if (s->signal->unit == UNIT_ENUM ? value < 0 || value >= (double)nwords || value != floor(value)

@@ -41,15 +41,20 @@ struct series {
     struct target *target; /* copied strings live in the estate that `estate` holds */
     struct estate *estate;
     struct json *opts;
-    int64_t interval_ms;
+    int64_t interval_ms, lag_ms;
     int64_t keep_ms;      /* how far back points are kept in memory */
     struct point *points; /* ring, oldest first */
     size_t first, count, cap;
-    enum finding finding; /* about the newest reading, kept until a good one arrives */
-    int64_t finding_ms;   /* when it was made, steady */
-    char why[160];        /* the source's own words */
-    bool dirty;           /* conditions that read it are to be evaluated */
-    bool queued;          /* the engine knows that it changed */
+    enum finding finding;              /* about the newest reading, kept until a good one arrives */
+    int64_t finding_ms;                /* when it was made, steady */
+    char why[160];                     /* the source's own words */
+    bool dirty;                        /* conditions that read it are to be evaluated */
+    struct series *from[SIGNAL_PARTS]; /* what it is made of; they live as long as it does */
+    size_t nfrom;                      /* 0: a collector's */
+    uint64_t taken;        /* points of from[0], or of the slower one, that it is made of already */
+    struct series **makes; /* what is made of it */
+    size_t nmakes;
+    bool queued; /* the engine knows that it changed */
     /* Kept by series.c; conditions read them. */
     uint64_t total;   /* points ever added: the newest is number total - 1 */
     uint64_t restart; /* points before this number count for no hold clock: an implausible reading
@@ -57,7 +62,7 @@ struct series {
     uint64_t version; /* changes whenever an answer may */
     unsigned fresh;   /* arrivals that were not too old when they came, counted up to 2 (M5) */
     int64_t fresh_ms; /* when the last of them came */
-    uint32_t fleet;       /* the same number: the same signal with the same options */
+    uint32_t fleet;   /* the same number: the same signal with the same options */
     bool zero_suspicious; /* M4 applies: by the signal, and by these options */
     bool zero_held;       /* marked FINDING_FLEET_ZERO */
     bool zero_jump;       /* the newest readings are zero, those before were not */
@@ -95,6 +100,11 @@ void series_unknown(struct series *s, enum finding f, const char *why, int64_t n
  * own reading is not zero or another's proves the source alive. True when a finding changed (series
  * are dirty). */
 bool series_fleet_zero(struct series *const *all, size_t n, int64_t now_ms);
+
+/* derive.c: what it is made of; no effect when it is known. Then, whenever one of those changed:
+ * its new points. */
+void series_made_of(struct series *s, struct series *const *from, size_t n);
+void series_derive(struct series *s, int64_t now_ms);
 
 enum finding
 series_finding(const struct series *s,

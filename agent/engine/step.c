@@ -240,10 +240,10 @@ static void begin_read(struct run *r)
         run_end(r, OUT_FAILED, "E102 r:read: %s", err.text);
     } else {
         r->read_series = engine_series(r->e, s, r->t, opts, 0);
-        r->e->w->ops->watch(r->e->w, r->e->series, r->e->nseries);
+        engine_watch(r->e);
         r->step_until_ms = now(r->e); /* a target that is gone is not read */
         if (r->read_series)
-            r->step_until_ms += 2 * r->read_series->interval_ms + signal_lag_ms(s, r->t);
+            r->step_until_ms += 2 * r->read_series->interval_ms + r->read_series->lag_ms;
         step_begin(r, RUN_WAITING);
         poke_read(r);
     }

@@ -79,8 +79,9 @@ static void join_fleet(struct engine *e, struct series *s)
     mem_free(opts);
 }
 
-struct series *engine_series(struct engine *e, const struct signal *s, const struct target *of,
-                             const struct json *opts, int64_t history_ms)
+static struct series *find_or_make(struct engine *e, const struct signal *s,
+                                   const struct target *of, const struct json *opts,
+                                   int64_t history_ms)
 {
     /* A run may hold the target of an estate before this one: a series lives in today's. */
     const struct target *t = estate_find(e->estate, of->kind, of->name);
@@ -107,6 +108,38 @@ struct series *engine_series(struct engine *e, const struct signal *s, const str
         found->keep_ms = history_ms;
     mem_free(key);
     return found;
+}
+
+struct series *engine_series(struct engine *e, const struct signal *s, const struct target *of,
+                             const struct json *opts, int64_t history_ms)
+{
+    const struct signal *parts[SIGNAL_PARTS];
+    const struct json *part_opts[SIGNAL_PARTS];
+    struct series *from[SIGNAL_PARTS], *found;
+    size_t n = signal_parts(s, opts, parts, part_opts);
+
+    for (size_t k = 0; k < n; k++) {
+        from[k] = engine_series(e, parts[k], of, part_opts[k],
+                                history_ms + json_get_int(opts, "over", 0));
+        if (!from[k])
+            return NULL;
+    }
+    found = find_or_make(e, s, of, opts, history_ms);
+    if (found && n)
+        series_made_of(found, from, n);
+    return found;
+}
+
+void engine_watch(struct engine *e)
+{
+    struct series **read = mem_calloc(e->nseries + 1, sizeof(struct series *));
+    size_t n = 0;
+
+    for (size_t k = 0; k < e->nseries; k++)
+        if (!e->series[k]->nfrom)
+            read[n++] = e->series[k];
+    e->w->ops->watch(e->w, read, n);
+    mem_free(read);
 }
 
 /* Where a series of this id stands in e->series; e->nseries: nowhere. */
@@ -254,9 +287,24 @@ static void judge_fleets(struct engine *e)
         e->fleets[e->changed[k]->fleet - 1]->judged = false;
 }
 
+/* New points of what is made of those that changed. */
+static void derive(struct engine *e)
+{
+    size_t n = e->nchanged;
+
+    for (size_t k = 0; k < n; k++) {
+        struct series *s = e->changed[k];
+        for (size_t m = 0; m < s->nmakes; m++) {
+            series_derive(s->makes[m], now(e));
+            note_changed(e, s->makes[m]);
+        }
+    }
+}
+
 void watched_flush(struct engine *e)
 {
     judge_fleets(e);
+    derive(e);
     for (size_t c = 0; c < e->nchanged; c++) {
         struct series *s = e->changed[c];
         size_t k = index_of(e, s->id);
@@ -281,6 +329,8 @@ static void mark(void *arg, struct series *s)
 
     if (k < m->e->nseries)
         m->used[k] = true;
+    for (size_t n = 0; s && n < s->nfrom; n++)
+        mark(arg, s->from[n]);
 }
 
 static void mark_bound(struct marking *m, const struct bound *b)
@@ -311,6 +361,11 @@ void watched_sweep(struct engine *e)
         for (size_t c = 0; r->checks && c < r->p->nchecks; c++)
             mark_bound(&m, r->checks[c]);
     }
+    for (size_t k = 0; k < e->nseries; k++)
+        e->series[k]->nmakes = 0;
+    for (size_t k = 0; k < e->nseries; k++)
+        if (m.used[k] && e->series[k]->nfrom)
+            series_made_of(e->series[k], e->series[k]->from, e->series[k]->nfrom);
     free_fleets(e);
     e->fleet_by_key = map_new();
     e->nchanged = 0; /* every instance is evaluated after a load */

@@ -30,14 +30,14 @@ static int64_t leaf_interval(const struct cond *c, const struct estate *estate,
 {
     const struct signal *s = c->signal;
     int64_t most = 0;
-    for (size_t i = 0; estate && s->interval_ms && i < estate_len(estate); i++) {
+    for (size_t i = 0; estate && i < estate_len(estate); i++) {
         const struct target *t = estate_at(estate, i);
         if (selector_match(sel, t)) {
-            int64_t ms = s->interval_ms(t, c->opts);
+            int64_t ms = signal_interval_ms(s, t, c->opts);
             most = ms > most ? ms : most;
         }
     }
-    return most ? most : s->default_interval_ms;
+    return most ? most : signal_interval_ms(s, NULL, c->opts);
 }
 
 static int64_t leaf_lag(const struct cond *c, const struct estate *estate,
@@ -47,11 +47,11 @@ static int64_t leaf_lag(const struct cond *c, const struct estate *estate,
     for (size_t i = 0; estate && i < estate_len(estate); i++) {
         const struct target *t = estate_at(estate, i);
         if (selector_match(sel, t)) {
-            int64_t ms = signal_lag_ms(c->signal, t);
+            int64_t ms = signal_lag_of(c->signal, t, c->opts);
             most = ms > most ? ms : most;
         }
     }
-    return most >= 0 ? most : c->signal->lag_ms;
+    return most >= 0 ? most : signal_lag_of(c->signal, NULL, c->opts);
 }
 
 /* The longest time until the condition can have a verdict: 2 periods + lag + lasting (M15). */
@@ -241,9 +241,14 @@ static void check_cond(struct checker *c, const struct cond *cond)
     char what[80];
     snprintf(what, sizeof what, "sig.%s", cond->signal->name);
     struct refs_check r = {.c = c, .at = site_place(c, &cond->site, what)};
-    if (c->p->target.kind && !listed(cond->signal->targets, c->p->target.kind)) {
-        diag_add(c->ld->d, "E107", &r.at, "%s is read from %s; this policy is for %s", what,
-                 cond->signal->targets, c->p->target.kind);
+    const struct signal *parts[1 + SIGNAL_PARTS] = {cond->signal};
+    const struct json *part_opts[SIGNAL_PARTS];
+    size_t n = 1 + signal_parts(cond->signal, cond->opts, parts + 1, part_opts);
+    for (size_t i = 0; i < n; i++) {
+        if (c->p->target.kind && !listed(parts[i]->targets, c->p->target.kind)) {
+            diag_add(c->ld->d, "E107", &r.at, "sig.%s is read from %s; this policy is for %s",
+                     parts[i]->name, parts[i]->targets, c->p->target.kind);
+        }
     }
     refs_each(cond->opts, check_ref, &r);
 }

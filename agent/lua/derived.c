@@ -41,17 +41,10 @@ static int minutes(lua_State *L, const struct tab *t, const struct json *opts, c
     return m;
 }
 
-void clock_push(lua_State *L, const struct signal *s, const struct tab *t)
+static void clock_of(lua_State *L, const struct tab *t, struct cond *c, const struct json *opts)
 {
     struct loader *ld = loader_of(L);
-    tab_known(L, t, NULL, 0, s->options, s->noptions);
-    struct node *n = node_push(L, NODE_CONDITION);
-    n->place = place_call(L, t->index);
-    n->cond = arena_alloc(ld->arena, sizeof *n->cond);
-    n->cond->kind = COND_CLOCK;
-    n->cond->signal = s;
-    n->cond->site = site_of(ld, &n->place);
-    const struct json *opts = tab_options(L, t, s->options, s->noptions);
+    c->kind = COND_CLOCK;
     struct window *w = arena_alloc(ld->arena, sizeof *w);
     const char *days = json_get_str(opts, "days", "mon-sun"), *tz = json_get_str(opts, "tz", "UTC");
     if (window_days(days, &w->days) != 0) {
@@ -66,5 +59,72 @@ void clock_push(lua_State *L, const struct signal *s, const struct tab *t)
         wrong(L, t, "to", "E108",
               "is the same time as from: the whole day is from = \"00:00\", to = \"24:00\"");
     }
-    n->cond->window = w;
+    c->window = w;
+}
+
+/* The signal in a field, if it is one with numbers that a collector reads. */
+static bool part_of(lua_State *L, const struct tab *t, const struct json *opts, const char *field,
+                    enum unit *unit)
+{
+    const struct json *held = json_get(opts, field);
+    const struct signal *s = held ? signal_find(json_get_str(held, "signal", ""), NULL) : NULL;
+    if (!s) {
+        return false; /* it was told */
+    }
+    *unit = s->unit;
+    if (option_find(s->options, s->noptions, "unit") && !unit_of(json_get(held, "opts"), unit)) {
+        return false;
+    }
+    if (s->derive != DERIVE_NONE) {
+        wrong(L, t, field, "E107", "needs a signal that is read, not one that is made of others");
+    } else if (*unit == UNIT_ENUM) {
+        wrong(L, t, field, "E107", "needs a signal with numbers");
+    }
+    return s->derive == DERIVE_NONE && *unit != UNIT_ENUM;
+}
+
+static void made_of(lua_State *L, const struct tab *t, struct node *n, struct json *opts)
+{
+    struct loader *ld = loader_of(L);
+    struct cond *c = n->cond;
+    const struct json *limit = json_get(opts, c->signal->comparator);
+    enum unit a, b;
+    read_clock(L, t, c);
+    c->cmp = CMP_ABOVE;
+    lua_pushstring(L, c->signal->comparator);
+    n->comparators = lua_rawget(L, t->index) != LUA_TNIL;
+    lua_pop(L, 1);
+    c->threshold = json_num(limit, 0);
+    if (c->signal->derive == DERIVE_CHANGE) {
+        (void)part_of(L, t, opts, "of", &a);
+        c->cmp = c->threshold < 0 ? CMP_AT_MOST : CMP_AT_LEAST;
+        if (limit && c->threshold == 0) {
+            wrong(L, t, "by", "E108", "must not be 0%: that is no change");
+        }
+    } else if (part_of(L, t, opts, "a", &a) && part_of(L, t, opts, "b", &b) && a != b) {
+        struct place at = place_value(L, t->index, "b", 0);
+        diag_add(ld->d, "E107", &at, "a and b need the same unit, got %s and %s", unit_name(a),
+                 unit_name(b));
+    }
+    json_remove(opts, c->signal->comparator); /* two limits on one series */
+    c->opts = opts;
+}
+
+void derived_push(lua_State *L, const struct signal *s, const struct tab *t)
+{
+    struct loader *ld = loader_of(L);
+    bool clock = s->derive == DERIVE_CLOCK;
+    tab_known(L, t, schema_derived.fields, clock ? 0 : schema_derived.nfields, s->options,
+              s->noptions);
+    struct node *n = node_push(L, NODE_CONDITION);
+    n->place = place_call(L, t->index);
+    n->cond = arena_alloc(ld->arena, sizeof *n->cond);
+    n->cond->signal = s;
+    n->cond->site = site_of(ld, &n->place);
+    struct json *opts = tab_options(L, t, s->options, s->noptions);
+    if (clock) {
+        clock_of(L, t, n->cond, opts);
+    } else {
+        made_of(L, t, n, opts);
+    }
 }

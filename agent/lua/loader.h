@@ -121,7 +121,10 @@ void secret_register(lua_State *L);
 void config_register(lua_State *L);
 int loader_use(lua_State *L);    /* use "x" */
 int policy_finish(lua_State *L); /* builds the policies once the file has run */
-void clock_push(lua_State *L, const struct signal *s, const struct tab *t); /* sig.clock's node */
+/* The node of a signal that no collector reads. */
+void derived_push(lua_State *L, const struct signal *s, const struct tab *t);
+bool unit_of(const struct json *held, enum unit *unit);             /* by the option `unit` */
+void read_clock(lua_State *L, const struct tab *t, struct cond *c); /* lasting and missing */
 int signal_push(lua_State *L, const char *name); /* sig.NAME's function; 0: no such signal */
 
 /* The names of all signals, actions, kinds of targets, for "did you mean"; how many. */

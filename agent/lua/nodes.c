@@ -25,7 +25,7 @@ static bool argument(lua_State *L, int index, const char *what, struct tab *t)
 }
 
 /* The written word of a unit, for signals that take it as an option. */
-static bool unit_of(const struct json *held, enum unit *unit)
+bool unit_of(const struct json *held, enum unit *unit)
 {
     const char *word = json_get_str(held, "unit", NULL);
     for (int u = UNIT_NUMBER; word && u <= UNIT_ENUM; u++) {
@@ -90,7 +90,7 @@ static void read_comparator(lua_State *L, const struct tab *t, struct node *n, e
 }
 
 /* lasting and missing; `missing` may also be written as true or false. */
-static void read_clock(lua_State *L, const struct tab *t, struct cond *c)
+void read_clock(lua_State *L, const struct tab *t, struct cond *c)
 {
     bool given;
     const struct json *v = tab_option(L, t, &schema_find(&schema_leaf, "lasting")->option, &given);
@@ -124,8 +124,8 @@ static int make_leaf(lua_State *L)
         poison_push(L);
         return 1;
     }
-    if (s->derive == DERIVE_CLOCK) {
-        clock_push(L, s, &t);
+    if (s->derive != DERIVE_NONE) {
+        derived_push(L, s, &t);
         return 1;
     }
     tab_known(L, &t, schema_leaf.fields, schema_leaf.nfields, s->options, s->noptions);

@@ -90,6 +90,13 @@ static const struct field procedure_fields[] = {
     COMMON_FIELDS,
 };
 
+/* Of everything with points. */
+#define CLOCK_FIELDS                                                                               \
+    BOUNDED("lasting", OPT_DURATION, "0s", 0, 30 * DAY,                                            \
+            "every sample over this time must satisfy it"),                                        \
+        WORDS("missing", false, "hold", "hold|true|false", "what a missing sample counts as")
+
+static const struct field derived_fields[] = {CLOCK_FIELDS};
 static const struct field leaf_fields[] = {
     OPTION("above", OPT_NUMBER, NULL, "true while the value is greater"),
     OPTION("below", OPT_NUMBER, NULL, "true while the value is less"),
@@ -97,9 +104,7 @@ static const struct field leaf_fields[] = {
     OPTION("at_most", OPT_NUMBER, NULL, "true while the value is less or equal"),
     OPTION("is", OPT_STRING, NULL, "true while the word is this one"),
     OPTION("is_not", OPT_STRING, NULL, "true while the word is another one"),
-    BOUNDED("lasting", OPT_DURATION, "0s", 0, 30 * DAY,
-            "every sample over this time must satisfy it"),
-    WORDS("missing", false, "hold", "hold|true|false", "what a missing sample counts as"),
+    CLOCK_FIELDS,
 };
 
 static const struct field action_fields[] = {
@@ -263,6 +268,8 @@ const struct schema schema_procedure = {"procedure", "is started by an operator,
                                         FIELDS(procedure_fields)};
 const struct schema schema_leaf = {"sig.x", "a condition: a signal, one comparator, a duration",
                                    FIELDS(leaf_fields)};
+const struct schema schema_derived = {"sig.x", "a condition on a signal that is made of others",
+                                      FIELDS(derived_fields)};
 const struct schema schema_action = {
     "act.x", "fields that every action takes beside its own options", FIELDS(action_fields)};
 const struct schema schema_selector = {"find.x", "which targets a policy is for",

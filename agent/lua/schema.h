@@ -32,8 +32,9 @@ struct schema {
     size_t nfields;
 };
 
-extern const struct schema schema_policy, schema_procedure, schema_leaf, schema_action,
-    schema_selector, schema_param, schema_config, schema_target, schema_test, schema_test_target;
+extern const struct schema schema_policy, schema_procedure, schema_leaf, schema_derived,
+    schema_action, schema_selector, schema_param, schema_config, schema_target, schema_test,
+    schema_test_target;
 extern const struct schema *const schemas[]; /* all of them, for the manual */
 extern const size_t schemas_len;
 

@@ -188,7 +188,8 @@ static struct json *convert(lua_State *L, int index, bool *poison, int depth)
             *poison = true;
         } else if (n->kind == NODE_SECRET) {
             return n->secret;
-        } else if (n->kind == NODE_CONDITION && n->cond->kind == COND_LEAF && n->comparators == 0) {
+        } else if (n->kind == NODE_CONDITION && n->cond->kind == COND_LEAF && n->comparators == 0 &&
+                   n->cond->lasting_ms == 0 && n->cond->missing == MISSING_HOLD) {
             struct json *j = keep_json(keep, json_new_map());
             json_set_str(j, "signal", n->cond->signal->name);
             json_set(j, "opts", json_copy(n->cond->opts));
@@ -366,6 +367,13 @@ struct cond *tab_condition(lua_State *L, int index, const char *name, const stru
     if (!n || n->kind != NODE_CONDITION) {
         diag_add(ld->d, "E107", at,
                  "%s needs a condition: sig.x{...}, all{...}, any{...} or none{...}", name);
+        return NULL;
+    }
+    const struct signal *s = n->cond->signal;
+    if (n->cond->kind == COND_LEAF && n->comparators == 0 && s->comparator) {
+        const struct option *o = option_find(s->options, s->noptions, s->comparator);
+        diag_add(ld->d, "E105", &n->place, "sig.%s needs the field \"%s\" (%s) here", s->name,
+                 o->name, opt_type_name(o->type));
         return NULL;
     }
     if (n->cond->kind == COND_LEAF && n->comparators == 0) {

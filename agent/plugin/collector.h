@@ -11,7 +11,7 @@
 #include "plugin/target.h"
 
 /* How a signal that no collector reads comes about (plugin/derived.c). */
-enum derive { DERIVE_NONE, DERIVE_CLOCK };
+enum derive { DERIVE_NONE, DERIVE_CLOCK, DERIVE_CHANGE, DERIVE_COMPARE };
 
 /* What a policy reads: a named, typed view. A series is a signal with its options on one target. */
 struct signal {
@@ -44,6 +44,8 @@ struct signal {
      * that may select nothing. NULL: never. */
     bool (*zero_plain)(const struct json *opts);
     enum derive derive; /* of a collector's: none */
+    /* Of one that is made of others: the option in place of above, below ... */
+    const char *comparator;
 };
 
 /* One wanted series. It stays valid until the next watch() or close(). */
@@ -107,6 +109,16 @@ extern const size_t collector_types_len;
 /* Those that no collector reads, in every program. */
 extern const struct signal derived_signals[];
 extern const size_t derived_signals_len;
+/* The signals that this one is made of, and their options: of its options of type OPT_SIGNAL. How
+ * many, at most SIGNAL_PARTS. */
+#define SIGNAL_PARTS 2
+size_t signal_parts(const struct signal *s, const struct json *opts, const struct signal **parts,
+                    const struct json **part_opts);
+/* Of the signal with these options, or the longest of what it is made of. */
+int64_t signal_lag_of(const struct signal *s, const struct target *t,
+                      const struct json *opts); /* t may be NULL */
+int64_t signal_interval_ms(const struct signal *s, const struct target *t,
+                           const struct json *opts); /* t may be NULL */
 /* NULL if there is none; *type, if asked for, is NULL for one that is derived. */
 const struct signal *signal_find(const char *name, const struct collector_type **type);
 static inline int64_t signal_lag_ms(const struct signal *s, const struct target *t)

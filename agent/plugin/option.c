@@ -29,7 +29,7 @@ static const struct {
     [OPT_PERCENT_OR_COUNT] = {"percent or count",
                               "needs a percent string or a whole number, write \"25%\" or 2"},
     [OPT_SECRET] = {"secret", "needs secret.file \"/path\" or secret.env \"NAME\""},
-    [OPT_SIGNAL] = {"signal", "needs a signal: sig.x{...}"},
+    [OPT_SIGNAL] = {"signal", "needs a signal without a comparator, write sig.x{...}"},
     [OPT_TARGET] = {"target", "needs the name of a target, write it in quotes"},
 };
 
@@ -126,7 +126,8 @@ static bool percent_within(const struct option *o, double v, const char *text, s
     char quoted[TEXT_MAX];
 
     snprintf(quoted, sizeof(quoted), "\"%.200s\"", text);
-    if (fabs(v) > 100) {
+    if (fabs(v) > 100 &&
+        !(o->type == OPT_PERCENT && o->max > 100)) { /* a share, but where more is invited */
         err_set(e, ERR_LIMIT, "must be between %s and 100%%, got %s", o->min < 0 ? "-100%" : "0%",
                 quoted);
         return false;

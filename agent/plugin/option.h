@@ -13,7 +13,7 @@ enum opt_type {
     OPT_STRING,   /* "..."                held as the string */
     OPT_COUNT,    /* 800                  number, whole */
     OPT_NUMBER,   /* 0.5                  number */
-    OPT_PERCENT,  /* "60%"                number 60 */
+    OPT_PERCENT,  /* "60%"                number 60; at most 100 where max does not say more */
     OPT_DURATION, /* "5m"                 number, milliseconds */
     OPT_SIZE,     /* "4GiB"               number, bytes */
     OPT_RATE,     /* "2 per 1h"           {"n": 2, "per_ms": 3600000} */

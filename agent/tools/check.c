@@ -27,6 +27,9 @@ static void word(struct json *list, const char *w)
 static void signals_of(struct json *signals, struct json *rights, const struct cond *c)
 {
     const struct collector_type *type = NULL;
+    const struct signal *parts[1 + SIGNAL_PARTS];
+    const struct json *part_opts[SIGNAL_PARTS];
+    size_t n = 0;
 
     if (!c)
         return;
@@ -35,11 +38,16 @@ static void signals_of(struct json *signals, struct json *rights, const struct c
     if (!c->signal)
         return;
     word(signals, c->signal->name);
-    signal_find(c->signal->name, &type);
-    for (const char *const *p = type ? type->permissions : NULL; p && *p; p++)
-        word(rights, *p);
-    for (const char *const *p = c->signal->other_permissions; p && *p; p++)
-        word(rights, *p);
+    parts[n++] = c->signal;
+    n += signal_parts(c->signal, c->opts, parts + 1, part_opts);
+    for (size_t k = 0; k < n; k++) {
+        word(signals, parts[k]->name);
+        signal_find(parts[k]->name, &type);
+        for (const char *const *p = type ? type->permissions : NULL; p && *p; p++)
+            word(rights, *p);
+        for (const char *const *p = parts[k]->other_permissions; p && *p; p++)
+            word(rights, *p);
+    }
 }
 
 static struct json *summary_of(const struct policy *p, const struct estate *estate,

@@ -257,6 +257,10 @@ static void derived_section(struct buf *out, const struct signal *s)
     if (s->derive == DERIVE_CLOCK)
         (void)buf_adds(out,
                        "| compared by | nothing, and it has no `lasting` and no `missing` |\n");
+    else
+        (void)buf_addf(out,
+                       "| compared by | `%s` |\n| a point every, lag | as what it is made of |\n",
+                       s->comparator);
     (void)buf_adds(out, "| targets | ");
     words(out, s->targets, " ");
     (void)buf_adds(out, " |\n| source | ");

@@ -93,12 +93,13 @@ static void options(struct buf *out, const struct option *o, size_t n)
 /* The comparators take what the signal's unit is written as. */
 static void comparators(struct buf *out, const struct signal *s)
 {
+    /* What is made of others has an option of its own for it. */
     static const char *const numeric[] = {"above", "below", "at_least", "at_most"},
                              *const word[] = {"is", "is_not"};
     const struct option o = {.type = schema_threshold(s->unit)};
     bool words = s->unit == UNIT_ENUM;
 
-    for (size_t k = 0; k < (words ? 2 : 4); k++)
+    for (size_t k = 0; !s->comparator && k < (words ? 2 : 4); k++)
         (void)buf_addf(out, "---@field %s? %s\n", words ? word[k] : numeric[k], lua_type(&o));
     for (size_t k = 0; k < schema_leaf.nfields; k++) {
         const struct field *f = &schema_leaf.fields[k];

@@ -7,7 +7,29 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "plugin/action.h"
+
 static const char *const state_words[] = {"available", "modifying", "failed", NULL};
+
+/* A registry of what has options that name a signal. */
+static const struct signal listed_signals[] = {
+    {.name = "requests",
+     .unit = UNIT_COUNT,
+     .targets = "asg",
+     .lag_ms = 3 * MIN_MS,
+     .default_interval_ms = MIN_MS},
+    {.name = "slow",
+     .unit = UNIT_COUNT,
+     .targets = "asg",
+     .lag_ms = 3 * MIN_MS,
+     .default_interval_ms = 5 * MIN_MS},
+};
+static const struct collector_type listed = {
+    .name = "listed", .signals = listed_signals, .nsignals = 2};
+const struct collector_type *const collector_types[] = {&listed};
+const size_t collector_types_len = 1;
+const struct action_type *const action_types[] = {NULL};
+const size_t action_types_len = 0;
 
 const struct signal sig_asg_cpu = {.name = "asg_cpu",
                                    .unit = UNIT_PERCENT,
@@ -63,7 +85,7 @@ static struct series *find_or_make(void *arg, const struct signal *s, const stru
     char *key;
 
     (void)history_ms;
-    if (strstr(s->targets, t->kind) == NULL) {
+    if (strcmp(s->targets, "any") != 0 && strstr(s->targets, t->kind) == NULL) {
         err_set(e, ERR_INPUT, "a %s has no such signal", t->kind);
         return NULL;
     }

@@ -118,7 +118,7 @@ static const struct row rows[] = {
     {OPT_SIGNAL, NONE, NULL, "{\"signal\":\"x\",\"opts\":{\"a\":1}}",
      "{\"signal\":\"x\",\"opts\":{\"a\":1}}", "sig.x { a = 1 }", 0},
     {OPT_SIGNAL, NONE, NULL, "{\"signal\":\"x\"}", "{\"signal\":\"x\",\"opts\":{}}", "sig.x {}", 0},
-    {OPT_SIGNAL, NONE, NULL, "\"x\"", NULL, "needs a signal: sig.x{...}", ERR_INPUT},
+    {OPT_SIGNAL, NONE, NULL, "\"x\"", NULL, "needs a signal without a comparator, write sig.x{...}", ERR_INPUT},
 
     {OPT_TARGET, NONE, "proxy", "\"p1\"", "\"p1\"", "\"p1\"", 0},
     {OPT_TARGET, NONE, "proxy", "7", NULL, "needs the name of a proxy, write it in quotes",

@@ -1,0 +1,25 @@
+local cpu = sig.asg_cpu {}
+policy "derived" {
+  owner = "t", severity = "sev3", doc = "https://example.com", target = find.asg {},
+  when = any {
+    sig.change { of = sig.asg_cpu { above = "60%" }, over = "10m", by = "50%" },
+    sig.change { of = sig.asg_cpu { lasting = "5m" }, over = "10m", by = "50%" },
+    sig.change { of = sig.clock { from = "09:00", to = "17:00" }, by = "50%" },
+    sig.change { of = sig.change { of = cpu }, by = "50%" },
+    sig.change { of = cpu },
+    sig.change { by = "50%" },
+    sig.change { of = cpu, by = 50 },
+    sig.change { of = cpu, by = "0%" },
+    sig.change { of = cpu, by = "-101%", over = "0s" },
+    sig.change { of = cpu, by = "200%" },
+    sig.change { of = cpu, by = "10001%" },
+    sig.change { of = cpu, above = 50, over = 10 },
+    sig.change { of = "asg_cpu", by = "-50%" },
+    sig.compare { a = cpu, b = sig.cloudwatch { namespace = "A", metric = "B", unit = "count" }, ratio_above = 2 },
+    sig.compare { a = cpu, ratio_above = "2" },
+    sig.compare { a = cpu, b = cpu, ratio_above = -1 },
+    sig.compare { a = sig.cloudwatch { namespace = "A" }, b = cpu, ratio_above = 2 },
+    sig.compare { a = cpu, b = cpu, ratio_above = 2, lasting = "5m", missing = "false" },
+  },
+  actions = { act.asg_scale { by = 1, max = 2 } },
+}
