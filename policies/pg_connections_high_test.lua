@@ -1,6 +1,6 @@
 -- What pg_connections_high.lua does, and what it must never do: runbookd test policies
--- 60 sessions that an application forgot, 300 of a pool that is in use, 20 at work.
-local leaky = { id = "orders", sessions = { "60 idle 45m user=app", "300 idle 0s", "20 active 2m" } }
+-- 60 sessions that an application forgot, 30 of a pool that is in use, 20 at work.
+local leaky = { id = "orders", sessions = { "60 idle 45m user=app", "30 idle 0s", "20 active 2m" } }
 
 test "it ends the longest idle sessions, fifty at once, until there is room" {
   policy = "pg-connections-high", target = leaky,

@@ -204,8 +204,10 @@ static void read_timeline(lua_State *L, const struct tab *t, struct test_case *c
         struct test_row *row = &c->timeline[c->ntimeline];
         struct err e = ERR_INIT;
         row->line = here.line;
-        here.column = (int)indent + 1;
-        here.width = (int)(len > indent ? len - indent : 1);
+        if (here.line > at.line) {
+            here.column = (int)indent + 1;
+            here.width = (int)(len > indent ? len - indent : 1);
+        }
         if (indent >= len) {
             /* an empty line */
         } else if (c->ntimeline == TEST_MAX_ROWS) {
@@ -232,9 +234,8 @@ static void read_never(lua_State *L, const struct tab *t, struct test_case *c)
     c->never = test_option(L, t, &schema_test, "never");
     for (const struct json *j = json_first(c->never); j; j = json_next(j)) {
         if (!test_row_known(json_str(j, ""), hint, sizeof hint)) {
-            diag_add(loader_of(L)->d, "E102", &at,
-                     "never: no row begins with \"%s\"%s: it would never be found", json_str(j, ""),
-                     hint);
+            diag_add(loader_of(L)->d, "E102", &at, "never: no row begins with \"%s\"%s",
+                     json_str(j, ""), hint);
         }
     }
 }
@@ -343,12 +344,24 @@ static void read_test(lua_State *L, const struct tab *t, struct test_case *c)
     }
 }
 
+/* A test that was named and got no table would be left out in silence. */
+static void check_open(struct loader *ld)
+{
+    struct test_out *out = ld->out;
+    if (out->open) {
+        diag_add(ld->d, "E106", &out->open_at,
+                 "test \"%s\" needs a table, write { ... } after its name", out->open);
+    }
+    out->open = NULL;
+}
+
 /* upvalues: name, line, column */
 static int take_test(lua_State *L)
 {
     struct loader *ld = loader_of(L);
     const char *name = lua_tostring(L, lua_upvalueindex(1));
     struct place at = place_here(L, name);
+    ((struct test_out *)ld->out)->open = NULL;
     lua_settop(L, 1);
     if (is_poison(L, 1)) {
         return 0;
@@ -376,6 +389,7 @@ static int f_test(lua_State *L)
     struct loader *ld = loader_of(L);
     struct test_out *out = ld->out;
     lua_settop(L, 1);
+    check_open(ld);
     if (lua_type(L, 1) != LUA_TSTRING || !*lua_tostring(L, 1)) {
         struct place at = place_here(L, "test");
         diag_add(ld->d, "E106", &at, "test needs a name, write test \"what it shows\" { ... }");
@@ -390,6 +404,8 @@ static int f_test(lua_State *L)
                      c->site.line);
         }
     }
+    out->open = arena_strdup(ld->arena, lua_tostring(L, 1));
+    out->open_at = at;
     lua_pushinteger(L, at.line);
     lua_pushinteger(L, at.column);
     lua_pushcclosure(L, take_test, 3);
@@ -428,6 +444,7 @@ void tests_load(struct test_set *ts, const char *path, const struct policy_set *
     loader_init(&ld, ts->arena, ts->keep, d, FILE_TEST);
     ld.out = &out;
     loader_run(&ld, path, text, len, NULL);
+    check_open(&ld);
     loader_end(&ld);
     mem_free(text);
 }

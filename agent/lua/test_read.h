@@ -9,6 +9,8 @@ struct test_out {
     struct test_set *tests;
     const struct policy_set *policies;
     size_t first; /* of this file's cases */
+    char *open;   /* the name that was said and has no table yet, or NULL; and where */
+    struct place open_at;
 };
 
 /* One option by its schema, reported when it is required and absent. */

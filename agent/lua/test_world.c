@@ -187,7 +187,10 @@ static void report(void *arg, const char *file, int line, const char *text)
     const struct reporting *f = arg;
     struct place at = place_call(f->L, f->table);
     (void)file;
-    at.line = line ? line : at.line;
+    if (line) {
+        at.line = line;
+        at.column = 0;
+    }
     diag_add(loader_of(f->L)->d, "E102", &at, "%s: list it in others", text);
 }
 
@@ -219,6 +222,7 @@ static void read_one_series(lua_State *L, const struct tab *in, struct test_case
     struct loader *ld = loader_of(L);
     struct test_series *s = &c->series[c->nseries];
     struct place at = place_key(L, in->index, key, 0);
+    memset(s, 0, sizeof *s);
     struct json *opts = NULL;
     const char *target = NULL;
     struct err e = ERR_INIT;

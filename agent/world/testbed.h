@@ -40,8 +40,9 @@ bool testbed_run(const struct test_case *t, struct policy_set *set, const struct
                  struct testbed_result *out);
 void testbed_free(struct testbed_result *r);
 
-/* Whether `later`, of a run that was killed, is the timeline of `first`: the same rows, none
- * earlier, none later than the slack. *late counts those that came later. */
+/* Whether `later`, of a run that was killed, is the timeline of `first`: the same rows of the
+ * episode and the same of its run, each in their order, none earlier, none later than the slack.
+ * *late counts those that came later. */
 bool testbed_same(const struct testbed_result *first, const struct testbed_result *later,
                   size_t *late);
 

@@ -219,17 +219,6 @@ void virtual_free(struct virtual *v)
     mem_free(v);
 }
 
-int virtual_start(struct virtual *v, struct policy_set *set, struct estate *estate, struct err *e)
-{
-    int rc;
-
-    v->world.journal = memory_journal_open(v->disk);
-    memory_journal_on_submit(v->world.journal, on_submit, v);
-    v->engine = engine_new(&v->world, &v->o.engine, &v->o.loader);
-    rc = engine_restore(v->engine, e);
-    return rc ? rc : engine_load(v->engine, set, estate, e);
-}
-
 int virtual_reload(struct virtual *v, struct policy_set *set, struct estate *estate, struct err *e)
 {
     return engine_load(v->engine, set, estate, e);
@@ -254,15 +243,19 @@ static int64_t next_feed(const struct virtual *v)
     return at;
 }
 
+/* A source that keeps history is asked twice at a start: for its past, and a millisecond later for
+ * its present. Two answers are what M5 wants. */
 static void feed(struct virtual *v)
 {
-    bool any = false;
+    bool any = false, past = false;
 
+    for (size_t k = 0; k < v->nfeeds && v->o.backfill; k++)
+        past = past || v->feeds[k].next_ms + v->feeds[k].series->interval_ms <= v->now_ms;
     for (size_t k = 0; k < v->nfeeds; k++) {
         struct feed *f = &v->feeds[k];
         int64_t every = f->series->interval_ms > 0 ? f->series->interval_ms : 1000;
         double value;
-        for (; f->next_ms <= v->now_ms; f->next_ms += every) {
+        for (; f->next_ms + (past ? every : 0) <= v->now_ms; f->next_ms += every) {
             int64_t ago = v->o.backfill ? v->now_ms - f->next_ms : 0;
             if (!v->o.model.sample(v->o.model.arg, f->series, virtual_now(v) - ago, &value))
                 continue;
@@ -273,6 +266,21 @@ static void feed(struct virtual *v)
     }
     if (any)
         engine_flush(v->engine);
+    v->now_ms += past;
+}
+
+int virtual_start(struct virtual *v, struct policy_set *set, struct estate *estate, struct err *e)
+{
+    int rc;
+
+    v->world.journal = memory_journal_open(v->disk);
+    memory_journal_on_submit(v->world.journal, on_submit, v);
+    v->engine = engine_new(&v->world, &v->o.engine, &v->o.loader);
+    rc = engine_restore(v->engine, e);
+    rc = rc ? rc : engine_load(v->engine, set, estate, e);
+    while (!rc && v->o.backfill && next_feed(v) <= v->now_ms)
+        feed(v); /* before the journal has given back its runs */
+    return rc;
 }
 
 static void complete(struct virtual *v, struct pending *p)

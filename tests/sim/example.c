@@ -1,152 +1,150 @@
-/* The documented example of the policy language, through Lua and the engine: its timeline row by
- * row, and the same after a kill -9 at each event. */
+/* The documented example of the policy language and its test, in the world of `runbookd test`: the
+ * timeline row by row, and the same after a kill -9 at each event, also between an intent and its
+ * request. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 
-#include "model.h"
+#include "base/buf.h"
+#include "base/log.h"
+#include "lua/lua.h"
+#include "world/testbed.h"
 
-#define EXAMPLE RB_SOURCE_DIR "/tests/sim/policies/example.lua"
+#define EXAMPLE RB_SOURCE_DIR "/tests/sim/policies/example"
 
-static const char timeline[] = "15m fire\n"
-                               "15m act grow desired 8 -> 10 ok\n"
-                               "19m verify healthy ok\n"
-                               "21m clear\n"
-                               "50m wait calm|hot -> calm\n"
-                               "50m undo grow desired 10 -> 8 ok\n"
-                               "50m end succeeded\n"
-                               "50m resolve\n";
+static struct policy_set *all, *set;
+static struct test_set *tests;
 
-/* The same rows in the same order. After a start nothing counts before two fresh samples have come
- * (M5): a row may be two minutes late, never early. Says how many are late. */
-static bool same(const char *rows, int *late)
+static int load(void **state)
 {
-    const char *want = timeline;
+    static const char *const path = EXAMPLE ".lua";
+    const enum mode mode = MODE_ENFORCE;
+    struct policy_load_options o = {
+        .paths = &path, .npaths = 1, .mode = MODE_ENFORCE, .as_mode = &mode};
+    struct diags *d = diags_new();
 
-    while (*want && *rows) {
-        char *w, *r;
-        long long wanted = strtoll(want, &w, 10), at = strtoll(rows, &r, 10);
-        size_t len = strcspn(w, "\n");
-        if (strncmp(w, r, len + 1) != 0 || at < wanted || at > wanted + 2)
-            return false;
-        *late += at > wanted;
-        want = w + len + 1;
-        rows = r + len + 1;
-    }
-    return !*want && !*rows;
+    (void)state;
+    log_set_level(LOG_LVL_ERROR + 1);
+    all = policies_load(
+        &(struct policy_load_options){.paths = &path, .npaths = 1, .mode = MODE_ENFORCE}, d);
+    set = policies_load(&o, d);
+    tests = test_set_new();
+    if (all && set)
+        tests_load(tests, EXAMPLE "_test.lua", all, d);
+    for (size_t k = 0; k < diags_len(d); k++)
+        print_error("%s:%d: %s\n", diags_at(d, k)->file, diags_at(d, k)->line,
+                    diags_at(d, k)->text);
+    return diags_errors(d) || tests->ncases != 2 ? (diags_free(d), -1) : (diags_free(d), 0);
 }
 
-static bool series(const struct sim *s, const char *signal, int target, int64_t at_ms,
-                   double *value)
+static int unload(void **state)
 {
-    bool web = target == 1;
-
-    (void)s;
-    if (strcmp(signal, "asg_cpu") == 0)
-        *value = !web || at_ms < 10 * MIN ? 45 : at_ms < 20 * MIN ? 85 : 30;
-    else if (strcmp(signal, "asg_in_service") == 0)
-        *value = web && at_ms >= 16 * MIN && at_ms < 19 * MIN ? 80 : 100;
-    else if (strcmp(signal, "alb_p99") == 0)
-        *value = 120;
-    else
-        *value = 0.01;
-    return true;
+    (void)state;
+    test_set_free(tests);
+    policy_set_unref(set);
+    policy_set_unref(all);
+    return 0;
 }
 
-static const struct scenario grows_once = {.arrives = series, .mode = MODE_ENFORCE};
+static char *rows(const struct testbed_result *r)
+{
+    struct buf b;
+
+    buf_init(&b, 1 << 20);
+    for (size_t k = 0; k < r->nrows; k++)
+        (void)buf_addf(&b, "%lldm %s%s\n", (long long)(r->rows[k].at_ms / 60000), r->rows[k].text,
+                       r->rows[k].doubtful ? " (doubtful)" : "");
+    return buf_take(&b);
+}
 
 static void its_timeline(void **state)
 {
-    struct sim s;
+    const struct test_case *t = tests->cases[0];
+    struct testbed_result r;
 
     (void)state;
-    sim_begin(&s, &grows_once, EXAMPLE, 1);
-    s.watched = "asg/web-1";
-    sim_start(&s);
-    sim_until(&s, 3 * HOUR);
-    assert_string_equal(buf_str(&s.rows), timeline);
-    assert_int_equal(s.g[1].desired, 8);
-    assert_int_equal(s.triggers + s.humans, 0);
-    sim_end(&s);
+    assert_true(testbed_run(t, set, &(struct testbed_kill){0}, &r));
+    assert_null(r.broken);
+    assert_int_equal(r.nrows, t->ntimeline);
+    for (size_t k = 0; k < r.nrows; k++) {
+        assert_string_equal(r.rows[k].text, t->timeline[k].text);
+        assert_int_equal(r.rows[k].at_ms, t->timeline[k].at_ms);
+    }
+    testbed_free(&r);
 }
 
-/* Killed before event n: false when there are fewer events. */
-static bool killed_at(int n, int *doubts, int *late)
+static bool has_row(const struct testbed_result *r, const char *begins)
 {
-    struct sim s;
-    bool there = true;
-    const char *rows;
+    for (size_t k = 0; k < r->nrows; k++)
+        if (strncmp(r->rows[k].text, begins, strlen(begins)) == 0)
+            return true;
+    return false;
+}
 
-    sim_begin(&s, &grows_once, EXAMPLE, 1);
-    s.watched = "asg/web-1";
-    s.once = true;
-    sim_start(&s);
-    for (int k = 0; k < n && there; k++)
-        there = virtual_step(s.v, 55 * MIN);
-    if (virtual_now(s.v) > 9 * MIN)
-        sim_restart(&s);
-    sim_until(&s, 3 * HOUR);
-    rows = buf_str(&s.rows);
-    if (strstr(rows, "it was not carried out")) {
-        /* It was intended, and had not left: that is found out, and never tried again. */
-        assert_true(s.g[1].grown == 0 || s.g[1].shrunk == 0);
-        assert_true(s.humans > 0);
-        (*doubts)++;
-    } else if (!same(rows, late)) {
-        fail_msg("killed before event %d:\n%s", n, rows);
-    }
-    assert_true(s.g[1].grown <= 1 && s.g[1].shrunk <= 1);
-    sim_end(&s);
-    return there;
+static size_t count(const struct testbed_result *r, const char *begins)
+{
+    size_t n = 0;
+
+    for (size_t k = 0; k < r->nrows; k++)
+        n += !r->rows[k].doubtful && strncmp(r->rows[k].text, begins, strlen(begins)) == 0;
+    return n;
 }
 
 static void killed_at_each_event_it_is_the_same(void **state)
 {
-    int n = 50, doubts = 0, late = 0;
+    const struct test_case *t = tests->cases[0];
+    size_t doubts = 0, late = 0, n = 0;
+    struct testbed_result first;
+    bool there = true;
 
     (void)state;
-    while (killed_at(n, &doubts, &late))
-        n++;
-    printf("killed at %d events: %d between an intent and its request, %d rows late\n", n, doubts,
-           late);
-    assert_true(n > 300 && doubts > 0 && doubts < 10);
-}
+    assert_true(testbed_run(t, set, &(struct testbed_kill){0}, &first));
+    for (n = 1; there; n++) {
+        struct testbed_result r;
+        size_t those;
 
-static bool silent(const struct sim *s, const char *signal, int target, int64_t at_ms,
-                   double *value)
-{
-    if (strcmp(signal, "asg_cpu") == 0 && target == 1) {
-        *value = 85;
-        return at_ms < 4 * MIN;
+        there = testbed_run(t, set, &(struct testbed_kill){.after_event = n}, &r);
+        if (has_row(&r, "act grow desired 8 -> 10 failed") ||
+            has_row(&r, "undo grow desired 10 -> 8 failed")) {
+            /* It was intended, and had not left: that is found out, and never tried again. */
+            assert_true(count(&r, "act grow") <= 1 && count(&r, "undo grow") <= 1);
+            assert_true(has_row(&r, "page"));
+            doubts++;
+        } else if (!testbed_same(&first, &r, &those)) {
+            fail_msg("killed after event %zu:\n%s", n, rows(&r));
+        } else {
+            late += those;
+        }
+        testbed_free(&r);
     }
-    return series(s, signal, 0, at_ms, value);
+    testbed_free(&first);
+    printf("killed at %zu events: %zu between an intent and its request, %zu rows late\n", n,
+           doubts, late);
+    assert_true(n > 300 && doubts > 0 && doubts < 10);
 }
 
 static void a_silent_metric_never_acts(void **state)
 {
-    static const struct scenario sc = {.arrives = silent, .mode = MODE_ENFORCE};
-    struct sim s;
+    struct testbed_result r;
 
     (void)state;
-    sim_begin(&s, &sc, EXAMPLE, 1);
-    sim_start(&s);
-    sim_until(&s, HOUR);
-    assert_int_equal(s.acts + s.fires, 0);
-    assert_int_equal(s.blinds, 1);
-    sim_end(&s);
+    assert_true(testbed_run(tests->cases[1], set, &(struct testbed_kill){0}, &r));
+    assert_int_equal(count(&r, "act") + count(&r, "fire"), 0);
+    assert_int_equal(count(&r, "page blind"), 1);
+    assert_int_equal(json_len(r.explains), 1);
+    testbed_free(&r);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
+    const struct CMUnitTest cases[] = {
         cmocka_unit_test(its_timeline),
         cmocka_unit_test(killed_at_each_event_it_is_the_same),
         cmocka_unit_test(a_silent_metric_never_acts),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(cases, load, unload);
 }

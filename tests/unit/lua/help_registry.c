@@ -132,6 +132,23 @@ static const struct option kill_options[] = {
 static const struct option promote_options[] = {
     {.name = "replica", .type = OPT_STRING, .required = true, .help = "which"},
 };
+static const struct option scale_state[] = {
+    {.name = "desired", .type = OPT_COUNT, .required = true, .max = 100, .help = "capacity"},
+    {.name = "suspended", .type = OPT_LIST, .help = "processes"},
+};
+static const struct option kill_state[] = {
+    {.name = "sessions", .type = OPT_LIST, .fallback = "{}", .help = "its sessions"},
+};
+static struct json *sessions_seen(const struct action_input *in, const struct json *state,
+                                  struct err *e)
+{
+    (void)in;
+    if (strcmp(json_str(json_at(json_get(state, "sessions"), 0), ""), "nonsense") == 0) {
+        err_set(e, ERR_INPUT, "sessions are written otherwise");
+        return NULL;
+    }
+    return json_copy(state);
+}
 static const char *const scale_outs[] = {"before", "after", NULL};
 static const struct action_type scale = {.name = "asg_scale",
                                          .targets = "asg",
@@ -141,13 +158,16 @@ static const struct action_type scale = {.name = "asg_scale",
                                          .options = OPTIONS(scale_options),
                                          .outs = scale_outs,
                                          .check = scale_check,
+                                         .state_options = OPTIONS(scale_state),
                                          .undo = no_undo};
 static const struct action_type terminate = {.name = "pg_terminate",
                                              .targets = "postgres",
                                              .attribute = "sessions",
                                              .flags = ACTION_DESTRUCTIVE,
                                              .can_probe = true,
-                                             .options = OPTIONS(kill_options)};
+                                             .options = OPTIONS(kill_options),
+                                             .state_options = OPTIONS(kill_state),
+                                             .state_seen = sessions_seen};
 static const struct action_type promote = {.name = "rds_promote",
                                            .targets = "postgres",
                                            .attribute = "role",

@@ -1,5 +1,5 @@
-/* Every error and warning with its exact output: golden/NAME.lua gives golden/NAME.out. estate_*
- * and config_* are read as such; a first line "-- max_limit R",
+/* Every error and warning with its exact output: golden/NAME.lua gives golden/NAME.out. estate_*,
+ * config_* and test_* are read as such; a first line "-- max_limit R",
  * "-- mode M", "-- estate" or "-- params" sets what the host says. RB_GOLDEN_UPDATE=1 writes what
  * is not there yet or differs: read it before it is kept. */
 #include <stdarg.h>
@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "base/units.h"
 #include "help_lua.h"
+#include "lua/tests.h"
 
 static const char estate_text[] = "aws \"prod\" { region = \"us-east-1\" }\n"
                                   "asg \"web-1\" { aws = \"prod\", tag = { tier = \"web\" } }\n";
@@ -59,6 +60,22 @@ static void load_policy(const char *name, struct diags *d)
     mem_free(text);
 }
 
+/* Tests of the language's two examples. */
+static void load_test(const char *name, struct diags *d)
+{
+    char *text = mem_printf("%s%s", smallest, example);
+    const char *path = help_file("policies.lua", text);
+    struct policy_load_options o = {.paths = &path, .npaths = 1, .mode = MODE_ENFORCE};
+    struct policy_set *set = policies_load(&o, d);
+    struct test_set *ts = test_set_new();
+
+    assert_non_null(set);
+    tests_load(ts, name, set, d);
+    test_set_free(ts);
+    policy_set_unref(set);
+    mem_free(text);
+}
+
 static bool check(const char *name)
 {
     struct diags *d = diags_new();
@@ -71,6 +88,8 @@ static bool check(const char *name)
             estate_unref(e);
     } else if (strncmp(name, "config_", 7) == 0) {
         config_free(config_load(name, d));
+    } else if (strncmp(name, "test_", 5) == 0) {
+        load_test(name, d);
     } else {
         load_policy(name, d);
     }
