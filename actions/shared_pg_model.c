@@ -39,7 +39,7 @@ static const char *state_of(const char **text)
 
 static int add_word(struct json *more, const char *word, struct err *e)
 {
-    static const char *const marks[] = {"superuser", "maintenance", "reserved", "own"};
+    static const char *const marks[] = {"superuser", "maintenance", "reserved", "own", "stubborn"};
     static const char *const keys[] = {"user", "database", "application", "client"};
     const char *value = strchr(word, '=');
 
@@ -56,7 +56,7 @@ static int add_word(struct json *more, const char *word, struct err *e)
     }
     return err_set(e, ERR_INPUT,
                    SHAPE "after the age stand user=, database=, application=, client=, superuser, "
-                         "maintenance, reserved or own, got \"%s\"",
+                         "maintenance, reserved, own or stubborn, got \"%s\"",
                    word);
 }
 
@@ -120,7 +120,8 @@ static struct json *see_one(const struct action_input *in, const struct json *st
         mem_free(who);
         return NULL;
     }
-    if (json_get(json_get(state, "sessions_cancelled"), who) != NULL) {
+    if (json_get(json_get(state, "sessions_cancelled"), who) != NULL &&
+        !json_get_bool(s, "stubborn", false)) {
         since_ms = json_get_int(json_get(state, "sessions_cancelled"), who, since_ms);
         doing = "idle";
     }
@@ -202,5 +203,7 @@ const struct option pg_sessions_state[PG_STATE_OPTIONS] = {
      .fallback = "{}",
      .help =
          "its client sessions, \"COUNT STATE AGE ...\": \"50 idle 45m user=app\", \"2 active 0s "
-         "superuser\"; ages grow with the test's time, 0s is in use all the time"},
+         "superuser\"; ages grow with the test's time, 0s is in use all the time; a stubborn one "
+         "goes "
+         "on when it is cancelled"},
 };

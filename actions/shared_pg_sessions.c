@@ -73,7 +73,8 @@ static const char sessions_sql[] =
 static const char eligible_sql[] = "s.backend_type = 'client backend' AND NOT s.superuser AND NOT "
                                    "s.reserved AND NOT s.own AND NOT s.maintenance AND s.permitted";
 
-/* The three conditions of age, one of which is an option. */
+/* The conditions, one of which is an option: three of age, and `of`, by which another action's
+ * sessions are taken: "PID@BACKEND_START/..." of each, whatever it has done since. */
 struct age {
     const char *option, *words, *doing, *mark, *age, *state, *sql;
 };
@@ -87,6 +88,8 @@ static const struct age modes[] = {
      "AND s.state_age_ms > $2::bigint"},
     {"running_over", "running", "running", "query_start", "query_age_ms", "active",
      "s.state = 'active' AND s.query_age_ms > $2::bigint"},
+    {"of", "named before and not idle", NULL, "state_change", "state_age_ms", NULL,
+     "s.state <> 'idle' AND s.pid || '@' || s.backend_start = ANY ($2::text[])"},
 };
 
 static const struct age *mode_of(const struct json *opts)
@@ -305,8 +308,9 @@ static void on_signalled(void *arg, const struct pg_rows *rows, bool left, const
     end_apply(k, APPLIED_OK, out, NULL);
 }
 
-/* {"a","b"} as PostgreSQL reads an array of text; NULL where there is no list. The caller frees. */
-static char *array_text(const struct json *list)
+/* {"a","b"} as PostgreSQL reads an array of text; NULL where there is no list. With an `end`, of
+ * each only what stands before the last of it. The caller frees. */
+static char *array_text(const struct json *list, char end)
 {
     struct buf b;
 
@@ -316,7 +320,9 @@ static char *array_text(const struct json *list)
     (void)buf_addc(&b, '{');
     for (const struct json *i = json_first(list); i != NULL; i = json_next(i)) {
         (void)buf_adds(&b, b.len > 1 ? ",\"" : "\"");
-        for (const char *c = json_str(i, ""); *c != '\0'; c++) {
+        const char *stop = end != '\0' ? strrchr(json_str(i, ""), end) : NULL;
+
+        for (const char *c = json_str(i, ""); *c != '\0' && c != stop; c++) {
             if (*c == '"' || *c == '\\')
                 (void)buf_addc(&b, '\\');
             (void)buf_addc(&b, *c);
@@ -332,7 +338,7 @@ void pg_sessions_apply(struct action_call *c, const char *function)
     const struct json *args = json_get(c->call, "args"), *opts = c->opts;
     const struct age *m = mode_of(opts);
     struct asking *k = begin(c);
-    char *names, *except, *sql, over[32];
+    char *names, *except, *sql, *before, over[32];
     const char *params[7];
 
     if (k == NULL)
@@ -352,11 +358,12 @@ void pg_sessions_apply(struct action_call *c, const char *function)
         "AND ($5::text IS NULL OR s.application = $5) AND ($6::text IS NULL OR s.client = $6) "
         "AND ($7::text[] IS NULL OR s.\"user\" <> ALL ($7::text[])) OFFSET 0) t",
         function, m->mark, sessions_sql, eligible_sql, m->sql, m->mark);
-    names = array_text(json_get(args, "names"));
-    except = array_text(json_get(opts, "except_users"));
+    names = array_text(json_get(args, "names"), '\0');
+    except = array_text(json_get(opts, "except_users"), '\0');
+    before = array_text(json_get(opts, "of"), '/');
     snprintf(over, sizeof(over), "%lld", (long long)json_get_int(opts, m->option, 0));
     params[0] = names;
-    params[1] = over;
+    params[1] = before != NULL ? before : over;
     params[2] = json_get_str(opts, "database", NULL);
     params[3] = json_get_str(opts, "user", NULL);
     params[4] = json_get_str(opts, "application", NULL);
@@ -365,6 +372,7 @@ void pg_sessions_apply(struct action_call *c, const char *function)
     pg_query(k->pg, sql, params, 7, statement_ms(c), on_signalled, k);
     mem_free(names);
     mem_free(except);
+    mem_free(before);
     mem_free(sql);
 }
 
@@ -387,6 +395,27 @@ static bool eligible(const struct json *s)
            !json_get_bool(s, "own", false) && !json_get_bool(s, "maintenance", false);
 }
 
+/* The part of an identity before its mark: pid and backend_start. */
+static bool same_session(const struct json *s, const char *identity)
+{
+    char own[PG_IDENTITY_MAX];
+    const char *slash = strrchr(identity, '/');
+    int len = snprintf(own, sizeof(own), "%lld@%s", (long long)json_get_int(s, "pid", 0),
+                       json_get_str(s, "backend_start", ""));
+
+    return slash != NULL && len == (int)(slash - identity) &&
+           memcmp(own, identity, (size_t)len) == 0;
+}
+
+static bool named_before(const struct json *s, const struct json *list)
+{
+    for (const struct json *i = json_first(list); i != NULL; i = json_next(i)) {
+        if (same_session(s, json_str(i, "")))
+            return true;
+    }
+    return false;
+}
+
 static bool wanted(const struct json *s, const struct json *opts, const struct age *m)
 {
     static const char *const filters[] = {"database", "user", "application", "client"};
@@ -400,6 +429,9 @@ static bool wanted(const struct json *s, const struct json *opts, const struct a
     }
     if (listed(json_get(opts, "except_users"), json_get_str(s, "user", "")))
         return false;
+    /* Who has become idle obeyed, and is left alone. */
+    if (m->state == NULL)
+        return strcmp(state, "idle") != 0 && named_before(s, json_get(opts, m->option));
     if (strcmp(state, m->state) != 0 && !(strcmp(m->state, "idle in transaction") == 0 &&
                                           strcmp(state, "idle in transaction (aborted)") == 0))
         return false;
@@ -457,14 +489,25 @@ static struct chosen *choose(const struct action_input *in, const struct json *l
     return all;
 }
 
-struct plan *pg_sessions_plan(const struct action_input *in, const struct json *seen,
-                              const char *verb, const char *call, struct err *e)
+/* "idle for more than 30m"; m->words. */
+static void say_which(char *out, size_t size, const struct age *m, const struct json *opts)
+{
+    char over[UNIT_TEXT];
+
+    if (m->state == NULL)
+        snprintf(out, size, "%s", m->words);
+    else
+        snprintf(out, size, "%s for more than %s", m->words,
+                 unit_format_duration(over, sizeof(over), json_get_int(opts, m->option, 0)));
+}
+
+struct plan *pg_sessions_plan(const struct action_input *in, const struct json *seen, bool cancel,
+                              struct err *e)
 {
     const struct json *list = json_get(seen, "sessions");
     const struct age *m = mode_of(in->opts);
     int64_t max = json_get_int(in->opts, "max", 10);
-    bool cancel = strcmp(verb, "cancel") == 0;
-    char over[UNIT_TEXT], age[UNIT_TEXT], text[128];
+    char which[96], age[UNIT_TEXT], text[128];
     const char *what = cancel ? "query" : "session", *many = cancel ? "queries" : "sessions";
     struct chosen *all;
     struct json *args, *names;
@@ -488,15 +531,14 @@ struct plan *pg_sessions_plan(const struct action_input *in, const struct json *
         return NULL;
     }
     n = found > (size_t)max ? (size_t)max : found;
-    unit_format_duration(over, sizeof(over), json_get_int(in->opts, m->option, 0));
+    say_which(which, sizeof(which), m, in->opts);
     p = plan_new();
     json_set_int(p->before, "sessions", (int64_t)found);
     json_set_int(p->before, "at_ms", json_get_int(seen, "now_ms", 0));
     json_set_int(p->after, "sessions", (int64_t)(found - n));
     if (n == 0) {
         p->empty = true;
-        p->summary =
-            mem_printf("no %s that may be touched is %s for more than %s", what, m->words, over);
+        p->summary = mem_printf("no %s that may be touched is %s", what, which);
         p->expect = mem_strdup("nothing changes");
         mem_free(all);
         return p;
@@ -506,35 +548,25 @@ struct plan *pg_sessions_plan(const struct action_input *in, const struct json *
                          all[0].age_ms >= 1000 ? all[0].age_ms / 1000 * 1000 : all[0].age_ms);
     p->summary = cancel
                      ? mem_printf("cancel %zu %s (oldest running %s)", n, n == 1 ? what : many, age)
-                     : mem_printf("end %zu %s %s (oldest %s %s)", n, m->words, n == 1 ? what : many,
-                                  m->doing, age);
+                 : m->state == NULL ? mem_printf("end %zu %s %s (oldest unchanged for %s)", n,
+                                                 m->words, n == 1 ? what : many, age)
+                                    : mem_printf("end %zu %s %s (oldest %s %s)", n, m->words,
+                                                 n == 1 ? what : many, m->doing, age);
     p->expect = mem_printf("%zu %s fewer", n, n == 1 ? what : many);
     args = json_new_map();
-    json_set_strf(args, "only", "still %s for more than %s", m->words, over);
+    json_set_strf(args, "only", "still %s", which);
     names = json_set(args, "names", json_new_list());
     for (size_t i = 0; i < n; i++) {
         json_add(names, json_new_str(all[i].identity));
         json_add(p->names, json_new_str(all[i].identity));
     }
-    plan_call(p, call, args);
+    json_set(p->out, "sessions", json_copy(names));
+    plan_call(p, cancel ? "postgres:cancel" : "postgres:terminate", args);
     snprintf(text, sizeof(text), "%zu of %zu, oldest %s", n, found, age);
-    plan_require(p, true, text, "each by pid, backend_start and %s, and still %s for more than %s",
-                 m->mark, m->words, over);
+    plan_require(p, true, text, "each by pid, backend_start and %s, and still %s", m->mark, which);
     plan_require(p, true, "none", "none is a superuser's, of replication, maintenance or our own");
     mem_free(all);
     return p;
-}
-
-/* The part of an identity before its mark: pid and backend_start. */
-static bool same_session(const struct json *s, const char *identity)
-{
-    char own[PG_IDENTITY_MAX];
-    const char *slash = strrchr(identity, '/');
-    int len = snprintf(own, sizeof(own), "%lld@%s", (long long)json_get_int(s, "pid", 0),
-                       json_get_str(s, "backend_start", ""));
-
-    return slash != NULL && len == (int)(slash - identity) &&
-           memcmp(own, identity, (size_t)len) == 0;
 }
 
 enum verdict pg_sessions_judge(const struct plan *p, size_t i, const struct json *seen,

@@ -16,9 +16,9 @@ void pg_sessions_cancel(struct action_call *c);
 /* function: "pg_terminate_backend" or "pg_cancel_backend". */
 void pg_sessions_apply(struct action_call *c, const char *function);
 
-/* verb: "end" or "cancel"; call: "postgres:terminate". */
-struct plan *pg_sessions_plan(const struct action_input *in, const struct json *seen,
-                              const char *verb, const char *call, struct err *e);
+/* cancel: queries are interrupted; else sessions are ended. */
+struct plan *pg_sessions_plan(const struct action_input *in, const struct json *seen, bool cancel,
+                              struct err *e);
 /* by_query: a session that runs another query, or none, counts as gone. */
 enum verdict pg_sessions_judge(const struct plan *p, size_t i, const struct json *seen,
                                bool by_query);
@@ -49,5 +49,46 @@ void pg_sessions_state_cancelled(const struct action_input *in, const struct jso
         .name = "max", .type = OPT_COUNT, .fallback = "10", .min = 1, .max = 1000,                 \
         .help = "at most so many at once, the oldest first"                                        \
     }
+
+/* The whole of an action NAME, whose option table is `options`; function, cancel and state_apply as
+ * above. */
+#define PG_SESSIONS_ACTION(NAME, SUMMARY, HEADROOM, FUNCTION, CANCEL, STATE_APPLY)                 \
+    static struct plan *plan_it(const struct action_input *in, const struct json *seen,            \
+                                struct err *e)                                                     \
+    {                                                                                              \
+        return pg_sessions_plan(in, seen, CANCEL, e);                                              \
+    }                                                                                              \
+    static enum verdict judge_it(const struct action_input *in, const struct plan *p, size_t i,    \
+                                 const struct json *seen)                                          \
+    {                                                                                              \
+        (void)in;                                                                                  \
+        return pg_sessions_judge(p, i, seen, CANCEL);                                              \
+    }                                                                                              \
+    static void apply_it(struct action_call *c)                                                    \
+    {                                                                                              \
+        pg_sessions_apply(c, FUNCTION);                                                            \
+    }                                                                                              \
+    static const char *const permissions[] = {"postgres:pg_monitor", "postgres:pg_signal_backend", \
+                                              NULL};                                               \
+    static const char *const outs[] = {"sessions", "missed", NULL};                                \
+    const struct action_type NAME##_action = {.name = #NAME,                                       \
+                                              .summary = (SUMMARY),                                \
+                                              .targets = "postgres",                               \
+                                              .attribute = "sessions",                             \
+                                              .headroom = (HEADROOM),                              \
+                                              .flags = ACTION_DESTRUCTIVE,                         \
+                                              .can_probe = true,                                   \
+                                              .options = OPTIONS(options),                         \
+                                              .permissions = permissions,                          \
+                                              .outs = outs,                                        \
+                                              .observe = pg_sessions_observe,                      \
+                                              .apply = apply_it,                                   \
+                                              .cancel = pg_sessions_cancel,                        \
+                                              .plan = plan_it,                                     \
+                                              .judge = judge_it,                                   \
+                                              .state_options = pg_sessions_state,                  \
+                                              .nstate_options = PG_STATE_OPTIONS,                  \
+                                              .state_seen = pg_sessions_state_seen,                \
+                                              .state_apply = (STATE_APPLY)}
 
 #endif

@@ -814,6 +814,7 @@ function act.asg_replace(fields) end
 ---@field idle_over? string sessions outside a transaction that have been idle for longer (by state_change)
 ---@field idle_in_transaction_over? string sessions in a transaction, failed ones too, that have been idle for longer
 ---@field running_over? string sessions whose query has been running for longer
+---@field of? string the sessions that this action named in this run, as far as they are still there and not idle
 ---@field database? string only sessions on this database
 ---@field user? string only sessions of this role
 ---@field application? string only sessions with this application_name

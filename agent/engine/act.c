@@ -116,6 +116,19 @@ static void narrow(struct json *opts, const struct json *today, const char *key,
         json_set(opts, key, json_copy(now_));
 }
 
+/* An option that names another action becomes what that one gave in this run. */
+static void take_steps(const struct run *r, const struct action_type *type, struct json *opts)
+{
+    for (size_t k = 0; k < type->noptions; k++) {
+        const struct option *o = &type->options[k];
+        const char *name = o->type == OPT_STEP ? json_get_str(opts, o->name, NULL) : NULL;
+        const struct json *out = name ? json_get(json_get(r->outs, name), o->words) : NULL;
+
+        if (name)
+            json_set(opts, o->name, out ? json_copy(out) : json_new_list());
+    }
+}
+
 /* The options of this act: "$..." resolved; a max or min that today's policy sets narrower than
  * the run's own version wins (M23). */
 struct json *act_opts(struct run *r, const struct declared_action *a, struct err *err)
@@ -126,6 +139,8 @@ struct json *act_opts(struct run *r, const struct declared_action *a, struct err
         &(struct refs){.target = r->t, .params = r->params, .run_id = r->id, .steps = r->outs},
         err);
 
+    if (opts)
+        take_steps(r, a->type, opts);
     if (opts && today && today != a && today->type == a->type) {
         narrow(opts, today->opts, "max", 1);
         narrow(opts, today->opts, "min", -1);

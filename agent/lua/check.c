@@ -286,6 +286,29 @@ static void check_when(struct checker *c)
     }
 }
 
+/* E111: an option that names an action of this policy names one that gives what is wanted of it. */
+static void check_steps(struct checker *c, const struct declared_action *a, const struct place *at)
+{
+    const struct policy *p = c->p;
+    for (size_t k = 0; k < a->type->noptions; k++) {
+        const struct option *o = &a->type->options[k];
+        const char *name = o->type == OPT_STEP ? json_get_str(a->opts, o->name, NULL) : NULL;
+        bool good = !name;
+        for (size_t i = 0; !good && i < p->nactions; i++) {
+            const struct declared_action *other = &p->actions[i];
+            for (size_t n = 0; other != a && other->type->outs && other->type->outs[n]; n++) {
+                good = good || (strcmp(other->name, name) == 0 &&
+                                strcmp(other->type->outs[n], o->words) == 0);
+            }
+        }
+        if (!good) {
+            diag_add(c->ld->d, "E111", at,
+                     "%s = \"%s\": this policy has no other action \"%s\" that gives %s", o->name,
+                     name, name, o->words);
+        }
+    }
+}
+
 static void check_actions(struct checker *c)
 {
     const struct policy *p = c->p;
@@ -309,6 +332,7 @@ static void check_actions(struct checker *c)
                      what);
         }
         refs_each(a->opts, check_ref, &r);
+        check_steps(c, a, &r.at);
     }
 }
 

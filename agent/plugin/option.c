@@ -31,6 +31,7 @@ static const struct {
     [OPT_SECRET] = {"secret", "needs secret.file \"/path\" or secret.env \"NAME\""},
     [OPT_SIGNAL] = {"signal", "needs a signal without a comparator, write sig.x{...}"},
     [OPT_TARGET] = {"target", "needs the name of a target, write it in quotes"},
+    [OPT_STEP] = {"action", "needs the name of an action of this policy, write it in quotes"},
 };
 
 const char *opt_type_name(enum opt_type t)
@@ -415,6 +416,11 @@ struct json *option_check(const struct option *o, const struct json *written, st
         return check_signal(o, written, e);
     case OPT_TARGET:
         return check_target(o, written, e);
+    case OPT_STEP:
+        if (json_type(written) == JSON_STRING && *json_str(written, "") != '\0')
+            return json_copy(written);
+        err_set(e, ERR_INPUT, "%s", opt_type_remedy(OPT_STEP));
+        return NULL;
     }
     err_set(e, ERR_BUG, "option %s has no type", o->name);
     return NULL;

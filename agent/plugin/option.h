@@ -27,6 +27,8 @@ enum opt_type {
                    value */
     OPT_SIGNAL, /* sig.x { ... }        {"signal": name, "opts": {...}} */
     OPT_TARGET, /* the name of another target of kind `words` */
+    OPT_STEP, /* the name of another action of the same policy. When the step is planned: what that
+                 one gave as its output `words` in this run, or an empty list */
 };
 
 struct option {
@@ -37,7 +39,7 @@ struct option {
                              "true", "{}"); NULL: none */
     double min, max;      /* in base units (text and lists: length); both 0: no limits, but only
                              OPT_NUMBER may be negative then */
-    const char *words;    /* OPT_ENUM: "a|b|c"; OPT_TARGET: the kind */
+    const char *words;    /* OPT_ENUM: "a|b|c"; OPT_TARGET: the kind; OPT_STEP: the output */
     const char *one_of;   /* options that share this word: exactly one of them must be given */
     const char *help;     /* one line, for the manual and the errors */
 };

@@ -204,7 +204,7 @@ int option_table_check(const struct option *table, size_t n, struct err *e)
             return err_set(e, ERR_BUG, "option %s is there twice", o->name);
         if (o->help == NULL || *o->help == '\0')
             return err_set(e, ERR_BUG, "option %s has no help", o->name);
-        if ((o->type == OPT_ENUM || o->type == OPT_TARGET) &&
+        if ((o->type == OPT_ENUM || o->type == OPT_TARGET || o->type == OPT_STEP) &&
             (o->words == NULL || *o->words == '\0'))
             return err_set(e, ERR_BUG, "option %s needs its words", o->name);
         if (o->min > o->max)

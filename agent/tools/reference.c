@@ -91,6 +91,8 @@ static void range(struct buf *out, const struct option *o)
         words(out, o->words, "|");
     } else if (o->type == OPT_TARGET) {
         (void)buf_addf(out, "the name of a `%s`", o->words ? o->words : "target");
+    } else if (o->type == OPT_STEP) {
+        (void)buf_addf(out, "the name of an action with the output `%s`", o->words);
     } else if (o->min == 0 && o->max == 0) {
         (void)buf_adds(out, o->type == OPT_PERCENT ? "0% to 100%" : "");
     } else if (o->max >= OPTION_NO_MAX) {
@@ -186,6 +188,7 @@ static void types(struct buf *out)
          "where it is, never the value"},
         {OPT_SIGNAL, "`sig.x { ... }`", "the signal and its options"},
         {OPT_TARGET, "`\"name\"`", "another target of the estate"},
+        {OPT_STEP, "`\"name\"`", "another action of the same policy: what it did in this run"},
     };
 
     (void)buf_adds(out, "\n## Types\n\n| type | written | means |\n|---|---|---|\n");

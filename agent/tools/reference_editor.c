@@ -32,6 +32,7 @@ static const char *lua_type(const struct option *o)
     case OPT_RATE:
     case OPT_ENUM:
     case OPT_TARGET:
+    case OPT_STEP:
         break;
     }
     return "string";

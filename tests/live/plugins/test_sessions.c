@@ -286,6 +286,56 @@ static void a_cancelled_query_ends_and_its_session_stays(void **state)
     PQclear(r);
 }
 
+/* Cancelled, one goes on as before (its client sends the next query at once) and one obeys. */
+static void those_of_a_cancel_that_are_still_busy_go(void **state)
+{
+    struct stage *s = *state;
+    PGconn *stubborn = session("user=app application_name=pool");
+    int pid = PQbackendPID(stubborn);
+    struct err e = ERR_INIT;
+
+    PQsendQuery(stubborn, "DO $$ BEGIN LOOP BEGIN PERFORM pg_sleep(600); EXCEPTION WHEN "
+                          "query_canceled THEN NULL; END; END LOOP; END $$");
+    usleep(300000);
+    struct json *seen = seen_by(s, "pg_cancel", "{\"running_over\": 50}"), *out = NULL;
+    struct plan *p = planned(s, "pg_cancel", "{\"running_over\": 50}", seen);
+    assert_int_equal(json_len(p->names), 2);
+    assert_true(json_equal(json_get(p->out, "sessions"), p->names));
+    assert_int_equal(carry_out(s, "pg_cancel", "{\"running_over\": 50}", p, &out, &e), APPLIED_OK);
+    usleep(300000);
+    char *names = json_print(json_get(out, "sessions"));
+    char *opts = mem_printf("{\"of\": %s}", names);
+    json_free(out);
+    json_free(seen);
+    plan_free(p);
+    seen = seen_by(s, "pg_terminate", opts);
+    p = planned(s, "pg_terminate", opts, seen);
+    char *text = json_print(json_at(p->names, 0)), begins[32];
+    snprintf(begins, sizeof(begins), "\"%d@", pid);
+    if (json_len(p->names) != 1 || strncmp(text, begins, strlen(begins)) != 0)
+        fail_msg("%s", text);
+    mem_free(text);
+    json_free(seen);
+    plan_free(p);
+    go(s, "pg_terminate", opts, 1);
+    assert_gone(s, 0);
+    PQconsumeInput(stubborn);
+    while (PQconsumeInput(stubborn) && PQisBusy(stubborn))
+        usleep(1000);
+    PGresult *r = PQgetResult(stubborn);
+    assert_string_equal(PQresultErrorField(r, PG_DIAG_SQLSTATE), "57P01");
+    PQclear(r);
+    PQfinish(stubborn);
+    /* Now there is nobody left of them. */
+    seen = seen_by(s, "pg_terminate", opts);
+    p = planned(s, "pg_terminate", opts, seen);
+    assert_true(p->empty);
+    json_free(seen);
+    plan_free(p);
+    mem_free(names);
+    mem_free(opts);
+}
+
 /* Names as a plan has them, with one piece exchanged. */
 static struct json *call_with(const struct plan *p, const char *from, const char *to)
 {
@@ -624,6 +674,7 @@ int main(void)
         T(idle_in_transaction),
         T(running),
         T(a_cancelled_query_ends_and_its_session_stays),
+        T(those_of_a_cancel_that_are_still_busy_go),
         T(a_reused_pid_is_another_session),
         T(what_woke_up_meanwhile_is_left),
         T(the_statement_itself_refuses_the_protected),

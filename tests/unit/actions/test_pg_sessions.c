@@ -76,6 +76,28 @@ static void who_is_chosen(void **state)
         {"{\"idle_over\": 1}", IDLE(1, AGE(9) ", \"backend_type\": null"), "[]"},
         {"{\"idle_over\": 1}",
          "{\"pid\": 1, \"state\": \"idle\", \"user\": \"rdsadmin\", \"state_age_ms\": 9}", "[]"},
+        /* Another action's: the session counts, not what it does; but not one that is idle. */
+        {"{\"of\": [\"1@b/q1\", \"2@b/q\", \"3@x/q\", \"5@b\", \"\", \"/\"]}",
+         "{\"pid\": 1, \"state\": \"active\", \"backend_start\": \"b\", \"state_change\": \"c\"},"
+         "{\"pid\": 2, \"state\": \"idle\", \"backend_start\": \"b\", \"state_change\": \"c\"},"
+         "{\"pid\": 3, \"state\": \"active\", \"backend_start\": \"b\", \"state_change\": \"c\"},"
+         "{\"pid\": 4, \"state\": \"active\", \"backend_start\": \"b\", \"state_change\": \"c\"},"
+         "{\"pid\": 5, \"state\": \"active\", \"backend_start\": \"b\", \"state_change\": \"c\"}",
+         "[\"1@b/c\"]"},
+        {"{\"of\": [\"1@b/q\"]}",
+         "{\"pid\": 1, \"state\": \"idle in transaction (aborted)\", \"backend_start\": \"b\", "
+         "\"state_change\": \"c\"}",
+         "[\"1@b/c\"]"},
+        {"{\"of\": [\"1@b/q\"]}",
+         "{\"pid\": 1, \"state\": \"active\", \"backend_start\": \"b\", \"state_change\": \"c\", "
+         "\"superuser\": true}",
+         "[]"},
+        {"{\"of\": []}",
+         "{\"pid\": 1, \"state\": \"active\", \"backend_start\": \"b\", \"state_change\": \"c\"}",
+         "[]"},
+        {"{\"of\": \"stop\"}", /* planned by hand, without a run */
+         "{\"pid\": 1, \"state\": \"active\", \"backend_start\": \"b\", \"state_change\": \"c\"}",
+         "[]"},
         /* Odd: no age, no pid, no state, not a map. */
         {"{\"idle_over\": 1}", IDLE(1, ""), "[]"},
         {"{\"idle_over\": 1}", IDLE(1, ", \"state_age_ms\": \"900\""), "[]"},

@@ -121,6 +121,7 @@ static const struct option scale_options[] = {
 static const struct option kill_options[] = {
     {.name = "idle_over", .type = OPT_DURATION, .one_of = "which", .help = "idle for longer"},
     {.name = "running_over", .type = OPT_DURATION, .one_of = "which", .help = "running for longer"},
+    {.name = "of", .type = OPT_STEP, .words = "sessions", .one_of = "which", .help = "another's"},
     {.name = "application", .type = OPT_STRING, .help = "application_name"},
     {.name = "max",
      .type = OPT_COUNT,
@@ -149,6 +150,7 @@ static struct json *sessions_seen(const struct action_input *in, const struct js
     }
     return json_copy(state);
 }
+static const char *const kill_outs[] = {"sessions", NULL};
 static const char *const scale_outs[] = {"before", "after", NULL};
 static const struct action_type scale = {.name = "asg_scale",
                                          .targets = "asg",
@@ -166,6 +168,7 @@ static const struct action_type terminate = {.name = "pg_terminate",
                                              .flags = ACTION_DESTRUCTIVE,
                                              .can_probe = true,
                                              .options = OPTIONS(kill_options),
+                                             .outs = kill_outs,
                                              .state_options = OPTIONS(kill_state),
                                              .state_seen = sessions_seen};
 static const struct action_type promote = {.name = "rds_promote",

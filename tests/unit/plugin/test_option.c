@@ -123,6 +123,11 @@ static const struct row rows[] = {
     {OPT_TARGET, NONE, "proxy", "\"p1\"", "\"p1\"", "\"p1\"", 0},
     {OPT_TARGET, NONE, "proxy", "7", NULL, "needs the name of a proxy, write it in quotes",
      ERR_INPUT},
+    {OPT_STEP, NONE, "sessions", "\"stop\"", "\"stop\"", "\"stop\"", 0},
+    {OPT_STEP, NONE, "sessions", "\"\"", NULL,
+     "needs the name of an action of this policy, write it in quotes", ERR_INPUT},
+    {OPT_STEP, NONE, "sessions", "[\"stop\"]", NULL,
+     "needs the name of an action of this policy, write it in quotes", ERR_INPUT},
 };
 
 static void each_type(void **state)
