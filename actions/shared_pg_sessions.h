@@ -75,6 +75,7 @@ void pg_sessions_state_cancelled(const struct action_input *in, const struct jso
                                               .summary = (SUMMARY),                                \
                                               .targets = "postgres",                               \
                                               .attribute = "sessions",                             \
+                                              .removes = (CANCEL) ? NULL : "pg_connections",       \
                                               .headroom = (HEADROOM),                              \
                                               .flags = ACTION_DESTRUCTIVE,                         \
                                               .can_probe = true,                                   \

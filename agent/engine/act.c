@@ -505,6 +505,7 @@ void act_resume(struct run *r, const struct json *step)
     }
     r->act.plan = plan_from_json(json_get(step, "plan"), &err);
     r->act.call = (size_t)json_get_int(step, "call", 0);
+    r->act.intended_ms = json_get_int(step, "at_ms", now(r->e));
     r->act.by = mem_strdup(json_get_str(step, "by", NULL));
     snprintf(r->act.token, sizeof(r->act.token), "%s", json_get_str(step, "token", ""));
     r->acts++;

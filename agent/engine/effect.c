@@ -159,6 +159,8 @@ void effect_intend(struct run *r)
     memcpy(r->act.token, digest, 32);
     r->act.token[32] = 0;
     r->act.stage = ACT_INTENT;
+    if (r->act.call == 0)
+        r->act.intended_ms = now(e);
     run_set_state(r, RUN_RUNNING);
     d = step_doc(r, run_shadow(r) ? "planned" : "intent");
     json_set(d, "plan", plan_to_json(r->act.plan));
@@ -389,6 +391,8 @@ void effect_settle(struct run *r, enum applied how, const struct json *out, cons
         act_count(r, r->ask_name);
     if (ok && !r->act.undo)
         act_outputs(r, r->ask_name, p->out, out);
+    if (ok && !r->act.undo)
+        engine_removed(e, r->act.action->type, r->t, p, r->act.intended_ms);
     if (ok || part)
         act_record(r, r->ask_name, part ? part : p, r->act.undo);
     report_add(e, tx, REPORT_NOTE, r->inst, r, "%s: %s%s", r->t->name,

@@ -65,6 +65,7 @@ struct act {
     struct plan *plan;
     size_t call;         /* which call of the plan is under way */
     uint64_t ticket;     /* of the observe or apply in flight, 0: none */
+    int64_t intended_ms; /* when the intent of its first call was written */
     int64_t deferred_ms; /* since when, 0: not */
     int64_t retry_ms;    /* when the guards or the probe are asked again */
     int64_t until_ms;    /* end of an approval's or a probe's time */
@@ -119,11 +120,11 @@ struct run {
     struct done_act *done;
     size_t ndone;
     struct json *history; /* of acts and undos, for reports: "grow: desired 3 -> 5" */
-    int acts;     /* requests that left or may have left, dry or real */
-    bool planned; /* shadow: something was planned */
-    bool failed;  /* an act or undo failed (M17) */
-    bool denied;  /* a guard denied an act */
-    int *acted;   /* by action of the policy; NULL: none */
+    int acts;             /* requests that left or may have left, dry or real */
+    bool planned;         /* shadow: something was planned */
+    bool failed;          /* an act or undo failed (M17) */
+    bool denied;          /* a guard denied an act */
+    int *acted;           /* by action of the policy; NULL: none */
     enum tri last_verify;
     bool verified;           /* there was a verify */
     int64_t verified_act_ms; /* last_act_end_ms at that time: an act since then is not verified */
@@ -286,6 +287,9 @@ void engine_ticket_drop(struct engine *e, uint64_t id);
 /* NULL: the estate does not hold this target any more. */
 struct series *engine_series(struct engine *e, const struct signal *s, const struct target *of,
                              const struct json *opts, int64_t history_ms);
+/* What a done act of ours took away of what this target's series count (M4). */
+void engine_removed(struct engine *e, const struct action_type *type, const struct target *t,
+                    const struct plan *p, int64_t since_ms);
 void engine_watch(struct engine *e); /* tells the world which series it is to read */
 struct bind_context engine_bind(struct engine *e, struct estate *estate, const struct target *t,
                                 struct json *params);

@@ -203,12 +203,17 @@ static void note_zero(struct series *s, double value, int64_t end_ms)
         s->up = s->up < RUN_FOR_JUMP ? s->up + 1 : s->up;
         s->high = value <= clear ? 0 : s->high < RUN_FOR_JUMP ? s->high + 1 : s->high;
         s->zero_jump = s->zero_fall = false;
+        s->last_up = value;
+        if (end_ms > s->removed_ms)
+            s->removed = 0; /* it shows what they left */
         return;
     }
     if (s->up == 0)
         return; /* one more zero, or zero from the beginning */
     s->zero_jump = s->up >= RUN_FOR_JUMP || s->up == s->total;
     s->zero_fall = s->high >= RUN_FOR_JUMP;
+    if (s->removed >= s->last_up)
+        s->zero_jump = s->zero_fall = false;
     s->zero_end_ms = end_ms;
     s->up = s->high = 0;
 }
@@ -279,6 +284,19 @@ static bool hold_zero(struct series *s, bool held, const char *why, int64_t now_
     }
     changed(s);
     return true;
+}
+
+void series_removed(struct series *s, size_t n, int64_t since_ms, int64_t done_ms)
+{
+    const struct point *p = series_newest(s);
+
+    s->removed += (double)n;
+    s->removed_ms = done_ms;
+    /* It may have been read before the answer was here. */
+    if (p != NULL && p->value == 0 && s->zero_end_ms >= since_ms && s->removed >= s->last_up) {
+        s->zero_jump = s->zero_fall = false;
+        changed(s);
+    }
 }
 
 /* Whether the newest reading of s can be compared now. */

@@ -68,6 +68,9 @@ struct series {
     bool zero_jump;       /* the newest readings are zero, those before were not */
     bool zero_fall;       /* ... and were clearly above zero */
     int64_t zero_end_ms;  /* end of the first of these zeros */
+    double last_up;       /* the last reading that was not zero */
+    double removed; /* so many were removed by acts of ours since the last reading that shows it */
+    int64_t removed_ms; /* when the last of them was done */
     unsigned up,
         high; /* readings in a row, up to 3, that were not zero, that were clearly above it */
 };
@@ -105,6 +108,10 @@ bool series_fleet_zero(struct series *const *all, size_t n, int64_t now_ms);
  * its new points. */
 void series_made_of(struct series *s, struct series *const *from, size_t n);
 void series_derive(struct series *s, int64_t now_ms);
+
+/* An act of ours removed n of what this series counts, between these two times. A zero that it
+ * explains, one that follows a reading of at most n, is a value and no finding (M4). */
+void series_removed(struct series *s, size_t n, int64_t since_ms, int64_t done_ms);
 
 enum finding
 series_finding(const struct series *s,

@@ -268,6 +268,32 @@ void engine_unknown(struct engine *e, uint64_t series, const char *why)
     note_changed(e, s);
 }
 
+static bool has_word(const char *list, const char *word)
+{
+    size_t n = strlen(word);
+
+    for (const char *w = list; w && *w; w += strcspn(w, " "), w += *w == ' ')
+        if (strcspn(w, " ") == n && strncmp(w, word, n) == 0)
+            return true;
+    return false;
+}
+
+void engine_removed(struct engine *e, const struct action_type *type, const struct target *t,
+                    const struct plan *p, int64_t since_ms)
+{
+    size_t n = json_len(p->names);
+
+    for (size_t k = 0; n && type->removes && k < e->nseries; k++) {
+        struct series *s = e->series[k];
+        if (!s->zero_suspicious || strcmp(s->target->id, t->id) != 0 ||
+            !has_word(type->removes, s->signal->name))
+            continue;
+        series_removed(s, n, since_ms, now(e));
+        if (s->dirty)
+            note_changed(e, s);
+    }
+}
+
 /* M4: of each fleet of which a member changed; what that does to the others has changed, too. */
 static void judge_fleets(struct engine *e)
 {

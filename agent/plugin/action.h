@@ -103,9 +103,11 @@ struct action_type {
     const char *targets;   /* kinds, space-separated */
     const char *attribute; /* what it owns while its run lasts, for the lock: "desired_capacity",
                               "sessions" */
-    const char *headroom;  /* the shared resource that it consumes or "" : "database_connections" */
-    unsigned flags;        /* the most that any plan of it can be */
-    bool can_probe;        /* judge can tell; otherwise destructive acts need an approval */
+    const char *removes; /* signals that count what its plans name, space-separated, or NULL: what a
+                            done act named explains that they fall to zero (M4) */
+    const char *headroom; /* the shared resource that it consumes or "" : "database_connections" */
+    unsigned flags;       /* the most that any plan of it can be */
+    bool can_probe;       /* judge can tell; otherwise destructive acts need an approval */
     const struct option *options;
     size_t noptions;
     const char *const

@@ -307,6 +307,48 @@ static void m4_makes_conditions_unknown(void **state)
     bound_free(calm);
 }
 
+/* An act of ours that named so many explains that none is left, and nothing else. */
+static void M4_an_own_act_explains_the_zero(void **state)
+{
+    static const struct signal sessions = {.name = "sessions",
+                                           .unit = UNIT_COUNT,
+                                           .targets = "asg",
+                                           .zero_suspicious = true,
+                                           .default_interval_ms = MIN_MS};
+    static const struct {
+        double before;      /* readings at 1m to 5m */
+        int removed;        /* done at 330s, begun at 310s */
+        int zero_s, more_s; /* the zero is read then; before it, if not 0, one of 7 */
+        bool held;
+    } rows[] = {
+        {40, 40, 360, 0, false},   {40, 60, 360, 0, false},
+        {40, 39, 360, 0, true},    {40, 0, 360, 0, true},
+        {850, 50, 360, 0, true},   {40, 40, 320, 0, false}, /* read before the answer was here */
+        {40, 40, 305, 0, true},                             /* before the act began */
+        {40, 40, 420, 360, false}, /* 7 are left: few may end by themselves */
+        {5, 0, 360, 0, false},     /* as ever */
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct series *s = series_new(&sessions, r.target, r.estate, NULL);
+        for (int m = 1; m <= 5; m++)
+            series_add(s, m * MIN_MS, 0, rows[i].before, m * MIN_MS);
+        for (int t = 301; t <= 420; t++) {
+            if (t == 330 && rows[i].removed)
+                series_removed(s, (size_t)rows[i].removed, 310 * 1000, 330 * 1000);
+            if (t == rows[i].more_s)
+                series_add(s, t * 1000, 0, 7, t * 1000);
+            if (t == rows[i].zero_s)
+                series_add(s, t * 1000, 0, 0, t * 1000);
+            series_fleet_zero(&s, 1, t * 1000);
+        }
+        if ((s->finding == FINDING_FLEET_ZERO) != rows[i].held)
+            fail_msg("row %zu: %s", i, finding_name(s->finding));
+        series_free(s);
+    }
+}
+
 static bool zero_is_plain(const struct json *opts)
 {
     return json_get(opts, "state") != NULL;
@@ -346,6 +388,7 @@ int main(void)
         FLEET_RULE(m4_fleet_wide_jump),
         FLEET_RULE(m4_one_of_several_may_fall_to_zero),
         FLEET_RULE(m4_zero_from_the_start_is_a_value),
+        FLEET_RULE(M4_an_own_act_explains_the_zero),
         FLEET_RULE(m4_one_target_alone),
         FLEET_RULE(m4_stale_targets_prove_nothing),
         RULE(m4_makes_conditions_unknown),

@@ -17,9 +17,16 @@ static const struct signal load_signals[] = {{.name = "load",
                                               .unit = UNIT_PERCENT,
                                               .targets = "asg",
                                               .lag_ms = 3 * MIN_MS,
-                                              .default_interval_ms = MIN_MS}};
+                                              .default_interval_ms = MIN_MS},
+                                             {.name = "sessions",
+                                              .summary = "sessions of a group",
+                                              .source = "the model",
+                                              .unit = UNIT_COUNT,
+                                              .targets = "asg",
+                                              .zero_suspicious = true,
+                                              .default_interval_ms = 10000}};
 static const struct collector_type load_collector = {
-    .name = "load", .summary = "the model", .signals = load_signals, .nsignals = 1};
+    .name = "load", .summary = "the model", .signals = load_signals, .nsignals = 2};
 const struct collector_type *const collector_types[] = {&load_collector};
 const size_t collector_types_len = 1;
 
@@ -141,6 +148,49 @@ static const struct action_type pair_action = {.name = "pair",
                                                .judge = scale_judge,
                                                .undo = scale_undo};
 
+/* Ends at most `by` sessions, by name. */
+static struct plan *end_plan(const struct action_input *in, const struct json *seen, struct err *e)
+{
+    int64_t n = json_get_int(seen, "sessions", 0), most = json_get_int(in->opts, "by", 2);
+    struct plan *p = plan_new();
+    struct json *args = json_new_map();
+
+    (void)e;
+    n = n < most ? n : most;
+    p->flags = ACTION_DESTRUCTIVE;
+    p->summary = mem_printf("end %lld sessions", (long long)n);
+    for (int64_t k = 0; k < n; k++) {
+        char name[32];
+        snprintf(name, sizeof(name), "%lld@1", (long long)k);
+        json_add(p->names, json_new_str(name));
+    }
+    json_set_int(args, "end", n);
+    plan_call(p, "model:End", args);
+    return p;
+}
+
+static enum verdict end_judge(const struct action_input *in, const struct plan *p, size_t i,
+                              const struct json *seen)
+{
+    (void)in;
+    (void)p;
+    (void)i;
+    return json_get_int(seen, "sessions", 0) ? VERDICT_NO : VERDICT_YES;
+}
+
+static const struct action_type end_action = {.name = "end",
+                                              .summary = "end sessions",
+                                              .targets = "asg",
+                                              .attribute = "sessions",
+                                              .removes = "load sessions",
+                                              .headroom = "",
+                                              .flags = ACTION_DESTRUCTIVE,
+                                              .can_probe = true,
+                                              .options = scale_options,
+                                              .noptions = 2,
+                                              .plan = end_plan,
+                                              .judge = end_judge};
+
 /* What its change window holds back. */
 static struct plan *shake_plan(const struct action_input *in, const struct json *seen,
                                struct err *e)
@@ -186,9 +236,9 @@ static const struct action_type idle_action = {.name = "idle",
                                                .noptions = 2,
                                                .plan = idle_plan,
                                                .judge = scale_judge};
-const struct action_type *const action_types[] = {&scale_action, &pair_action, &burn_action,
-                                                  &idle_action, &shake_action};
-const size_t action_types_len = 5;
+const struct action_type *const action_types[] = {&scale_action, &pair_action,  &burn_action,
+                                                  &idle_action,  &shake_action, &end_action};
+const size_t action_types_len = 6;
 
 static struct model_target *model_of(struct rig *r, const struct target *t)
 {
@@ -202,6 +252,10 @@ static bool sample(void *arg, const struct series *s, int64_t at_ms, double *val
 
     if (r->script)
         r->script(r, at_ms);
+    if (strcmp(s->signal->name, "sessions") == 0) {
+        *value = m->sessions;
+        return !m->missing;
+    }
     *value = m->desired ? m->load / m->desired : 100;
     if (*value > 100)
         *value = 100;
@@ -222,6 +276,7 @@ static struct json *observe(void *arg, const struct world_step *s, struct err *e
     }
     j = json_new_map();
     json_set_int(j, "desired", m->desired);
+    json_set_int(j, "sessions", m->sessions);
     if (m->controller)
         json_set_str(j, "controller", m->controller);
     return j;
@@ -242,7 +297,10 @@ static enum applied apply(void *arg, const struct world_step *s, struct json **o
         err_set(e, ERR_DENIED, "refused by the model");
         return (enum applied)how;
     }
-    if (how != APPLIED_IN_DOUBT || r->doubt_done) {
+    if (json_get(json_get(s->call, "args"), "end")) {
+        m->sessions -= (int)json_get_int(json_get(s->call, "args"), "end", 0);
+        m->effects++;
+    } else if (how != APPLIED_IN_DOUBT || r->doubt_done) {
         m->desired = (int)json_get_int(json_get(s->call, "args"), "desired", 0);
         m->effects++;
     }

@@ -12,7 +12,8 @@ struct model_target {
     double load; /* what the group carries; the reading is load / desired */
     int desired, max;
     bool missing; /* no samples */
-    int effects;  /* how often desired was changed */
+    int sessions;
+    int effects; /* how often desired was changed */
     const char *controller;
     int calls; /* how many requests a plan of type "pair" takes */
 };

@@ -118,7 +118,7 @@ static void a_changed_plan_voids_the_approval(void **state)
     rig_free(&r);
 }
 
-static void unknown_never_acts_and_is_reported_once(void **state)
+static void M10_unknown_never_acts_and_is_reported_once(void **state)
 {
     struct rig r;
 
@@ -396,7 +396,7 @@ int main(void)
         cmocka_unit_test(shadow_changes_nothing),
         cmocka_unit_test(approval_is_asked_and_used_once),
         cmocka_unit_test(a_changed_plan_voids_the_approval),
-        cmocka_unit_test(unknown_never_acts_and_is_reported_once),
+        cmocka_unit_test(M10_unknown_never_acts_and_is_reported_once),
         cmocka_unit_test(breaker_opens_after_two_bad_outcomes),
         cmocka_unit_test(limits_hold_over_a_restart),
         cmocka_unit_test(a_fleet_is_not_all_acted_on),

@@ -358,9 +358,43 @@ static void a_replay_that_ends_too_soon_is_held(void **state)
     rig_free(&r);
 }
 
+/* M4: what an act of ours ended explains that none is left; what it does not explain is held, and
+ * the run is blind. */
+static void M4_a_zero_that_the_act_explains_verifies(void **state)
+{
+    static const struct script_line end_them[] = {
+        {'*', ASK_ACT, "end", 0}, {'*', ASK_VERIFY, "few", 5 * MIN_MS}, SCRIPT_END};
+
+    (void)state;
+    for (int more = 0; more < 2; more++) {
+        struct rig r;
+        struct policy *p;
+        struct cond *c;
+        rig_init(&r, 1);
+        p = rules_scripted(&r, end_them);
+        c = rig_leaf(&r, CMP_ABOVE, 10, 0);
+        c->signal = signal_find("sessions", NULL);
+        p->when = c;
+        c = rig_leaf(&r, CMP_BELOW, 10, 0);
+        c->signal = signal_find("sessions", NULL);
+        rig_check(&r, p, "few", c);
+        json_set_int(rig_action(p, "end", "end")->opts, "by", 40);
+        r.t[0].sessions = more ? 400 : 40;
+        r.latency_ms = 5000;
+        rig_start(&r);
+        virtual_run_until(r.v, 26000);
+        if (more) /* forty are ended, and the 360 that were left are gone at once */
+            r.t[0].sessions = 0;
+        rig_run(&r, 20);
+        SEEN(more ? "end blind" : "end succeeded");
+        rig_free(&r);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(M4_a_zero_that_the_act_explains_verifies),
         cmocka_unit_test(frozen_before_the_request_left_it_is_asked_again),
         cmocka_unit_test(half_an_act_is_undone),
         cmocka_unit_test(a_freeze_between_two_requests_holds_the_second),
