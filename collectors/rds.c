@@ -148,19 +148,16 @@ static void see_pending(const struct xml *x, struct finding *f)
         snprintf(f->why, sizeof(f->why), "RDS's answer has no DBParameterGroups of the instance");
 }
 
-/* The one that is asked for by name, or the newest. */
-static void see_snapshot(const struct watch *w, const struct xml *x, struct finding *f)
+/* The newest. */
+static void see_snapshot(const struct xml *x, struct finding *f)
 {
-    const char *wanted = json_get_str(w->opts, "name", NULL),
-               *name = xml_path_text(x, "DBSnapshotIdentifier", ""),
+    const char *name = xml_path_text(x, "DBSnapshotIdentifier", ""),
                *status = xml_path_text(x, "Status", ""),
                *progress = xml_path_text(x, "PercentProgress", "");
     char *end = NULL;
     int64_t created_ms = INT64_MAX; /* what has no time yet has only begun */
     double v = strtod(progress, &end);
 
-    if (wanted != NULL && strcasecmp(wanted, name) != 0)
-        return;
     if (time_parse_iso(xml_path_text(x, "SnapshotCreateTime", ""), &created_ms) != 0)
         created_ms = INT64_MAX;
     if (f->there && created_ms <= f->created_ms)
@@ -182,7 +179,7 @@ static void see(struct rds *s, const struct xml *x)
         if (asked_by(w) != s->at || strcasecmp(instance_of(w), name) != 0)
             continue;
         if (s->at == SNAPSHOTS) {
-            see_snapshot(w, x, &s->found[i]);
+            see_snapshot(x, &s->found[i]);
             continue;
         }
         s->found[i].there = true;
@@ -202,7 +199,6 @@ static void tell(struct rds *s)
     for (size_t i = 0; i < s->base.nwatches; i++) {
         const struct watch *w = s->base.watches[i];
         const struct finding *f = &s->found[i];
-        const char *name = json_get_str(w->opts, "name", NULL);
 
         if (asked_by(w) != s->at)
             continue;
@@ -216,8 +212,6 @@ static void tell(struct rds *s)
             snprintf(why, sizeof(why),
                      "there is no RDS instance %s in account %s: correct the estate",
                      instance_of(w), s->base.name);
-        else if (name != NULL)
-            snprintf(why, sizeof(why), "%s has no manual snapshot %s", instance_of(w), name);
         else
             snprintf(why, sizeof(why), "%s has no manual snapshot", instance_of(w));
         h->unknown(h, w, why);
@@ -351,18 +345,13 @@ static int64_t rds_interval(const struct target *t, const struct json *opts)
     return source_period_ms(opts, 30000);
 }
 
-#define PERIOD                                                                                     \
-    {                                                                                              \
-        .name = "period", .type = OPT_DURATION, .fallback = "30s", .min = 1000, .max = 3600000,    \
-        .help = "how often RDS is asked"                                                           \
-    }
-
-static const struct option period_options[] = {PERIOD};
-static const struct option snapshot_options[] = {
-    {.name = "name",
-     .type = OPT_STRING,
-     .help = "the snapshot's identifier, \"$step.ACTION.id\"; without it the newest manual one"},
-    PERIOD,
+static const struct option period_options[] = {
+    {.name = "period",
+     .type = OPT_DURATION,
+     .fallback = "30s",
+     .min = 1000,
+     .max = 3600000,
+     .help = "how often RDS is asked"},
 };
 
 #define COMMON .targets = "postgres", .interval_ms = rds_interval, .default_interval_ms = 30000
@@ -384,10 +373,10 @@ static const struct signal rds_signals[] = {
      .options = OPTIONS(period_options),
      COMMON},
     {.name = "snapshot_progress",
-     .summary = "how far a manual snapshot of the RDS instance is; 100% when it is there",
+     .summary = "how far the newest manual snapshot of the RDS instance is; 100% when it is there",
      .source = "DescribeDBSnapshots: PercentProgress",
      .unit = UNIT_PERCENT,
-     .options = OPTIONS(snapshot_options),
+     .options = OPTIONS(period_options),
      COMMON},
 };
 

@@ -59,6 +59,7 @@ return {
       "pg_cancel",
       "proxy_pool",
       "cache_scale",
+      "snapshot",
     } },
     find = { fields = {
       "aws",

@@ -473,10 +473,9 @@ function sig.rds_pending(fields) end
 ---@field at_most? string
 ---@field lasting? string every sample over this time must satisfy it
 ---@field missing? "hold"|"true"|"false" what a missing sample counts as
----@field name? string the snapshot's identifier, "$step.ACTION.id"; without it the newest manual one
 ---@field period? string how often RDS is asked
 
----how far a manual snapshot of the RDS instance is; 100% when it is there
+---how far the newest manual snapshot of the RDS instance is; 100% when it is there
 ---@param fields runbookd.sig.snapshot_progress
 ---@return runbookd.Condition
 function sig.snapshot_progress(fields) end
@@ -859,6 +858,15 @@ function act.proxy_pool(fields) end
 ---@param fields runbookd.act.cache_scale
 ---@return runbookd.Action
 function act.cache_scale(fields) end
+
+---@class runbookd.act.snapshot : runbookd.ActionFields
+---@field name? string its name; one that is there already, of this source, is taken for done
+---@field keep? string it is tagged runbookd:keep-until with the time this long from now; runbookd itself deletes no snapshot
+
+---take a manual snapshot of an RDS instance or an ElastiCache replication group
+---@param fields runbookd.act.snapshot
+---@return runbookd.Action
+function act.snapshot(fields) end
 
 ---an AWS account and region, and how to sign in
 ---@param fields runbookd.SelectorFields

@@ -113,3 +113,98 @@ test "with approval nothing is ended before a human says so" {
     11m    resolve
   ]],
 }
+
+-- Nothing is idle: 850 sessions at work, 500 of them of a pool that may hold 500.
+local function busy(used)
+  return {
+    id = "orders", proxy = "orders-proxy", sessions = { "300 active 2m" },
+    max_connections = 1000, connections_used = used, pool_percent = "50%", pool_open = 500,
+  }
+end
+
+local proxy = { { id = "proxy/orders-proxy" } }
+
+test "behind a proxy whose clients wait the pool is widened a step" {
+  policy = "pg-connections-high", target = busy(850), others = proxy,
+  series = { pg_connections = "0m:700 5m:850", proxy_borrow_latency = "0m:2ms 5m:400ms 24m:3ms" }, run_for = "40m",
+  timeline = [[
+    7m     fire
+    7m     page at_fire
+    7m     act free nothing to do
+    10m    verify relieved failed
+    10m    act free nothing to do
+    13m    verify relieved failed
+    13m    act free nothing to do
+    16m    verify relieved failed
+    16m    act free nothing to do
+    19m    verify relieved failed
+    20m    act widen pool 50% -> 60% of 1000 connections ok
+    26m    verify served ok
+    26m    end succeeded
+  ]],
+}
+
+test "clients that still wait are a human's" {
+  policy = "pg-connections-high", target = busy(850), others = proxy,
+  series = { pg_connections = "0m:700 5m:850", proxy_borrow_latency = "0m:400ms" }, run_for = "40m",
+  timeline = [[
+    7m     fire
+    7m     page at_fire
+    7m     act free nothing to do
+    10m    verify relieved failed
+    10m    act free nothing to do
+    13m    verify relieved failed
+    13m    act free nothing to do
+    16m    verify relieved failed
+    16m    act free nothing to do
+    19m    verify relieved failed
+    20m    act widen pool 50% -> 60% of 1000 connections ok
+    30m    verify served failed
+    30m    page clients still wait for the proxy's pool; the wider pool is kept
+    30m    end ineffective
+  ]],
+}
+
+test "without room in max_connections the pool is not widened" {
+  policy = "pg-connections-high", target = busy(950), others = proxy,
+  series = { pg_connections = "0m:700 5m:850", proxy_borrow_latency = "0m:400ms" }, run_for = "40m",
+  timeline = [[
+    7m     fire
+    7m     page at_fire
+    7m     act free nothing to do
+    10m    verify relieved failed
+    10m    act free nothing to do
+    13m    verify relieved failed
+    13m    act free nothing to do
+    16m    verify relieved failed
+    16m    act free nothing to do
+    19m    verify relieved failed
+    20m    deny preconditions
+    20m    page clients wait for the proxy's pool, and it could not be widened
+    20m    end ineffective
+  ]],
+}
+
+test "while no client waits a wider pool helps nobody" {
+  policy = "pg-connections-high", target = busy(850), others = proxy,
+  series = { pg_connections = "0m:700 5m:850", proxy_borrow_latency = "0m:2ms" }, run_for = "40m",
+  timeline = [[
+    7m     fire
+    7m     page at_fire
+    7m     act free nothing to do
+    10m    verify relieved failed
+    10m    act free nothing to do
+    13m    verify relieved failed
+    13m    act free nothing to do
+    16m    verify relieved failed
+    16m    act free nothing to do
+    19m    verify relieved failed
+    19m    page still too many connections: look for the application that leaks them
+    19m    end ineffective
+  ]],
+}
+
+test "a latency that nobody reports widens nothing" {
+  policy = "pg-connections-high", target = busy(850), others = proxy,
+  series = { pg_connections = "0m:700 5m:850" }, run_for = "40m", never = { "act widen" },
+}

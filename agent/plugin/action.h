@@ -112,7 +112,8 @@ struct action_type {
     size_t noptions;
     const char *const
         *permissions; /* "autoscaling:SetDesiredCapacity arn:...", "postgres:pg_signal_backend";
-                         NULL-terminated; may hold $target.FIELD */
+                         NULL-terminated; may hold $target.FIELD; ends in " [cache]" where only acts
+                         on targets of that kind need it */
     const char *const *outs; /* names of outputs; NULL-terminated */
 
     /* Beyond the option table: cross checks at load (may be NULL). ERR_INPUT with what is wrong and
@@ -155,6 +156,10 @@ struct action_type {
 extern const struct action_type *const action_types[];
 extern const size_t action_types_len;
 const struct action_type *action_find(const char *name);
+
+/* A permission without its mark of a kind; NULL when targets of this kind do not need it. The
+ * caller frees. */
+char *permission_for(const char *permission, const char *kind);
 
 /* The names in a table that are closest to `word` (edit distance), for "did you mean"; NULL when
  * none is close. */

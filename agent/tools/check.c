@@ -76,8 +76,13 @@ static struct json *summary_of(const struct policy *p, const struct estate *esta
         json_set_str(row, "type", a->type->name);
         json_set_bool(row, "approval", a->approval_required);
         signals_of(signals, reads, a->approval_unless);
-        for (const char *const *r = a->type->permissions; r && *r; r++)
-            word(rights, *r);
+        for (const char *const *r = a->type->permissions; r && *r; r++) {
+            char *permission = permission_for(*r, p->target.kind);
+
+            if (permission)
+                word(rights, permission);
+            mem_free(permission);
+        }
     }
     for (size_t k = 0; estate && k < estate_len(estate); k++)
         if (selector_match(&p->target, estate_at(estate, k)))

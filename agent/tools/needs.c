@@ -140,17 +140,22 @@ static void need(struct gathering *g, const char *const *permissions, const stru
                  const char *account, bool acts, const char *by)
 {
     for (const char *const *p = permissions; p && *p; p++) {
+        char *permission = permission_for(*p, g->t->kind);
         bool pg = strncmp(*p, "postgres:", 9) == 0, redis = strncmp(*p, "redis:", 6) == 0;
         const struct target *server =
             pg || redis ? estate_related(g->l->estate, g->t, pg ? "postgres" : "cache") : NULL;
 
-        if (!pg && !redis) {
+        if (!permission) { /* of acts on targets of another kind */
+            continue;
+        } else if (!pg && !redis) {
             if (*account)
-                need_aws(g, *p, owner, account, by);
+                need_aws(g, permission, owner, account, by);
         } else if (server && (json_get_str(server->fields, "host", NULL) ||
                               json_len(json_get(server->fields, "nodes")) > 0)) {
-            add_need(g, pg ? "postgres" : "redis", strchr(*p, ':') + 1, server->name, "", acts, by);
+            add_need(g, pg ? "postgres" : "redis", strchr(permission, ':') + 1, server->name, "",
+                     acts, by);
         }
+        mem_free(permission);
     }
     /* Signing in to RDS by a token is a right of its own; the resource id of the instance is not in
      * the estate. Its ARN:

@@ -486,15 +486,138 @@ static void looking_may_fail_and_be_cut_off(void **state)
     plan_free(p);
 }
 
+/* snapshot */
+
+#define NAMED "{\"name\": \"live-1\"}"
+
+static struct json *snapshot_seen(struct stage *s, const struct target *t, const char *opts)
+{
+    struct err e = ERR_INIT;
+    struct json *seen = look(&s->r, "snapshot", t, opts, &e);
+
+    if (seen == NULL)
+        fail_msg("%s", e.text);
+    return seen;
+}
+
+static size_t snapshots_made(struct stage *s, const char *effect)
+{
+    struct json *j = sim(&s->r, "effects", NULL);
+    int64_t n = json_get_int(json_get(j, "counts"), effect, 0);
+
+    json_free(j);
+    return (size_t)n;
+}
+
+/* Taken once, whatever becomes of the answer; found again by its name; tagged with its end. */
+static void a_snapshot_of(struct stage *s, const struct target *t, const char *create,
+                          const char *effect)
+{
+    const struct action_type *a = action_find("snapshot");
+    struct json *seen = snapshot_seen(s, t, NAMED), *out = NULL;
+    struct err e = ERR_INIT;
+    struct plan *p = plan_of("snapshot", t, NAMED, seen, NULL, &e), *again;
+    struct action_input in = {.target = t, .wall_ms = 1790000000000 + 60000};
+
+    if (p == NULL || plan_broken(p) != NULL)
+        fail_msg("%s", p == NULL ? e.text : plan_broken(p));
+    assert_int_equal(a->judge(&in, p, 0, seen), VERDICT_NO);
+    json_free(seen);
+    /* The answer is lost, and the probe finds that it was carried out. */
+    sim_do(&s->r, "faults",
+           "{\"kind\": \"reset\", \"when\": \"after\", \"count\": 1, \"action\": \"%s\"}", create);
+    assert_int_equal(act(&s->r, "snapshot", t, NAMED, json_at(p->calls, 0), NULL, &e),
+                     APPLIED_IN_DOUBT);
+    seen = snapshot_seen(s, t, NAMED);
+    assert_int_equal(a->judge(&in, p, 0, seen), VERDICT_YES);
+    again = plan_of("snapshot", t, NAMED, seen, NULL, &e);
+    assert_true(again->empty);
+    plan_free(again);
+    json_free(seen);
+    /* Sent again all the same: AWS refuses, there is one. */
+    assert_int_equal(act(&s->r, "snapshot", t, NAMED, json_at(p->calls, 0), &out, &e),
+                     APPLIED_REFUSED);
+    assert_non_null(strstr(e.text, "AlreadyExists"));
+    assert_int_equal(snapshots_made(s, effect), 1);
+    plan_free(p);
+}
+
+static void snapshots(void **state)
+{
+    struct stage *s = *state;
+    const struct target *cache =
+        rig_target(&s->r, "cache", "c", "{\"aws\": \"prod\", \"replication_group\": \"portal\"}");
+    const struct watch *newest, *none;
+    struct source c;
+    struct err e = ERR_INIT;
+    struct json *seen, *j;
+    double before;
+    char *text;
+    struct plan *p;
+
+    source_open(&c, &s->r, "snapshot_progress", s->db);
+    newest = source_watch(&c, "snapshot_progress", s->db, NULL, 0);
+    none = source_watch(&c, "snapshot_progress", s->replica, NULL, 0);
+    source_poll(&c);
+    assert_non_null(strstr(source_why(&c, newest), "db-1 has no manual snapshot"));
+    a_snapshot_of(s, s->db, "CreateDBSnapshot", "rds:CreateDBSnapshot");
+    source_poll(&c);
+    before = source_value(&c, newest);
+    assert_true(before < 100);
+    assert_true(source_why(&c, none)[0] != '\0');
+    /* Busy with it: another one is refused, by the plan and by AWS. */
+    seen = snapshot_seen(s, s->db, "{\"name\": \"live-2\"}");
+    p = plan_of("snapshot", s->db, "{\"name\": \"live-2\"}", seen, NULL, &e);
+    assert_string_equal(plan_broken(p), "the RDS instance is available (observed backing-up)");
+    assert_int_equal(
+        act(&s->r, "snapshot", s->db, "{\"name\": \"live-2\"}", json_at(p->calls, 0), NULL, &e),
+        APPLIED_REFUSED);
+    assert_non_null(strstr(e.text, "InvalidDBInstanceState"));
+    plan_free(p);
+    json_free(seen);
+    /* The name is taken by another instance. */
+    seen = snapshot_seen(s, s->replica, NAMED);
+    assert_null(plan_of("snapshot", s->replica, NAMED, seen, NULL, &e));
+    assert_non_null(strstr(e.text, "there is a snapshot live-1 of db-1"));
+    json_free(seen);
+    j = sim(&s->r, "requests?action=CreateDBSnapshot", NULL);
+    text = json_print(j);
+    assert_non_null(strstr(text, "runbookd:keep-until"));
+    mem_free(text);
+    json_free(j);
+    run_for(s->r.loop, 2500);
+    source_poll(&c);
+    assert_true(source_value(&c, newest) == 100);
+    source_close(&c);
+    a_snapshot_of(s, cache, "CreateSnapshot", "elasticache:CreateSnapshot");
+    /* Nothing that AWS would know by name. */
+    seen = snapshot_seen(s, s->bare, NAMED);
+    assert_null(plan_of("snapshot", s->bare, NAMED, seen, NULL, &e));
+    assert_int_equal(e.code, ERR_DENIED);
+    json_free(seen);
+    sim_do(&s->r, "faults",
+           "{\"kind\": \"error\", \"count\": 1, \"action\": \"DescribeDBInstances\", \"code\": "
+           "\"AccessDenied\", \"status\": 403}");
+    assert_null(look(&s->r, "snapshot", s->db, NAMED, &e));
+    sim_do(&s->r, "faults", "{\"kind\": \"hang\", \"seconds\": 20, \"count\": 9}");
+    cut_off(&s->r, "snapshot", s->db, NAMED, NULL, 0);
+    cut_off(&s->r, "snapshot", cache, NAMED, NULL, 1);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(metrics_of_databases_and_proxies), T(widens_and_goes_back),
-        T(instances_as_rds_describes_them),  T(a_spoilt_description_is_no_value),
-        T(what_is_not_in_order_is_refused),  T(how_a_request_ended),
-        T(looking_may_fail_and_be_cut_off),  T(no_headroom_is_refused), /* drops a metric: last */
+        T(metrics_of_databases_and_proxies),
+        T(widens_and_goes_back),
+        T(instances_as_rds_describes_them),
+        T(a_spoilt_description_is_no_value),
+        T(snapshots),
+        T(what_is_not_in_order_is_refused),
+        T(how_a_request_ended),
+        T(looking_may_fail_and_be_cut_off),
+        T(no_headroom_is_refused), /* drops a metric: last */
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
