@@ -88,7 +88,7 @@ static const struct age modes[] = {
      "AND s.state_age_ms > $2::bigint"},
     {"running_over", "running", "running", "query_start", "query_age_ms", "active",
      "s.state = 'active' AND s.query_age_ms > $2::bigint"},
-    {"of", "named before and not idle", NULL, "state_change", "state_age_ms", NULL,
+    {"of", "named before and still busy", NULL, "state_change", "state_age_ms", NULL,
      "s.state <> 'idle' AND s.pid || '@' || s.backend_start = ANY ($2::text[])"},
 };
 
@@ -549,7 +549,7 @@ struct plan *pg_sessions_plan(const struct action_input *in, const struct json *
     p->summary = cancel
                      ? mem_printf("cancel %zu %s (oldest running %s)", n, n == 1 ? what : many, age)
                  : m->state == NULL ? mem_printf("end %zu %s %s (oldest unchanged for %s)", n,
-                                                 m->words, n == 1 ? what : many, age)
+                                                 n == 1 ? what : many, m->words, age)
                                     : mem_printf("end %zu %s %s (oldest %s %s)", n, m->words,
                                                  n == 1 ? what : many, m->doing, age);
     p->expect = mem_printf("%zu %s fewer", n, n == 1 ? what : many);

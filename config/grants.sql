@@ -12,9 +12,17 @@ ALTER ROLE "runbookd" SET default_transaction_read_only = on;
 ALTER ROLE "runbookd" SET statement_timeout = '15s';
 ALTER ROLE "runbookd" SET idle_in_transaction_session_timeout = '15s';
 GRANT CONNECT ON DATABASE "basecoat_db" TO "runbookd";
+-- pg-idle-in-transaction: sig.pg_idle_in_transaction
+-- pg-idle-in-transaction: act.pg_terminate
 -- pg-connections-high: sig.pg_connections
 -- pg-connections-high: act.pg_terminate
 -- pg-connections-high: act.proxy_pool
+-- pg-long-query: sig.pg_query_age
+-- pg-long-query: act.pg_cancel
+-- pg-long-query: act.pg_terminate
 GRANT pg_monitor TO "runbookd";
+-- pg-idle-in-transaction: act.pg_terminate
 -- pg-connections-high: act.pg_terminate
+-- pg-long-query: act.pg_cancel
+-- pg-long-query: act.pg_terminate
 GRANT pg_signal_backend TO "runbookd";
