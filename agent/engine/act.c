@@ -161,9 +161,9 @@ void act_input(const struct run *r, struct action_input *in)
 }
 
 /* The end of the step without an effect: false to the script, with the reason on record. */
-void act_refuse_step(struct run *r, const char *guard, const char *why, bool failed)
+static void refuse_in(struct run *r, struct jtx *tx, const char *guard, const char *why,
+                      bool failed)
 {
-    struct jtx *tx = commit_new(r->e);
     struct json *detail = act_detail(r, r->act.plan);
     char *text =
         guard ? mem_printf("%s %s denied by %s: %s", r->act.undo ? "undo" : "act", r->ask_name,
@@ -199,6 +199,11 @@ void act_refuse_step(struct run *r, const char *guard, const char *why, bool fai
     act_reset(&r->act);
     run_answer_tx(r, tx, json_new_bool(false), text, detail);
     mem_free(text);
+}
+
+void act_refuse_step(struct run *r, const char *guard, const char *why, bool failed)
+{
+    refuse_in(r, commit_new(r->e), guard, why, failed);
 }
 
 static void defer(struct run *r, const char *guard, const char *why)
@@ -434,19 +439,14 @@ static void finish_empty(struct run *r)
     mem_free(text);
 }
 
-/* Asks a human: the plan, its hash, and how to answer. */
-static void ask_approval(struct run *r)
+static void put_question(struct run *r)
 {
     struct engine *e = r->e;
     struct jtx *tx = commit_new(e);
-    struct json *d = json_new_map();
+    struct json *d = json_new_map(), *step;
     char *key = step_key(r), ttl[32];
 
-    r->act.stage = ACT_APPROVAL;
     r->act.until_ms = now(e) + r->act.action->approval_ttl_ms;
-    mem_free(r->act.hash);
-    r->act.hash = plan_hash(r->act.plan, r->act.action->type->name, r->t->id);
-    run_set_state(r, RUN_AWAITING_APPROVAL);
     json_set_str(d, "run", r->id);
     json_set_int(d, "step", r->step);
     json_set_str(d, "policy", r->p->name);
@@ -458,6 +458,10 @@ static void ask_approval(struct run *r)
     json_set_int(d, "until_ms", r->act.until_ms);
     json_set(d, "plan", plan_to_json(r->act.plan));
     jtx_put(tx, "approval", key, d, true);
+    step = step_doc(r, "begun");
+    json_set_str(step, "asked", r->act.hash);
+    json_set_int(step, "asked_until_ms", r->act.until_ms);
+    jtx_put(tx, "step", key, step, false);
     jtx_put(tx, "run", r->id, run_doc(r), true);
     unit_format_duration(ttl, sizeof(ttl), r->act.action->approval_ttl_ms);
     report_add(e, tx, REPORT_HUMAN, r->inst, r,
@@ -466,6 +470,22 @@ static void ask_approval(struct run *r)
     engine_trace(e, r->inst, "approval", "wanted: %s %s", r->ask_name, r->act.plan->summary);
     mem_free(key);
     commit_owed(e, tx, NULL, NULL);
+}
+
+/* Asks a human: the plan, its hash, and how to answer. Whoever was asked for the same before a
+ * restart is not asked again, nor given more time. */
+static void ask_approval(struct run *r)
+{
+    char *before = r->act.hash;
+    bool asked;
+
+    r->act.hash = plan_hash(r->act.plan, r->act.action->type->name, r->t->id);
+    asked = before && r->act.until_ms && strcmp(before, r->act.hash) == 0;
+    mem_free(before);
+    r->act.stage = ACT_APPROVAL;
+    run_set_state(r, RUN_AWAITING_APPROVAL);
+    if (!asked)
+        put_question(r);
 }
 
 static void planned(struct run *r)
@@ -501,6 +521,8 @@ void act_resume(struct run *r, const struct json *step)
         r->act.stage =
             ACT_DEFERRED; /* nothing was intended yet: the guards are asked from the start */
         r->act.retry_ms = now(r->e);
+        r->act.hash = mem_strdup(json_get_str(step, "asked", NULL));
+        r->act.until_ms = json_get_int(step, "asked_until_ms", 0);
         return;
     }
     r->act.plan = plan_from_json(json_get(step, "plan"), &err);
@@ -531,12 +553,13 @@ void act_put_approval(const struct run *r, struct jtx *tx, const char *state, co
     mem_free(key);
 }
 
-static void close_approval(const struct run *r, const char *state, const char *by)
+/* The answer and the end of the step that asked are one: a no is not asked for twice. */
+static void close_approval(struct run *r, const char *state, const char *by, const char *why)
 {
     struct jtx *tx = commit_new(r->e);
 
     act_put_approval(r, tx, state, by);
-    commit_owed(r->e, tx, NULL, NULL);
+    refuse_in(r, tx, "approval", why, false);
 }
 
 void act_poke(struct run *r)
@@ -548,10 +571,8 @@ void act_poke(struct run *r)
         try_guards(r);
     else if (a->stage == ACT_PROBING && !a->ticket && now(e) >= a->retry_ms)
         act_observe(r, ACT_PROBING);
-    else if (a->stage == ACT_APPROVAL && now(e) >= a->until_ms) {
-        close_approval(r, "expired", NULL);
-        act_refuse_step(r, "approval", "nobody approved in time", false);
-    }
+    else if (a->stage == ACT_APPROVAL && now(e) >= a->until_ms)
+        close_approval(r, "expired", NULL, "nobody approved in time");
 }
 
 int64_t act_next_ms(const struct run *r)
@@ -586,8 +607,7 @@ void act_refuse(struct run *r, const char *by)
 {
     char *why = mem_printf("denied by %s", by);
 
-    close_approval(r, "denied", by);
-    act_refuse_step(r, "approval", why, false);
+    close_approval(r, "denied", by, why);
     mem_free(why);
 }
 

@@ -19,6 +19,8 @@ struct bed {
     struct virtual *v;
     struct json **states; /* of the test's targets; they outlive the agent, as the world does */
     size_t *requests;     /* of each of the test's results: how many there were */
+    size_t *looks;        /* ... of them, looks in vain of which the outcome is not durable yet */
+    size_t looked;        /* rows at the last of them */
     size_t durable;       /* rows that a kill cannot take back: nothing was waiting for the disk */
     size_t doubtful, before; /* when it was killed: the first that it may take back, and the end */
     struct json *calls;      /* what a human is called for, told when it is durable */
@@ -136,7 +138,9 @@ static struct json *observe(void *arg, const struct world_step *s, struct err *e
     const struct test_answer *a = answer_of(b, s, &requests);
 
     if (a && a->ending == TEST_UNSEEN) {
-        (*requests)++;
+        b->looks[requests - b->requests]++;
+        b->looked = b->out->nrows;
+        ++*requests;
         err_set(e, ERR_IO, "the target cannot be read, the test says");
         return NULL;
     }
@@ -202,13 +206,11 @@ static bool same_text(const char *a, const char *b, int64_t slack_ms)
     return *a == *b;
 }
 
-/* What stood in the timeline when the agent was killed, but was perhaps not durable, is told again;
- * and an approval is asked for anew, because the plan is made anew. */
+/* What stood in the timeline when the agent was killed, but was perhaps not durable, is told again.
+ */
 static bool was_told(const struct bed *b, const char *text)
 {
-    size_t from = strncmp(text, "page approval ", 14) == 0 ? 0 : b->doubtful;
-
-    for (size_t k = from; b->killed && k < b->before; k++)
+    for (size_t k = b->doubtful; b->killed && k < b->before; k++)
         if (same_text(b->out->rows[k].text, text, b->out->slack_ms))
             return true;
     return false;
@@ -355,6 +357,8 @@ static void kill_it(struct bed *b)
 
     virtual_crash(b->v);
     b->killed = true;
+    for (size_t k = 0; k < b->t->nresults; k++)
+        b->requests[k] -= b->looks[k];
     b->doubtful = b->durable;
     drop_unsent(b->out);
     b->before = b->out->nrows;
@@ -394,8 +398,11 @@ static bool step(struct bed *b, int64_t until_ms)
     if (!virtual_step(b->v, until_ms))
         return false;
     b->events++;
-    if (memory_journal_pending(virtual_journal(b->v)) == 0)
+    if (memory_journal_pending(virtual_journal(b->v)) == 0) {
         b->durable = b->out->nrows;
+        if (b->out->nrows > b->looked)
+            memset(b->looks, 0, b->t->nresults * sizeof(*b->looks));
+    }
     commit = memory_disk_commits(virtual_disk(b->v));
     if (b->killed)
         return true;
@@ -508,8 +515,10 @@ bool testbed_run(const struct test_case *t, struct policy_set *set, const struct
 
     memset(out, 0, sizeof(*out));
     out->explains = json_new_list();
+    out->slack_ms = DEFERRED_MS;
     out->read = mem_calloc(t->nseries + 1, sizeof(*out->read));
     b.requests = mem_calloc(t->nresults + 1, sizeof(*b.requests));
+    b.looks = mem_calloc(t->nresults + 1, sizeof(*b.looks));
     b.states = mem_calloc(t->ntargets + 1, sizeof(struct json *));
     for (size_t k = 0; k < t->ntargets; k++)
         b.states[k] = json_copy(t->targets[k].state);
@@ -523,6 +532,7 @@ bool testbed_run(const struct test_case *t, struct policy_set *set, const struct
         json_free(b.states[k]);
     mem_free(b.states);
     mem_free(b.requests);
+    mem_free(b.looks);
     return b.killed || (!kill->after_commit && !kill->after_event);
 }
 
