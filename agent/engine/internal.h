@@ -497,7 +497,6 @@ struct json *explain_run(const struct run *r);
 void set_frozen(struct engine *e, bool frozen, const char *by, const char *reason, struct jtx *tx);
 
 /* params.c */
-struct json *params_default(const struct policy *p); /* what a run has when nothing is given */
 /* The same with what an operator gives, a map of texts; NULL and *err, which lists what there is.
  */
 struct json *params_given(const struct policy *p, const struct json *given, struct err *err);

@@ -84,6 +84,10 @@ const struct policy *policy_for(struct policy_set *s, const char *name, const st
 const struct declared_action *policy_action(const struct policy *p, const char *name);
 const struct declared_check *policy_check(const struct policy *p, const char *name);
 
+/* The parameters of a run that is given none: those of the policy's file, and the defaults of a procedure's own. The
+ * caller frees. */
+struct json *params_default(const struct policy *p);
+
 /* What a stored source must yield, for replay on the version that a run began with. Implemented by the Lua door. */
 struct policy_loader {
     /* The stored form of a policy's source: files and params, as JSON; the caller frees. */

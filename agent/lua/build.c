@@ -12,6 +12,7 @@ struct build {
     struct loader *ld;
     struct policy *p;
     struct tab policy, defaults;
+    bool empty; /* actions = {} */
 };
 
 /* Pushes the value of a field and tells which table it came from (NULL, nil pushed: neither has
@@ -205,6 +206,7 @@ static bool actions(struct build *b, const struct schema *s)
             n = 0;
         }
         list = n == 0 || lua_rawlen(L, base + 1) > 0;
+        b->empty = n == 0 && lua_gettop(L) > base;
     }
     b->p->actions = arena_alloc(b->ld->arena, ((size_t)n + 1) * sizeof *b->p->actions);
     for (lua_Integer i = 1; i <= n; i++) {
@@ -402,6 +404,13 @@ static void run(struct build *b, const struct schema *s, bool list)
     b->p->ladder = !from && list;
     if (!from) {
         struct place at = place_call(L, b->policy.index);
+        if (b->p->ladder && !b->p->procedure && b->empty) {
+            const struct tab *actions = get(b, "actions");
+            lua_pop(L, 1);
+            at = place_value(L, actions->index, "actions", 0);
+            diag_add(b->ld->d, "E106", &at,
+                     "actions needs at least one action: a ladder without rungs does nothing");
+        }
         if (b->p->procedure) { /* a ladder goes by the condition, and a procedure has none */
             b->p->ladder = false;
             diag_add(b->ld->d, "E105", &at,

@@ -193,8 +193,6 @@ static bool check_ref(void *arg, const char *ref)
                 good = good || strcmp(a->type->outs[k], dot + 1) == 0;
             }
         }
-    } else {
-        return true; /* a $ of another meaning */
     }
     if (!good) {
         ref_place(c, ref, &r->at);

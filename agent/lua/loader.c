@@ -361,7 +361,7 @@ int loader_use(lua_State *L)
     struct loader *ld = loader_of(L);
     lua_settop(L, 1);
     if (lua_type(L, 1) != LUA_TSTRING) {
-        return luaL_error(L, "use needs a name, write use \"x\"");
+        return luaL_error(L, "E107 use needs a name, write use \"x\"");
     }
     const char *name = lua_tostring(L, 1);
     if (lua_rawgetp(L, LUA_REGISTRYINDEX, &libs_key) != LUA_TTABLE) {

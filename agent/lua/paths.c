@@ -126,6 +126,30 @@ static struct json *answer(const struct policy *p, struct path *path, const stru
     return j;
 }
 
+/* Parameters as some start might give them. */
+static struct json *some_params(const struct policy *p)
+{
+    static const char *const texts[] = {
+        [OPT_STRING] = "text", [OPT_PERCENT] = "50%",   [OPT_DURATION] = "5m",
+        [OPT_SIZE] = "1GiB",   [OPT_RATE] = "1 per 1h",
+    };
+    struct json *all = params_default(p);
+    for (size_t i = 0; i < p->noptions; i++) {
+        const struct option *o = &p->options[i];
+        if (json_get(all, o->name)) {
+            continue;
+        }
+        if (o->type == OPT_COUNT || o->type == OPT_NUMBER) {
+            json_set_num(all, o->name, 1);
+        } else if (o->type == OPT_BOOL) {
+            json_set_bool(all, o->name, true);
+        } else {
+            json_set_str(all, o->name, texts[o->type]);
+        }
+    }
+    return all;
+}
+
 /* Runs along the choices made so far, and on with the first answers. False: the script could not be
  * started. */
 static bool follow(const struct policy *p, struct path *path, const struct json *target)
@@ -136,7 +160,9 @@ static bool follow(const struct policy *p, struct path *path, const struct json 
     memcpy(known, path->choices, sizeof known);
     memset(path, 0, sizeof *path);
     path->steps = json_new_list();
-    struct script *s = p->script->start(p->script_data, target, p->params, &e);
+    struct json *params = some_params(p);
+    struct script *s = p->script->start(p->script_data, target, params, &e);
+    json_free(params);
     if (!s) {
         return false;
     }
@@ -214,11 +240,13 @@ static char *told(const struct json *steps)
     return buf_take(&b);
 }
 
-/* The walk knows nothing of the world: what a target or a parameter lacks is no mistake of the text.
- * A call of what is not there is one, whatever the target. */
+/* The walk knows nothing of the world: what a target or a parameter lacks is no mistake of the
+ * text. A call of what is not there is one, whatever the target, and so is a change of what is
+ * given. */
 static bool from_stand_in(const char *fault)
 {
-    return strncmp(fault, "E118", 4) == 0 && !strstr(fault, "attempt to call");
+    return strncmp(fault, "E118", 4) == 0 && !strstr(fault, "attempt to call") &&
+           !strstr(fault, "cannot be changed");
 }
 
 static void judge(const struct policy *p, const struct path *path, const struct scan *scan,
@@ -239,8 +267,7 @@ static void judge(const struct policy *p, const struct path *path, const struct 
         if (quote) {
             snprintf(word, sizeof word, "%.*s", (int)strcspn(quote + 1, "\""), quote + 1);
         }
-        struct place at =
-            line_place(scan, data->source, path->fault_line, *word ? word : NULL);
+        struct place at = line_place(scan, data->source, path->fault_line, *word ? word : NULL);
         diag_add(d, code, &at, "%s", text ? text + 2 : path->fault);
     } else if (!path->faulted && !path->cut && !path->paged &&
                (path->failed || path->verify_false)) {

@@ -77,7 +77,7 @@ static int f_param(lua_State *L)
     struct loader *ld = loader_of(L);
     lua_settop(L, 2);
     if (lua_type(L, 1) != LUA_TSTRING) {
-        return luaL_error(L, "param needs a name, write param(\"name\", default)");
+        return luaL_error(L, "E107 param needs a name, write param(\"name\", default)");
     }
     const char *name = lua_tostring(L, 1);
     const struct json *v = param_value(ld, name);

@@ -133,9 +133,30 @@ static void prints_exactly(void **state)
     assert_int_equal(wrong, 0);
 }
 
+/* E100: what cannot be read has no line to show. */
+static void what_cannot_be_read(void **state)
+{
+    static const char *const paths[] = {"nothing.lua", "lib/nothing/x.lua", "/dev/null"};
+    struct policy_load_options o = {.paths = paths, .npaths = 3, .mode = MODE_ENFORCE};
+    struct diags *d = diags_new();
+    struct buf out;
+
+    (void)state;
+    assert_null(policies_load(&o, d));
+    buf_init(&out, 1 << 16);
+    diags_print(d, &out, false);
+    assert_string_equal(buf_str(&out),
+                        "/dev/null: E100 cannot be read: it is not a plain file\n"
+                        "lib/nothing/x.lua: E100 cannot be read: No such file or directory\n"
+                        "nothing.lua: E100 cannot be read: No such file or directory\n");
+    buf_free(&out);
+    diags_free(d);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(prints_exactly)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(prints_exactly),
+                                       cmocka_unit_test(what_cannot_be_read)};
 
     help_dir();
     if (chdir(RB_SOURCE_DIR "/tests/unit/lua/golden") != 0)

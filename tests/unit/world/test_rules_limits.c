@@ -206,6 +206,26 @@ static void M9_only_on_the_same_service(void **state)
     json_free(g1);
 }
 
+/* M14: the ladder verifies that `when` is false, whatever a check of the author's is called. */
+static void M14_the_ladders_own_check_is_not_shadowed(void **state)
+{
+    struct rig r;
+    struct policy *p;
+
+    (void)state;
+    rig_init(&r, 1);
+    p = rig_policy(&r, "hot");
+    p->verify_within_ms = 10 * MIN_MS;
+    rig_check(&r, p, "cleared", rig_leaf(&r, CMP_BELOW, 101, 0)); /* always true */
+    rig_start(&r);
+    rig_run(&r, 9.5);
+    r.t[0].load = 1500;
+    rig_run(&r, 40);
+    SEEN("verify cleared failed");
+    SEEN("end ineffective");
+    rig_free(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -216,6 +236,7 @@ int main(void)
         cmocka_unit_test(M11_limit_is_taken_once_a_run),
         cmocka_unit_test(M11_an_undo_counts_and_is_not_refused),
         cmocka_unit_test(M12_a_procedure_outranks_policies),
+        cmocka_unit_test(M14_the_ladders_own_check_is_not_shadowed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
