@@ -374,7 +374,7 @@ static struct instance **make_all(struct engine *e, struct policy_set *set, stru
             made = mem_realloc(made, cap * sizeof(struct instance *));
         }
         for (size_t t = 0; t < ntargets && !bad; t++) {
-            const struct policy *policy = policy_for(set, set->policies[p]->name, targets[t]);
+            const struct policy *policy = policy_variant(set, set->policies[p], targets[t]);
             struct instance *i =
                 policy ? instance_new(e, set, policy, estate, targets[t], err) : NULL;
             if (!policy) /* not the base in its place: that may be wider */

@@ -23,11 +23,17 @@ const struct policy *policy_find(const struct policy_set *s, const char *name)
     return NULL;
 }
 
+const struct policy *policy_variant(struct policy_set *s, const struct policy *p,
+                                    const struct target *t)
+{
+    return s->variant ? s->variant(s, p, t) : p;
+}
+
 const struct policy *policy_for(struct policy_set *s, const char *name, const struct target *t)
 {
     const struct policy *p = policy_find(s, name);
 
-    return p && s->variant ? s->variant(s, p, t) : p;
+    return p ? policy_variant(s, p, t) : NULL;
 }
 
 const struct declared_action *policy_action(const struct policy *p, const char *name)

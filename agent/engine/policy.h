@@ -80,6 +80,8 @@ struct policy_set {
 struct policy_set *policy_set_ref(struct policy_set *s);
 void policy_set_unref(struct policy_set *s);
 const struct policy *policy_find(const struct policy_set *s, const char *name);
+const struct policy *policy_variant(struct policy_set *s, const struct policy *p,
+                                    const struct target *t); /* NULL where its parameters are bad */
 const struct policy *policy_for(struct policy_set *s, const char *name, const struct target *t); /* NULL if there is none */
 const struct declared_action *policy_action(const struct policy *p, const char *name);
 const struct declared_check *policy_check(const struct policy *p, const char *name);

@@ -350,6 +350,8 @@ struct loop *loop_new(struct err *e)
 {
     /* OpenSSL's bufferevents and libpq write to sockets that the peer has closed */
     signal(SIGPIPE, SIG_IGN);
+    /* A line that libevent has no memory for is memory that is low: the agent must notice. */
+    event_set_mem_functions(mem_lib_malloc, mem_lib_realloc, mem_lib_free);
     struct loop *l = mem_alloc(sizeof *l);
     l->timer_fd = l->post_fd = -1;
     l->armed_ms = INT64_MAX;

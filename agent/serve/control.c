@@ -155,7 +155,7 @@ static void on_line(void *arg, uint64_t conn, const struct local_peer *peer, con
     json_set_bool(command, "confirmed", confirm && strcmp(confirm, c->host) == 0);
     while (v && v->name && strcmp(v->name, name) != 0)
         v++;
-    if (v && v->name) {
+    if (v && v->run) {
         send_json(c, conn, v->run(c->o.arg, command));
     } else {
         r = mem_alloc(sizeof(*r));
@@ -167,7 +167,10 @@ static void on_line(void *arg, uint64_t conn, const struct local_peer *peer, con
             r->patience = loop_timer_new(c->o.loop, on_patience, r);
             loop_timer_set(r->patience, FREEZE_PATIENCE_MS);
         }
-        engine_command(c->o.engine, command, answered, r);
+        if (v && v->later)
+            v->later(c->o.arg, command, answered, r);
+        else
+            engine_command(c->o.engine, command, answered, r);
     }
     json_free(command);
 }

@@ -8,12 +8,13 @@
 
 struct control;
 
-/* Commands beside the engine's: name, and what answers it (a map; ownership passes) once it has
- * been carried out. */
+/* Commands beside the engine's: name, and what answers it (a map; ownership passes): one that is
+ * carried out at once, or one that takes its time and then calls fn, exactly once. */
 struct control_verb {
     const char *name;
     bool widens; /* for operators only */
     struct json *(*run)(void *arg, const struct json *command);
+    void (*later)(void *arg, const struct json *command, command_fn *fn, void *fn_arg);
 };
 
 struct control_options {

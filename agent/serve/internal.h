@@ -26,13 +26,17 @@ struct agent {
     int64_t lag_since_ms;
     bool watchdog, stopping, drained, out_of_memory;
     int reloads;
+    struct reload *reload; /* under way */
+    bool reload_again;     /* SIGHUP came meanwhile */
 };
 
 extern const struct control_verb agent_verbs[];
 
-/* Reads everything anew and puts it in force, or keeps the old and says why. The answer for the
- * operator. */
-struct json *agent_reload(struct agent *a, bool widen);
+/* Reads everything anew and puts it in force, or keeps the old and says why: the answer for the
+ * operator, now or later; fn may be NULL. */
+void agent_reload(struct agent *a, bool widen, command_fn *fn, void *arg);
+void agent_reload_stop(
+    struct agent *a); /* waits for one that is under way; puts nothing in force */
 /* The first time, with what the journal holds: exit code, with *e. */
 int agent_load(struct agent *a, struct err *e);
 /* Listings changed (live_options.relisted). */

@@ -31,6 +31,17 @@ bool load_all(const char *config, const char *const *files, size_t nfiles, struc
     return out->estate && out->set && diags_errors(d) == before;
 }
 
+void load_variants(const struct loaded *l)
+{
+    for (size_t p = 0; p < l->set->npolicies; p++) {
+        const struct target **targets;
+        size_t n = estate_select(l->estate, &l->set->policies[p]->target, &targets);
+        for (size_t t = 0; t < n; t++)
+            (void)policy_variant(l->set, l->set->policies[p], targets[t]);
+        mem_free(targets);
+    }
+}
+
 void loaded_free(struct loaded *l)
 {
     if (l->set)

@@ -18,6 +18,9 @@ struct loaded {
 bool load_all(const char *config, const char *const *files, size_t nfiles, struct loaded *out,
               struct diags *d);
 void loaded_free(struct loaded *l);
+/* Makes the variants of policies that parameters of declared targets ask for, so that nobody waits
+ * for them when the set is put in force. */
+void load_variants(const struct loaded *l);
 
 /* The exit code for the errors in d; config: the path of the configuration, whose being unreadable
  * is another matter than a policy's. */

@@ -1,4 +1,6 @@
 /* Reloading: a fresh read of everything, all of its errors, what it widens, then one swap. */
+#include <pthread.h>
+#include <signal.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -77,25 +79,36 @@ static int put_in_force(struct agent *a, struct loaded *next, struct err *e)
     return 0;
 }
 
-struct json *agent_reload(struct agent *a, bool widen)
-{
-    struct json *answer = json_new_map(), *wider = NULL;
-    struct diags *d = diags_new();
+/* Reading and checking takes as long as there are policies: it is done beside the loop, by a thread
+ * that shares nothing with it but this, which it alone touches until on_read. */
+struct reload {
+    struct agent *a;
+    pthread_t thread;
+    bool widen, ok;
     struct loaded next;
+    struct diags *d;
+    command_fn *fn; /* NULL: nobody waits for the answer */
+    void *arg;
+};
+
+/* On the loop again: what was read is put in force, or refused. */
+static struct json *conclude(struct reload *r)
+{
+    struct agent *a = r->a;
+    struct json *answer = json_new_map(), *wider = NULL;
     struct err e = ERR_INIT;
     struct buf text;
     bool ok = false;
 
-    notify_reloading();
     buf_init(&text, 256 * 1024);
-    if (!load_all(a->config_path, NULL, 0, &next, d)) {
+    if (!r->ok) {
         json_set_strf(answer, "error", "%zu errors; what was in force stays in force",
-                      diags_errors(d));
+                      diags_errors(r->d));
         json_set_str(answer, "code", "input");
         goto out;
     }
-    wider = load_wider(&a->now, &next);
-    if (json_len(wider) > 0 && !widen) {
+    wider = load_wider(&a->now, &r->next);
+    if (json_len(wider) > 0 && !r->widen) {
         json_set_strf(answer, "error",
                       "this would widen what the agent may do in %zu places: look at them, then "
                       "reload --widen",
@@ -103,8 +116,8 @@ struct json *agent_reload(struct agent *a, bool widen)
         json_set_str(answer, "code", "denied");
         goto out;
     }
-    json_set(answer, "restart", restart_needed(a->now.config, next.config));
-    if (put_in_force(a, &next, &e)) {
+    json_set(answer, "restart", restart_needed(a->now.config, r->next.config));
+    if (put_in_force(a, &r->next, &e)) {
         json_set_str(answer, "error", e.text);
         json_set_str(answer, "code", err_name(e.code));
         goto out;
@@ -117,8 +130,8 @@ struct json *agent_reload(struct agent *a, bool widen)
     json_set_int(answer, "targets", (int64_t)estate_len(a->now.estate));
     ok = true;
 out:
-    diags_print(d, &text, false);
-    json_set(answer, "diagnostics", diags_json(d));
+    diags_print(r->d, &text, false);
+    json_set(answer, "diagnostics", diags_json(r->d));
     json_set_str(answer, "text", buf_str(&text));
     json_set(answer, "wider", wider ? wider : json_new_list());
     if (ok)
@@ -127,9 +140,96 @@ out:
     else
         log_error("reload", "refused: %s%s%s", json_get_str(answer, "error", ""),
                   text.len ? "; " : "", buf_str(&text));
-    notify_state("READY=1");
     buf_free(&text);
-    diags_free(d);
-    loaded_free(&next);
     return answer;
+}
+
+static struct json *refused(const char *why)
+{
+    struct json *answer = json_new_map();
+
+    json_set_str(answer, "error", why);
+    json_set_str(answer, "code", "state");
+    return answer;
+}
+
+static void end(struct reload *r, struct json *answer)
+{
+    r->a->reload = NULL;
+    if (r->fn)
+        r->fn(r->arg, answer);
+    else
+        json_free(answer);
+    diags_free(r->d);
+    loaded_free(&r->next);
+    mem_free(r);
+}
+
+static void on_read(void *arg)
+{
+    struct agent *a = arg;
+    struct reload *r = a->reload;
+
+    if (!r)
+        return; /* stopped meanwhile */
+    (void)pthread_join(r->thread, NULL);
+    end(r, a->stopping ? refused("the agent is stopping") : conclude(r));
+    if (a->stopping)
+        return;
+    notify_state("READY=1");
+    if (a->reload_again) {
+        a->reload_again = false;
+        agent_reload(a, false, NULL, NULL);
+    }
+}
+
+static void *read_all(void *arg)
+{
+    struct reload *r = arg;
+
+    r->ok = load_all(r->a->config_path, NULL, 0, &r->next, r->d);
+    if (r->ok)
+        load_variants(&r->next);
+    loop_post(r->a->loop, on_read, r->a);
+    return NULL;
+}
+
+void agent_reload(struct agent *a, bool widen, command_fn *fn, void *arg)
+{
+    struct reload *r;
+    sigset_t all, was;
+    int rc;
+
+    if (a->reload) {
+        if (fn)
+            fn(arg, refused("a reload is under way: ask again when it has ended"));
+        else
+            a->reload_again = true; /* what changed after it began is not missed */
+        return;
+    }
+    r = mem_alloc(sizeof(*r));
+    r->a = a;
+    r->widen = widen;
+    r->d = diags_new();
+    r->fn = fn;
+    r->arg = arg;
+    a->reload = r;
+    notify_reloading();
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &was); /* signals are the loop's */
+    rc = pthread_create(&r->thread, NULL, read_all, r);
+    (void)pthread_sigmask(SIG_SETMASK, &was, NULL);
+    if (rc) {
+        log_error("reload", "refused: no thread to read with: %s", strerror(rc));
+        end(r, refused("no thread to read with: what was in force stays in force"));
+        notify_state("READY=1");
+    }
+}
+
+void agent_reload_stop(struct agent *a)
+{
+    if (!a->reload)
+        return;
+    (void)pthread_join(a->reload->thread, NULL);
+    end(a->reload, refused("the agent is stopping"));
 }

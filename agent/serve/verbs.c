@@ -51,15 +51,15 @@ static struct json *verb_metrics(void *arg, const struct json *command)
     return d;
 }
 
-static struct json *verb_reload(void *arg, const struct json *command)
+static void verb_reload(void *arg, const struct json *command, command_fn *fn, void *fn_arg)
 {
-    return agent_reload(arg, json_get_bool(command, "widen", false));
+    agent_reload(arg, json_get_bool(command, "widen", false), fn, fn_arg);
 }
 
 const struct control_verb agent_verbs[] = {
-    {"version", false, verb_version},
-    {"sources", false, verb_sources},
-    {"metrics", false, verb_metrics},
-    {"reload", true, verb_reload},
-    {NULL, false, NULL},
+    {"version", false, verb_version, NULL},
+    {"sources", false, verb_sources, NULL},
+    {"metrics", false, verb_metrics, NULL},
+    {"reload", true, NULL, verb_reload},
+    {NULL, false, NULL, NULL},
 };
