@@ -43,9 +43,29 @@ static const struct {
 } comparators[] = {{"above", CMP_ABOVE},     {"below", CMP_BELOW}, {"at_least", CMP_AT_LEAST},
                    {"at_most", CMP_AT_MOST}, {"is", CMP_IS},       {"is_not", CMP_IS_NOT}};
 
+/* E107 for a word that the signal's readings never are: it would be false for ever. */
+static void check_word(lua_State *L, const struct tab *t, const struct signal *s, const char *name,
+                       const char *word)
+{
+    const char *names[NAMES_MAX];
+    char hint[160];
+    size_t n = 0;
+    for (; s->words && s->words[n] && n < NAMES_MAX; n++) {
+        names[n] = s->words[n];
+        if (strcmp(names[n], word) == 0) {
+            return;
+        }
+    }
+    struct place at = place_value(L, t->index, name, 0);
+    did_you_mean(hint, sizeof hint, word, names, n);
+    diag_add(loader_of(L)->d, "E107", &at, "%s: \"%s\" is no word of %s%s", name, word, t->what,
+             hint);
+}
+
 /* Reads the comparator into the leaf; E109 unless there is at most one, E107 for one that the
  * signal's unit does not have. */
-static void read_comparator(lua_State *L, const struct tab *t, struct node *n, enum unit unit)
+static void read_comparator(lua_State *L, const struct tab *t, struct node *n,
+                            const struct signal *s, enum unit unit)
 {
     struct loader *ld = loader_of(L);
     char got[128] = "";
@@ -84,6 +104,7 @@ static void read_comparator(lua_State *L, const struct tab *t, struct node *n, e
     struct json *v = tab_option(L, t, &o, &given);
     if (v && word) {
         n->cond->word = arena_strdup(ld->arena, json_str(v, ""));
+        check_word(L, t, s, name, n->cond->word);
     } else if (v) {
         n->cond->threshold = json_num(v, 0);
     }
@@ -140,7 +161,7 @@ static int make_leaf(lua_State *L)
     if (option_find(s->options, s->noptions, "unit")) {
         (void)unit_of(n->cond->opts, &unit);
     }
-    read_comparator(L, &t, n, unit);
+    read_comparator(L, &t, n, s, unit);
     read_clock(L, &t, n->cond);
     char why[256];
     if (s->bad_period && !ld->quiet && s->bad_period(n->cond->opts, why, sizeof why)) {

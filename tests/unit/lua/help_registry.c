@@ -46,6 +46,8 @@ static const struct option watch_options[] = {
     {.name = "dimensions", .type = OPT_MAP, .help = "dimensions"},
 };
 
+static const char *const statuses[] = {"available", "failed", "storage-full", NULL};
+
 static const struct signal signals[] = {
     {.name = "asg_cpu",
      .unit = UNIT_PERCENT,
@@ -76,7 +78,11 @@ static const struct signal signals[] = {
      .targets = "postgres service",
      .options = OPTIONS(pg_options),
      .default_interval_ms = 10000},
-    {.name = "rds_status", .unit = UNIT_ENUM, .targets = "postgres", .default_interval_ms = 60000},
+    {.name = "rds_status",
+     .unit = UNIT_ENUM,
+     .words = statuses,
+     .targets = "postgres",
+     .default_interval_ms = 60000},
     {.name = "cloudwatch",
      .unit = UNIT_NUMBER,
      .targets = "any",
