@@ -208,3 +208,44 @@ test "a latency that nobody reports widens nothing" {
   policy = "pg-connections-high", target = busy(850), others = proxy,
   series = { pg_connections = "0m:700 5m:850" }, run_for = "40m", never = { "act widen" },
 }
+
+test "the answer of a wider pool is lost, and RDS says that it was carried out" {
+  policy = "pg-connections-high", target = busy(850), others = proxy, results = { widen = "in_doubt_done" },
+  series = { pg_connections = "0m:700 5m:850", proxy_borrow_latency = "0m:2ms 5m:400ms 24m:3ms" }, run_for = "40m",
+  timeline = [[
+    7m     fire
+    7m     page at_fire
+    7m     act free nothing to do
+    10m    verify relieved failed
+    10m    act free nothing to do
+    13m    verify relieved failed
+    13m    act free nothing to do
+    16m    verify relieved failed
+    16m    act free nothing to do
+    19m    verify relieved failed
+    20m    act widen pool 50% -> 60% of 1000 connections ok
+    26m    verify served ok
+    26m    end succeeded
+  ]],
+}
+
+test "somebody else widens the pool between plan and request: nothing is sent" {
+  policy = "pg-connections-high", target = busy(850), others = proxy,
+  results = { widen = { result = "ok", before = { pool_percent = "55%" } } },
+  series = { pg_connections = "0m:700 5m:850", proxy_borrow_latency = "0m:400ms" }, run_for = "40m",
+  timeline = [[
+    7m     fire
+    7m     page at_fire
+    7m     act free nothing to do
+    10m    verify relieved failed
+    10m    act free nothing to do
+    13m    verify relieved failed
+    13m    act free nothing to do
+    16m    verify relieved failed
+    16m    act free nothing to do
+    19m    verify relieved failed
+    20m    act widen pool 50% -> 60% of 1000 connections failed
+    20m    page clients wait for the proxy's pool, and it could not be widened
+    20m    end failed
+  ]],
+}
