@@ -92,6 +92,9 @@ struct json *bound_explain(const struct bound *b, int64_t now_ms);
 /* One line for a page: "asg_cpu 85% above 60% for 5m". The leaf that decides. */
 void bound_summary(const struct bound *b, int64_t now_ms, struct buf *out);
 
+/* Whether both say the same, wherever they are written; either may be NULL. */
+bool cond_same(const struct cond *a, const struct cond *b);
+
 /* E108 (M2): a `missing` that could make the whole condition true without data. */
 bool cond_true_without_data(const struct cond *c);
 

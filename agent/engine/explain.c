@@ -72,6 +72,11 @@ struct json *explain_instance(struct instance *i)
     if (i->t->found)
         json_set_strf(d, "found_by", "%s:%d", i->t->file ? i->t->file : "?", i->t->line);
     json_set_int(d, "now_wall_ms", wall(i->e));
+    if (i->p->noptions) {
+        char *help = params_help(i->p);
+        json_set_str(d, "parameters", help);
+        mem_free(help);
+    }
     if (i->when)
         json_set(d, "when", bound_explain(i->when, now(i->e)));
     if (i->clear)

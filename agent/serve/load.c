@@ -145,6 +145,9 @@ static void compare_action(struct json *list, const struct policy *p,
         say(list, "%s: approval required -> none", where);
     if (was->approval_required && !was->approval_unless && is->approval_unless)
         say(list, "%s: approval has an approval_unless now", where);
+    else if (was->approval_required && is->approval_unless &&
+             !cond_same(was->approval_unless, is->approval_unless))
+        say(list, "%s: another approval_unless", where);
     if (was->approvers && (!is->approvers || strcmp(was->approvers, is->approvers) != 0))
         say(list, "%s: approvers %s -> %s", where, was->approvers,
             is->approvers ? is->approvers : "anyone");
@@ -185,6 +188,11 @@ static void compare_policy(struct json *list, const struct policy *was, const st
         say(list, "%s: max_targets between a count and a percentage", is->name);
     if (was->window && !is->window)
         say(list, "%s: window removed", is->name);
+    else if (was->window &&
+             !cond_same(was->window, is->window)) /* nobody can tell which is wider */
+        say(list, "%s: another window", is->name);
+    if (!was->outside_wait && is->outside_wait && is->window)
+        say(list, "%s: outside refuse -> wait", is->name);
     for (size_t k = 0; k < is->nactions; k++)
         compare_action(list, is, policy_action(was, is->actions[k].name), &is->actions[k]);
 }

@@ -205,6 +205,10 @@ static void explain_one(struct text *t, const struct json *x, const struct json 
     text_addf(t, TONE_PLAIN, "mode %s: policy %s, target %s, agent %s\n",
               json_get_str(x, "mode", "?"), json_get_str(x, "mode_policy", "?"),
               json_get_str(x, "mode_target", "?"), json_get_str(x, "mode_agent", "?"));
+    if (json_get_str(x, "parameters", NULL)) {
+        text_add(t, TONE_PLAIN, "starts with ");
+        text_wrap(t, TONE_PLAIN, json_get_str(x, "parameters", ""), 12, 2);
+    }
     if (json_get_str(x, "found_by", NULL))
         explain_found(t, json_get_str(x, "found_by", ""), listings);
     if (json_get_bool(x, "breaker_open", false))

@@ -103,6 +103,7 @@ WIDENS(no_policy_limit, "p: policy_limit 5 per 1h -> none", v->policy.policy_lim
 WIDENS(shorter_cooldown, "p: cooldown 10m -> 5m", v->policy.cooldown_ms = 300000)
 WIDENS(more_targets, "p: max_targets 10% -> 20%", v->policy.max_targets_percent = 20)
 WIDENS(window_removed, "p: window removed", v->policy.window = NULL)
+WIDENS(waits_outside, "p: outside refuse -> wait", v->policy.outside_wait = true)
 WIDENS(higher_max, "p.grow: max 20 -> 40", json_set_num(v->action.opts, "max", 40))
 WIDENS(no_max, "p.grow: max 20 -> none", json_remove(v->action.opts, "max"))
 WIDENS(lower_min, "p.grow: min 4 -> 2", json_set_num(v->action.opts, "min", 2))
@@ -140,6 +141,32 @@ static void other_approvers_and_another_action(void **state)
     is.action.type = &scale;
     is.action.name = "shrink";
     expect(&was, &is, "p.shrink: a new action (asg_scale)");
+    drop(&was);
+    drop(&is);
+}
+
+/* Which of two conditions is the wider nobody can tell: both ways it is asked. */
+static void another_window_or_exception(void **state)
+{
+    static struct cond office = {.kind = COND_ALL}, leaf = {.kind = COND_LEAF, .threshold = 5},
+                       same = {.kind = COND_LEAF, .threshold = 5};
+    struct version was, is;
+
+    (void)state;
+    make(&was);
+    make(&is);
+    is.policy.window = &office;
+    expect(&was, &is, "p: another window");
+    expect(&is, &was, "p: another window");
+    is.policy.window = was.policy.window;
+    is.action.approval_unless = &office;
+    expect(&was, &is, "p.grow: approval has an approval_unless now");
+    was.action.approval_unless = &leaf;
+    expect(&was, &is, "p.grow: another approval_unless");
+    is.action.approval_unless = &same;
+    expect(&was, &is, NULL);
+    same.threshold = 6;
+    expect(&was, &is, "p.grow: another approval_unless");
     drop(&was);
     drop(&is);
 }
@@ -188,6 +215,7 @@ int main(void)
         cmocka_unit_test(shorter_cooldown),
         cmocka_unit_test(more_targets),
         cmocka_unit_test(window_removed),
+        cmocka_unit_test(waits_outside),
         cmocka_unit_test(higher_max),
         cmocka_unit_test(no_max),
         cmocka_unit_test(lower_min),
@@ -196,6 +224,7 @@ int main(void)
         cmocka_unit_test(coexists),
         cmocka_unit_test(a_burst_is_wider_even_at_a_lower_rate),
         cmocka_unit_test(other_approvers_and_another_action),
+        cmocka_unit_test(another_window_or_exception),
         cmocka_unit_test(a_new_policy_is_wider_unless_it_only_watches),
         cmocka_unit_test(a_target_whose_mode_is_raised),
     };

@@ -137,6 +137,7 @@ static void M25_parameters_reach_actions_and_checks(void **state)
     json_free(a);
     a = rig_order(&r, "explain", "policy", "hot", NULL);
     text = json_print(a);
+    assert_non_null(strstr(text, "\"parameters\":\"count (count, default 3): how many more; pause"));
     assert_non_null(strstr(text, "\"opts\":{\"of\":\"T1\"}"));
     mem_free(text);
     json_free(a);
