@@ -9,6 +9,8 @@
 
 #define MAX_EVENTS 20000000 /* of one test: 31 days of a reading a second, and some */
 #define MAX_ROWS 10000
+#define ANSWER_MS 60000  /* an operator waits so long */
+#define BACK_MS 100      /* after a restart it has taken up what was there */
 #define DEFERRED_MS 5000 /* what a guard holds back is asked again after that */
 
 struct bed {
@@ -183,35 +185,12 @@ static enum applied apply(void *arg, const struct world_step *s, struct json **o
 
 /* Rows */
 
-/* Ages in a row grow while it is late: "oldest idle 52m10s". */
-static bool same_text(const char *a, const char *b, int64_t slack_ms)
-{
-    while (*a && *b) {
-        char x[UNIT_TEXT], y[UNIT_TEXT];
-        size_t n = strcspn(a, " ()"), m = strcspn(b, " ()");
-        int64_t then_ms, now_ms;
-        if (n == m && strncmp(a, b, n + (a[n] != '\0')) == 0) {
-            a += n + (a[n] != '\0');
-            b += m + (b[m] != '\0');
-            continue;
-        }
-        snprintf(x, sizeof(x), "%.*s", (int)n, a);
-        snprintf(y, sizeof(y), "%.*s", (int)m, b);
-        if (a[n] != b[m] || unit_parse_duration(x, &then_ms) || unit_parse_duration(y, &now_ms) ||
-            now_ms < then_ms || now_ms > then_ms + slack_ms)
-            return false;
-        a += n + (a[n] != '\0');
-        b += m + (b[m] != '\0');
-    }
-    return *a == *b;
-}
-
 /* What stood in the timeline when the agent was killed, but was perhaps not durable, is told again.
  */
 static bool was_told(const struct bed *b, const char *text)
 {
     for (size_t k = b->doubtful; b->killed && k < b->before; k++)
-        if (same_text(b->out->rows[k].text, text, b->out->slack_ms))
+        if (testbed_same_text(b->out->rows[k].text, text, b->out->slack_ms))
             return true;
     return false;
 }
@@ -424,11 +403,25 @@ static void until(struct bed *b, int64_t at_ms)
 
 /* People */
 
+static void answered(void *arg, struct json *answer)
+{
+    *(struct json **)arg = answer;
+}
+
+/* The answer to a command (which is taken), of the tested policy on the tested target; NULL: the
+ * agent was killed before it gave one. The caller frees. */
 static struct json *ask(struct bed *b, struct json *command)
 {
-    json_set_str(command, "policy", json_get_str(command, "policy", b->t->policy));
-    json_set_str(command, "target", json_get_str(command, "target", b->t->targets[0].target->id));
-    return virtual_command(b->v, command);
+    bool killed = b->killed;
+    struct json *answer = NULL;
+
+    json_set_str(command, "policy", b->t->policy);
+    json_set_str(command, "target", b->t->targets[0].target->id);
+    engine_command(virtual_engine(b->v), command, answered, &answer);
+    while (!answer && b->killed == killed && step(b, virtual_now(b->v) + ANSWER_MS))
+        ;
+    json_free(command);
+    return answer;
 }
 
 /* The open run of the tested policy on the tested target, or NULL. The caller frees. */
@@ -450,12 +443,21 @@ static char *open_run(struct bed *b)
 static void order(struct bed *b, const struct test_order *o)
 {
     struct json *command = json_copy(o->command), *answer;
+    bool killed = b->killed;
     char *run = open_run(b), at[UNIT_TEXT];
     const char *error;
 
     json_set_str(command, "run", run);
-    answer = ask(b, command);
-    error = answer ? json_get_str(answer, "error", NULL) : "there is no answer";
+    answer = ask(b, json_copy(command));
+    if (!answer &&
+        b->killed != killed) { /* who gets no answer asks again; it may be done already */
+        until(b, virtual_now(b->v) + BACK_MS);
+        json_free(ask(b, json_copy(command)));
+    }
+    json_free(command);
+    error = answer                ? json_get_str(answer, "error", NULL)
+            : b->killed != killed ? NULL
+                                  : "there is no answer";
     if (error && !b->out->broken)
         b->out->broken = mem_printf("%s:%d: the operator's \"%s\" at %s is refused: %s",
                                     o->site.file, o->site.line, o->text,
@@ -534,58 +536,4 @@ bool testbed_run(const struct test_case *t, struct policy_set *set, const struct
     mem_free(b.requests);
     mem_free(b.looks);
     return b.killed || (!kill->after_commit && !kill->after_event);
-}
-
-void testbed_free(struct testbed_result *r)
-{
-    for (size_t k = 0; k < r->nrows; k++) {
-        mem_free(r->rows[k].text);
-        mem_free(r->rows[k].note);
-    }
-    mem_free(r->rows);
-    mem_free(r->broken);
-    mem_free(r->read);
-    mem_free(r->commits);
-    json_free(r->explains);
-    memset(r, 0, sizeof(*r));
-}
-
-/* What the data alone decides, beside what the run does. */
-static bool of_episode(const struct testbed_row *r)
-{
-    return strcmp(r->text, "fire") == 0 || strcmp(r->text, "clear") == 0 ||
-           strcmp(r->text, "resolve") == 0;
-}
-
-static const struct testbed_row *next_of(const struct testbed_result *r, size_t *k, bool episode)
-{
-    while (*k < r->nrows && of_episode(&r->rows[*k]) != episode)
-        ++*k;
-    return *k < r->nrows ? &r->rows[*k] : NULL;
-}
-
-static bool same_lane(const struct testbed_result *first, const struct testbed_result *later,
-                      bool episode, size_t *late)
-{
-    const struct testbed_row *a, *b;
-    size_t k = 0, n = 0;
-
-    for (; (b = next_of(later, &n, episode)); n++) {
-        a = next_of(first, &k, episode);
-        if (a && b->at_ms >= a->at_ms && b->at_ms <= a->at_ms + first->slack_ms &&
-            same_text(a->text, b->text, first->slack_ms)) {
-            *late += b->at_ms / 1000 > a->at_ms / 1000;
-            k++;
-        } else if (!b->doubtful) {
-            return false;
-        }
-    }
-    return next_of(first, &k, episode) == NULL;
-}
-
-bool testbed_same(const struct testbed_result *first, const struct testbed_result *later,
-                  size_t *late)
-{
-    *late = 0;
-    return same_lane(first, later, true, late) && same_lane(first, later, false, late);
 }

@@ -46,4 +46,7 @@ void testbed_free(struct testbed_result *r);
 bool testbed_same(const struct testbed_result *first, const struct testbed_result *later,
                   size_t *late);
 
+/* Whether two rows say the same; ages in them may have grown by the slack: "oldest idle 52m10s". */
+bool testbed_same_text(const char *then, const char *now, int64_t slack_ms);
+
 #endif

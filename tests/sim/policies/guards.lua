@@ -29,7 +29,7 @@ policy "shrink-at-night" {
 policy "end-stuck" {
   severity = "sev3", target = find.postgres {}, when = sig.pg_connections { above = 10, lasting = "30s" },
   actions = { cancel = act.pg_cancel { running_over = "5m" }, stop = act.pg_terminate { running_over = "5m", approval = "required" } },
-  checks = { fine = sig.pg_connections { at_most = 10 } },
+  checks = { fine = sig.pg_connections { at_most = 8 } },
   run = function(r)
     r:act "cancel"
     if r:verify("fine", "2m") then return end
