@@ -6,26 +6,26 @@
 #include "base/units.h"
 #include "world/testbed.h"
 
-bool testbed_same_text(const char *a, const char *b, int64_t slack_ms)
+bool testbed_same_text(const char *then, const char *now, int64_t slack_ms)
 {
-    while (*a && *b) {
+    while (*then && *now) {
         char x[UNIT_TEXT], y[UNIT_TEXT];
-        size_t n = strcspn(a, " ()"), m = strcspn(b, " ()");
+        size_t n = strcspn(then, " ()"), m = strcspn(now, " ()");
         int64_t then_ms, now_ms;
-        if (n == m && strncmp(a, b, n + (a[n] != '\0')) == 0) {
-            a += n + (a[n] != '\0');
-            b += m + (b[m] != '\0');
+        if (n == m && strncmp(then, now, n + (then[n] != '\0')) == 0) {
+            then += n + (then[n] != '\0');
+            now += m + (now[m] != '\0');
             continue;
         }
-        snprintf(x, sizeof(x), "%.*s", (int)n, a);
-        snprintf(y, sizeof(y), "%.*s", (int)m, b);
-        if (a[n] != b[m] || unit_parse_duration(x, &then_ms) || unit_parse_duration(y, &now_ms) ||
-            now_ms < then_ms || now_ms > then_ms + slack_ms)
+        snprintf(x, sizeof(x), "%.*s", (int)n, then);
+        snprintf(y, sizeof(y), "%.*s", (int)m, now);
+        if (then[n] != now[m] || unit_parse_duration(x, &then_ms) ||
+            unit_parse_duration(y, &now_ms) || now_ms < then_ms || now_ms > then_ms + slack_ms)
             return false;
-        a += n + (a[n] != '\0');
-        b += m + (b[m] != '\0');
+        then += n + (then[n] != '\0');
+        now += m + (now[m] != '\0');
     }
-    return *a == *b;
+    return *then == *now;
 }
 
 /* What the data alone decides, beside what the run does. */
