@@ -44,6 +44,7 @@ return {
       "cache_replica_lag",
       "cache_fragmentation",
       "redis",
+      "cache_status",
       "probe_failures",
       "http",
       "cert_days_left",

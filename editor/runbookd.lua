@@ -475,7 +475,7 @@ function sig.rds_pending(fields) end
 ---@field missing? "hold"|"true"|"false" what a missing sample counts as
 ---@field period? string how often RDS is asked
 
----how far the newest manual snapshot of the RDS instance is; 100% when it is there
+---how far the newest manual snapshot is; 100% when it is there. Of a cache 0% until then: ElastiCache tells no more
 ---@param fields runbookd.sig.snapshot_progress
 ---@return runbookd.Condition
 function sig.snapshot_progress(fields) end
@@ -685,6 +685,18 @@ function sig.cache_fragmentation(fields) end
 ---@param fields runbookd.sig.redis
 ---@return runbookd.Condition
 function sig.redis(fields) end
+
+---@class runbookd.sig.cache_status
+---@field is? string
+---@field is_not? string
+---@field lasting? string every sample over this time must satisfy it
+---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field period? string how often ElastiCache is asked
+
+---status of the replication group
+---@param fields runbookd.sig.cache_status
+---@return runbookd.Condition
+function sig.cache_status(fields) end
 
 ---@class runbookd.sig.probe_failures
 ---@field above? integer

@@ -1,9 +1,10 @@
--- A cache that pushes keys out because its memory is full: a larger node type, one step up the ladder, inside the change
--- window or when an operator approves; page when that does not end it. The runbook's "Monitoring 3".
+-- A cache that pushes keys out because its memory is full: a snapshot first, then a larger node type, one step up the ladder,
+-- inside the change window or when an operator approves; page when that does not end it. The runbook's "Monitoring 3".
 -- Evictions are read by INFO where the estate gives the cache a host, else from CloudWatch.
 local period = param("cache_period", "1m")
 local lasting = param("cache_evictions_lasting", "5m")
 local limit = param("cache_evictions_limit", 0) -- keys a minute
+local look = param("cache_status_period", "30s")
 
 -- In the early hours of a Sunday nobody needs to be asked.
 local window = sig.clock {
@@ -16,9 +17,12 @@ policy "cache-evictions" {
   target = find.cache {},
   when   = sig.cache_evictions { above = limit, lasting = lasting, period = period },
   checks = {
+    -- While a snapshot is made the group takes no other change.
+    saved = all { sig.snapshot_progress { at_least = "100%", period = look }, sig.cache_status { is = "available", period = look } },
     ended = sig.cache_evictions { at_most = limit, lasting = param("cache_ended_lasting", "5m"), period = period },
   },
   actions = {
+    save = act.snapshot { name = param("cache_snapshot_name", "runbookd-$run.id"), keep = param("cache_snapshot_keep", "7d") },
     grow = act.cache_scale {
       ladder = param("cache_ladder", { "cache.r6g.large", "cache.r6g.xlarge", "cache.r6g.2xlarge", "cache.r6g.4xlarge" }),
       approval = "required", approval_ttl = param("cache_approval_ttl", "1h"),
@@ -26,8 +30,10 @@ policy "cache-evictions" {
     },
   },
   mode = param("cache_mode", "shadow"),
-  limit = "1 per 6h", max_acts = { grow = 1 }, cooldown = "1h",
+  limit = "1 per 6h", max_acts = { save = 1, grow = 1 }, cooldown = "1h",
   run = function(r)
+    if not r:act "save" then return r:page "no snapshot could be taken: the cache evicts keys and was not scaled up" end
+    if not r:verify("saved", param("cache_save_within", "1h")) then return r:page "the snapshot did not come to its end: the cache was not scaled up" end
     if not r:act "grow" then return r:page "the cache evicts keys and was not scaled up" end
     -- The nodes are replaced one by one: minutes, and more for much data.
     if r:verify("ended", param("cache_verify_within", "45m")) then return end

@@ -1,13 +1,24 @@
 -- What cache_evictions.lua does, and what it must never do: runbookd test policies
-local portal = { id = "portal", node_type = "cache.r6g.large" }
+local portal = { id = "portal", replication_group = "portal", node_type = "cache.r6g.large" }
+local named = { cache_snapshot_name = "before" } -- by itself it is named after the run
 
-test "it asks, steps up when it may, and is done when evictions end" {
-  policy = "cache-evictions", target = portal,
-  series = { cache_evictions = "0m:0 10m:500 40m:0" }, run_for = "2h", operator = { ["20m"] = "approve" },
+-- Evictions are each test's own; the snapshot that is taken at 15m is there at 20m.
+local function evicting(cache_evictions)
+  return {
+    cache_evictions = cache_evictions,
+    snapshot_progress = "0m:_ 15m20s:0% 20m:100%", cache_status = "0m:available 15m20s:snapshotting 20m:available",
+  }
+end
+
+test "a snapshot, a question, a step up; done when evictions end" {
+  policy = "cache-evictions", params = named, target = portal,
+  series = evicting "0m:0 10m:500 40m:0", run_for = "2h", operator = { ["25m"] = "approve" },
   timeline = [[
     15m  fire
-    15m  page approval grow node type cache.r6g.large -> cache.r6g.xlarge
-    20m  act grow node type cache.r6g.large -> cache.r6g.xlarge ok
+    15m  act save snapshot before of portal, to be kept for 7d ok
+    20m  verify saved ok
+    20m  page approval grow node type cache.r6g.large -> cache.r6g.xlarge
+    25m  act grow node type cache.r6g.large -> cache.r6g.xlarge ok
     41m  clear
     45m  verify ended ok
     45m  end succeeded
@@ -16,90 +27,111 @@ test "it asks, steps up when it may, and is done when evictions end" {
 }
 
 test "in its window it need not ask" {
-  policy = "cache-evictions", target = portal, starts_at = "2026-11-22T02:00:00Z", -- a Sunday
-  series = { cache_evictions = "0m:0 10m:500 40m:0" }, run_for = "2h",
-  timeline = [[
-    15m  fire
-    15m  act grow node type cache.r6g.large -> cache.r6g.xlarge ok
-    41m  clear
-    45m  verify ended ok
-    45m  end succeeded
-    45m  resolve
-  ]],
+  policy = "cache-evictions", params = named, target = portal, starts_at = "2026-11-22T02:00:00Z", -- a Sunday
+  series = evicting "0m:0 10m:500 40m:0", run_for = "2h", never = { "page", "end failed", "end ineffective" },
+  explain = { at = "15m", has = "cache_evictions" },
 }
 
-test "nobody answers: nothing is done" {
-  policy = "cache-evictions", target = portal,
-  series = { cache_evictions = "0m:0 10m:500" }, run_for = "70m", never = { "act " },
+test "nobody answers: nothing is changed" {
+  policy = "cache-evictions", params = named, target = portal,
+  series = evicting "0m:0 10m:500", run_for = "75m", never = { "act grow" },
 }
 
 test "a no is a no" {
-  policy = "cache-evictions", target = portal,
-  series = { cache_evictions = "0m:0 10m:500" }, run_for = "1h", operator = { ["20m"] = "deny" }, never = { "act " },
+  policy = "cache-evictions", params = named, target = portal,
+  series = evicting "0m:0 10m:500", run_for = "1h", operator = { ["25m"] = "deny" }, never = { "act grow" },
+}
+
+test "without a snapshot nothing is changed" {
+  policy = "cache-evictions", params = named, target = portal, results = { save = "refused" },
+  series = { cache_evictions = "0m:0 10m:500" }, run_for = "1h",
+  timeline = [[
+    15m  fire
+    15m  act save snapshot before of portal, to be kept for 7d failed
+    15m  page no snapshot could be taken: the cache evicts keys and was not scaled up
+    15m  end failed
+    15m  page on_failure
+  ]],
+}
+
+test "a snapshot that does not end: nothing is changed" {
+  policy = "cache-evictions", params = named, target = portal,
+  series = { cache_evictions = "0m:0 10m:500", snapshot_progress = "0m:_ 15m20s:0%", cache_status = "0m:available 15m20s:snapshotting" },
+  run_for = "2h", never = { "act grow", "page approval" },
+}
+
+test "a snapshot of which nothing is known: nothing is changed" {
+  policy = "cache-evictions", params = named, target = portal,
+  series = { cache_evictions = "0m:0 10m:500" }, run_for = "2h", never = { "act grow", "page approval" },
 }
 
 test "one step does not help: it says so and does not go on" {
-  policy = "cache-evictions", target = portal,
-  series = { cache_evictions = "0m:0 10m:500" }, run_for = "90m", operator = { ["20m"] = "approve" },
+  policy = "cache-evictions", params = named, target = portal,
+  series = evicting "0m:0 10m:500", run_for = "90m", operator = { ["25m"] = "approve" },
   timeline = [[
     15m  fire
-    15m  page approval grow node type cache.r6g.large -> cache.r6g.xlarge
-    20m  act grow node type cache.r6g.large -> cache.r6g.xlarge ok
-    65m  verify ended failed
-    65m  page the larger node type is there and keys are still evicted: look at what is written, and with which expiry
-    65m  end ineffective
-    65m  page on_failure
+    15m  act save snapshot before of portal, to be kept for 7d ok
+    20m  verify saved ok
+    20m  page approval grow node type cache.r6g.large -> cache.r6g.xlarge
+    25m  act grow node type cache.r6g.large -> cache.r6g.xlarge ok
+    70m  verify ended failed
+    70m  page the larger node type is there and keys are still evicted: look at what is written, and with which expiry
+    70m  end ineffective
+    70m  page on_failure
   ]],
 }
 
 test "a group at the top of the ladder is a human's" {
-  policy = "cache-evictions", target = { id = "portal", node_type = "cache.r6g.4xlarge" },
-  series = { cache_evictions = "0m:0 10m:500" }, run_for = "1h", never = { "act " },
+  policy = "cache-evictions", params = named, target = { id = "portal", replication_group = "portal", node_type = "cache.r6g.4xlarge" },
+  series = evicting "0m:0 10m:500", run_for = "1h", never = { "act grow", "page approval" },
 }
 
-test "a group on another type, or being modified, is left alone" {
-  policy = "cache-evictions", target = { id = "portal", node_type = "cache.m5.large" },
-  series = { cache_evictions = "0m:0 10m:500" }, run_for = "1h", never = { "act " },
-  others = { { id = "other", node_type = "cache.r6g.large", status = "modifying" } },
+test "a group on another node type is left alone" {
+  policy = "cache-evictions", params = named, target = { id = "portal", replication_group = "portal", node_type = "cache.m5.large" },
+  series = evicting "0m:0 10m:500", run_for = "1h", never = { "act grow", "page approval" },
 }
 
 test "a few minutes of evictions are nothing" {
-  policy = "cache-evictions", target = portal,
+  policy = "cache-evictions", params = named, target = portal,
   series = { cache_evictions = "0m:0 10m:500 14m:0" }, run_for = "1h", timeline = "",
 }
 
 test "evictions that are not known never act" {
-  policy = "cache-evictions", target = portal,
+  policy = "cache-evictions", params = named, target = portal,
   series = { cache_evictions = "0m:500 4m:_" }, run_for = "1h", never = { "act ", "page approval" },
   explain = { at = "30m", has = "sig.cache_evictions" },
 }
 
 test "evictions that are not known after the step are not taken for ended" {
-  policy = "cache-evictions", target = portal,
-  series = { cache_evictions = "0m:0 10m:500 22m:_" }, run_for = "90m", operator = { ["20m"] = "approve" },
+  policy = "cache-evictions", params = named, target = portal,
+  series = evicting "0m:0 10m:500 27m:_", run_for = "90m", operator = { ["25m"] = "approve" },
   never = { "verify ended ok", "resolve" },
 }
 
 test "the request is refused: a human hears of it" {
-  policy = "cache-evictions", target = portal, results = { grow = "refused" },
-  series = { cache_evictions = "0m:0 10m:500" }, run_for = "1h", operator = { ["20m"] = "approve" },
+  policy = "cache-evictions", params = named, target = portal, results = { grow = "refused" },
+  series = evicting "0m:0 10m:500", run_for = "1h", operator = { ["25m"] = "approve" },
   timeline = [[
     15m  fire
-    15m  page approval grow node type cache.r6g.large -> cache.r6g.xlarge
-    20m  act grow node type cache.r6g.large -> cache.r6g.xlarge failed
-    20m  page the cache evicts keys and was not scaled up
-    20m  end failed
-    20m  page on_failure
+    15m  act save snapshot before of portal, to be kept for 7d ok
+    20m  verify saved ok
+    20m  page approval grow node type cache.r6g.large -> cache.r6g.xlarge
+    25m  act grow node type cache.r6g.large -> cache.r6g.xlarge failed
+    25m  page the cache evicts keys and was not scaled up
+    25m  end failed
+    25m  page on_failure
   ]],
 }
 
 test "the answer is lost: it is settled by looking, not by asking again" {
-  policy = "cache-evictions", target = portal, results = { grow = "in_doubt_done" },
-  series = { cache_evictions = "0m:0 10m:500 40m:0" }, run_for = "2h", operator = { ["20m"] = "approve" },
+  policy = "cache-evictions", params = named, target = portal, results = { grow = "in_doubt_done" },
+  series = evicting "0m:0 10m:500 40m:0", run_for = "2h", operator = { ["25m"] = "approve" },
   timeline = [[
     15m  fire
-    15m  page approval grow node type cache.r6g.large -> cache.r6g.xlarge
-    20m  act grow node type cache.r6g.large -> cache.r6g.xlarge ok
+    15m  act save snapshot before of portal, to be kept for 7d ok
+    20m  verify saved ok
+    20m  page approval grow node type cache.r6g.large -> cache.r6g.xlarge
+    25m  act grow node type cache.r6g.large -> cache.r6g.xlarge ok
     41m  clear
     45m  verify ended ok
     45m  end succeeded

@@ -240,6 +240,61 @@ static void a_part_of_an_answer_is_no_sum(void **state)
     source_close(&c);
 }
 
+/* Status and snapshots, as ElastiCache tells them */
+
+static void status_and_snapshots(void **state)
+{
+    struct stage *s = *state;
+    struct source c;
+    const struct target *service = rig_target(&s->r, "service", "shop2", "{\"cache\": \"portal\"}");
+    const struct target *gone =
+        rig_target(&s->r, "cache", "gone2", "{\"aws\": \"prod\", \"replication_group\": \"gone\"}");
+    const struct signal *progress = signal_find("snapshot_progress", NULL);
+
+    assert_string_equal(signal_collector(progress, s->portal, s->r.estate)->name, "elasticache");
+    source_open(&c, &s->r, "cache_status", s->portal);
+    const struct watch *status = source_watch(&c, "cache_status", s->portal, NULL, 0);
+    const struct watch *of_service = source_watch(&c, "cache_status", service, NULL, 0);
+    const struct watch *lost = source_watch(&c, "cache_status", gone, NULL, 0);
+    const struct watch *p = source_watch(&c, "snapshot_progress", s->portal, NULL, 0);
+    sim_clear(&s->r);
+    source_poll(&c);
+    assert_int_equal(sim_requests(&s->r, "DescribeReplicationGroups"), 1);
+    assert_int_equal(sim_requests(&s->r, "DescribeSnapshots"), 1);
+    assert_string_equal(status->signal->words[(int)source_value(&c, status)], "available");
+    assert_true(source_value(&c, of_service) == source_value(&c, status));
+    assert_non_null(strstr(source_why(&c, lost), "there is no replication group gone in account"));
+    assert_non_null(strstr(source_why(&c, p), "portal has no manual snapshot"));
+
+    sim_do(&s->r, "cache", "{\"cache\": \"portal\", \"snapshot_seconds\": 1}");
+    struct err e = ERR_INIT;
+    struct json *seen = look(&s->r, "snapshot", s->portal, "{\"name\": \"before\"}", &e);
+    struct plan *plan = plan_of("snapshot", s->portal, "{\"name\": \"before\"}", seen, NULL, &e);
+    assert_int_equal(act(&s->r, "snapshot", s->portal, "{\"name\": \"before\"}",
+                         json_at(plan->calls, 0), NULL, &e),
+                     APPLIED_OK);
+    source_poll(&c);
+    assert_string_equal(status->signal->words[(int)source_value(&c, status)], "snapshotting");
+    assert_true(source_value(&c, p) == 0);
+    for (int i = 0; i < 40 && source_value(&c, p) < 100; i++) {
+        run_for(s->r.loop, 100);
+        source_poll(&c);
+    }
+    assert_true(source_value(&c, p) == 100);
+    assert_string_equal(status->signal->words[(int)source_value(&c, status)], "available");
+    sim_do(&s->r, "cache", "{\"cache\": \"portal\", \"status\": \"bewildered\"}");
+    source_poll(&c);
+    assert_non_null(strstr(source_why(&c, status), "\"bewildered\", which is not known"));
+    sim_do(&s->r, "cache", "{\"cache\": \"portal\", \"status\": \"available\"}");
+    sim_do(&s->r, "faults", "{\"kind\": \"truncated\", \"count\": 9}");
+    source_poll(&c);
+    assert_int_equal(c.ngot, 0);
+    assert_true(c.err.code != 0);
+    source_close(&c);
+    plan_free(plan);
+    json_free(seen);
+}
+
 /* cache_scale */
 
 #define LADDER                                                                                     \
@@ -399,10 +454,15 @@ static void looking_may_fail_and_be_cut_off(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(all_members_in_one_question),   T(a_gap_of_one_member_is_unknown),
-        T(what_cannot_be_known_says_why), T(a_listing_that_fails_costs_only_the_caches),
-        T(a_part_of_an_answer_is_no_sum), T(a_step_up_and_back),
-        T(how_a_request_ended),           T(looking_may_fail_and_be_cut_off),
+        T(all_members_in_one_question),
+        T(a_gap_of_one_member_is_unknown),
+        T(what_cannot_be_known_says_why),
+        T(status_and_snapshots),
+        T(a_listing_that_fails_costs_only_the_caches),
+        T(a_part_of_an_answer_is_no_sum),
+        T(a_step_up_and_back),
+        T(how_a_request_ended),
+        T(looking_may_fail_and_be_cut_off),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,63 @@
+/* Collectors that ask what an AWS service lists of an account: each kind of list once a poll, page
+ * by page, for all series that read it. */
+#ifndef RB_COLLECTORS_SHARED_DESCRIBE_H
+#define RB_COLLECTORS_SHARED_DESCRIBE_H
+
+#include "aws/call.h"
+#include "base/xml.h"
+#include "shared_source.h"
+
+/* What this poll found for a watch. */
+struct describe_found {
+    bool there;
+    int64_t created_ms; /* of the newest snapshot so far */
+    double value;
+    char why[200]; /* "" or why there is no value */
+};
+
+struct describe;
+
+/* One kind of list. */
+struct describe_list {
+    const char *action, *list, *item; /* "DescribeDBInstances", "DBInstances", "DBInstance" */
+    const char *id; /* of the item: the child that says whose it is, as name() gives it */
+    bool (*reads)(const struct watch *w); /* this series reads it */
+    /* Parameters beside the page. */
+    void (*ask)(const struct describe *s, struct aws_params *p);
+    /* An item of that series' name. */
+    void (*see)(const struct watch *w, const struct xml *item, struct describe_found *f);
+    /* Nothing was there: says so, "there is no RDS instance %s ..." */
+    void (*absent)(const struct describe *s, const struct watch *w, char *why, size_t size);
+};
+
+struct describe_type {
+    enum aws_service service;
+    const char *what; /* "RDS" */
+    const struct describe_list *lists;
+    size_t nlists;
+    const char *(*name)(const struct describe *s, const struct watch *w);
+};
+
+/* The state of an instance; the collector's own open calls describe_open. */
+struct describe {
+    struct source_base base;
+    const struct describe_type *type;
+    struct describe_found *found; /* one for each watch */
+    size_t at;                    /* the list under way */
+    int pages;
+    char *token;
+};
+void *describe_open(const struct describe_type *type, const struct collector_host *h,
+                    const struct estate *e, const char *source);
+void describe_close(void *self);
+void describe_watch(void *self, const struct watch *const *watches, size_t n);
+void describe_poll(void *self);
+
+/* The number of that word among words, NULL-terminated; or why of an unknown one. */
+void describe_word(const char *word, const char *const *words, const char *what,
+                   struct describe_found *f);
+/* Among snapshots the newest counts: true when this one, made at that time ("" has only begun), is
+ * newer than what was found; then f is begun anew. */
+bool describe_newest(const char *created, struct describe_found *f);
+
+#endif
