@@ -35,6 +35,7 @@ struct batch_call {
     struct aws_call *call;
     int64_t start_ms, end_ms;
     int pages;
+    bool asked; /* in this poll: a point may have come that was not told of */
     char *token;
 };
 
@@ -334,6 +335,37 @@ static bool failed_batch(const struct cloudwatch *s, size_t query)
     return query != CW_NONE && s->calls[s->set.queries[query].batch].pages < 0;
 }
 
+/* Each query that a series reads. */
+static size_t query_of(const struct reader *r, size_t i)
+{
+    const size_t queries[] = {r->reads.a, r->reads.b, r->reads.c};
+
+    return i < 3 ? queries[i] : r->reads.members[i - 3];
+}
+
+static bool reads_batch(const struct cloudwatch *s, const struct reader *r, size_t batch)
+{
+    for (size_t i = 0; i < 3 + r->reads.nmembers; i++) {
+        size_t q = query_of(r, i);
+
+        if (q != CW_NONE && s->set.queries[q].batch == batch)
+            return true;
+    }
+    return false;
+}
+
+/* Not all that it reads was asked for: it knows the newest point already. */
+static bool left_out(const struct cloudwatch *s, const struct reader *r)
+{
+    for (size_t i = 0; i < 3 + r->reads.nmembers; i++) {
+        size_t q = query_of(r, i);
+
+        if (q != CW_NONE && !s->calls[s->set.queries[q].batch].asked)
+            return true;
+    }
+    return false;
+}
+
 static void tell(struct cloudwatch *s, struct reader *r)
 {
     const size_t queries[] = {r->reads.a, r->reads.b, r->reads.c};
@@ -343,6 +375,8 @@ static void tell(struct cloudwatch *s, struct reader *r)
         s->host->unknown(s->host, r->w, r->reads.why);
         return;
     }
+    if (left_out(s, r))
+        return;
     for (size_t i = 0; i < 3; i++) {
         if (failed_batch(s, queries[i]))
             return;
@@ -406,6 +440,20 @@ static void end_batch(struct batch_call *c, const struct err *e)
         finish(s);
 }
 
+/* Whether it was refused for what was asked, an expression that AWS cannot read: CloudWatch itself
+ * answers. https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/CommonErrors.html */
+static bool wrong_question(const struct aws_answer *a)
+{
+    static const char *const codes[] = {"ValidationError", "InvalidParameterValue",
+                                        "InvalidParameterCombination", "MissingRequiredParameter"};
+
+    for (size_t i = 0; a->outcome == AWS_REFUSED && i < sizeof(codes) / sizeof(*codes); i++) {
+        if (strcmp(a->code, codes[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
 static void answered(void *arg, const struct aws_answer *a, const struct err *e)
 {
     struct batch_call *c = arg;
@@ -414,6 +462,11 @@ static void answered(void *arg, const struct aws_answer *a, const struct err *e)
     bool again;
 
     c->call = NULL;
+    if (e != NULL && wrong_question(a)) {
+        cw_refused(&c->s->set, c->batch, e->text);
+        end_batch(c, NULL);
+        return;
+    }
     if (e != NULL) {
         end_batch(c, e);
         return;
@@ -477,7 +530,23 @@ static void set_range(struct cloudwatch *s, struct batch_call *c)
     }
     if (periods > BACK_POINTS_MAX)
         periods = BACK_POINTS_MAX;
+    if (periods > cw_kept_ms(period_ms) / period_ms)
+        periods = cw_kept_ms(period_ms) / period_ms;
     c->start_ms = c->end_ms - periods * period_ms;
+}
+
+/* Each metric that is asked for costs: a batch is asked only while some reader of it has not been
+ * told of the newest period that is over. */
+static bool due(const struct cloudwatch *s, size_t batch)
+{
+    int64_t period_ms = s->set.batches[batch].period_ms;
+    int64_t newest_ms = s->now_ms / period_ms * period_ms - period_ms;
+
+    for (size_t i = 0; i < s->nreaders; i++) {
+        if (s->readers[i].given_ms < newest_ms && reads_batch(s, &s->readers[i], batch))
+            return true;
+    }
+    return false;
 }
 
 static void ask_all(struct cloudwatch *s, struct aws *aws)
@@ -493,14 +562,20 @@ static void ask_all(struct cloudwatch *s, struct aws *aws)
     s->ahead_ms = s->now_ms - loop_wall_ms(io->loop);
     s->calls = mem_calloc(n, sizeof(*s->calls));
     s->ncalls = n;
-    s->open += n;
     for (size_t b = 0; b < n; b++) {
-        s->calls[b] = (struct batch_call){.s = s, .batch = b};
+        s->calls[b] = (struct batch_call){.s = s, .batch = b, .asked = due(s, b)};
+        s->open += s->calls[b].asked;
         cw_forget(&s->set, b);
         set_range(s, &s->calls[b]);
     }
-    for (size_t b = 0; b < n; b++)
-        ask(&s->calls[b]);
+    if (s->open == 0) {
+        finish(s);
+        return;
+    }
+    for (size_t b = 0; b < n; b++) {
+        if (s->calls[b].asked)
+            ask(&s->calls[b]);
+    }
 }
 
 /* The first time the questions wait for the members; later both are asked at once, and what is new

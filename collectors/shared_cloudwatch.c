@@ -8,8 +8,7 @@
 #include "base/mem.h"
 #include "base/units.h"
 
-#define POINTS_MAX                                                                                 \
-    100800 /* as many as AWS puts into one answer: of one series there are never more */
+#define POINTS_MAX 100800 /* of one series there are never more: AWS's limit of a whole request */
 
 void cw_init(struct cw_set *s)
 {
@@ -74,6 +73,14 @@ size_t cw_want(struct cw_set *s, const char *namespace, const char *metric,
     return i;
 }
 
+static bool fits(const struct cw_batch *b, const struct cw_query *q, size_t need)
+{
+    const char *x = b->expr != NULL ? b->expr : "", *y = q->expr != NULL ? q->expr : "";
+
+    return b->period_ms == q->period_ms && strcmp(x, y) == 0 &&
+           b->nmembers + need <= CW_QUERIES_A_CALL;
+}
+
 void cw_pack(struct cw_set *s)
 {
     s->nbatches = 0;
@@ -81,12 +88,11 @@ void cw_pack(struct cw_set *s)
         struct cw_query *q = &s->queries[i];
         size_t need = q->expr != NULL ? 2 : 1, b = 0;
 
-        while (b < s->nbatches && (s->batches[b].period_ms != q->period_ms ||
-                                   s->batches[b].nmembers + need > CW_QUERIES_A_CALL))
+        while (b < s->nbatches && !fits(&s->batches[b], q, need))
             b++;
         if (b == s->nbatches) {
             s->batches = mem_realloc(s->batches, (s->nbatches + 1) * sizeof(*s->batches));
-            s->batches[s->nbatches++] = (struct cw_batch){q->period_ms, 0};
+            s->batches[s->nbatches++] = (struct cw_batch){q->period_ms, q->expr, 0};
         }
         s->batches[b].nmembers += need;
         q->batch = b;
@@ -163,6 +169,7 @@ struct aws_params *cw_params(const struct cw_set *s, size_t batch, int64_t start
     aws_param_time(p, "StartTime", start_ms);
     aws_param_time(p, "EndTime", end_ms);
     aws_param(p, "ScanBy", "TimestampAscending");
+    aws_param_int(p, "MaxDatapoints", CW_POINTS_A_PAGE);
     aws_param(p, "NextToken", token);
     return p;
 }
@@ -253,6 +260,15 @@ int cw_take(struct cw_set *s, size_t batch, const struct xml *answer, const char
     return 0;
 }
 
+void cw_refused(struct cw_set *s, size_t batch, const char *why)
+{
+    for (size_t i = 0; i < s->nqueries; i++) {
+        if (s->queries[i].batch == batch)
+            snprintf(s->queries[i].why, sizeof(s->queries[i].why),
+                     "CloudWatch refuses the question: %.150s", why);
+    }
+}
+
 static int by_time(const void *a, const void *b)
 {
     int64_t x = ((const struct cw_point *)a)->start_ms, y = ((const struct cw_point *)b)->start_ms;
@@ -287,6 +303,19 @@ const struct cw_point *cw_at(const struct cw_query *q, int64_t start_ms)
     struct cw_point key = {start_ms, 0};
 
     return q->npoints > 0 ? bsearch(&key, q->points, q->npoints, sizeof(key), by_time) : NULL;
+}
+
+/* https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricData.html: below a
+ * minute three hours, then 15 days, multiples of 5 minutes 63 days, of an hour 455 days. */
+int64_t cw_kept_ms(int64_t period_ms)
+{
+    const int64_t hour_ms = 3600000;
+
+    if (period_ms < 60000)
+        return 3 * hour_ms;
+    if (period_ms % 300000 != 0)
+        return 15 * 24 * hour_ms;
+    return (period_ms % hour_ms != 0 ? 63 : 455) * 24 * hour_ms;
 }
 
 bool cw_period_exists(int64_t period_ms)

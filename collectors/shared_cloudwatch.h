@@ -11,6 +11,9 @@
 #include "base/xml.h"
 
 #define CW_QUERIES_A_CALL 500 /* AWS's limit on MetricDataQueries */
+/* Points of a page: half of what AWS would put into one, so that an answer stays within what is
+ * read of any answer, in bytes and in elements. */
+#define CW_POINTS_A_PAGE 50000
 
 struct cw_point {
     int64_t start_ms; /* AWS's clock */
@@ -34,10 +37,12 @@ struct cw_query {
     size_t npoints, cap;
 };
 
-/* One call: the queries of one period, so that all ask for the same time. */
+/* One call: the queries of one period, so that all ask for the same time, and of one expression:
+ * AWS refuses a call as a whole, and what somebody wrote wrong costs only those who wrote it. */
 struct cw_batch {
     int64_t period_ms;
-    size_t nmembers; /* MetricDataQueries: a query with an expression takes two */
+    const char *expr; /* of its queries, or NULL */
+    size_t nmembers;  /* MetricDataQueries: a query with an expression takes two */
 };
 
 struct cw_set {
@@ -66,11 +71,15 @@ void cw_forget(struct cw_set *s, size_t batch);
  * an answer that is none. */
 int cw_take(struct cw_set *s, size_t batch, const struct xml *answer, const char **token,
             struct err *e);
+/* AWS refused the call as it is: no query of the batch has data, and why. */
+void cw_refused(struct cw_set *s, size_t batch, const char *why);
 /* After the last page: points in order of time, each time once. */
 void cw_finish(struct cw_set *s, size_t batch);
 /* The point of that time, or NULL. */
 const struct cw_point *cw_at(const struct cw_query *q, int64_t start_ms);
 
+/* How far back CloudWatch keeps points of this period, milliseconds. */
+int64_t cw_kept_ms(int64_t period_ms);
 /* Periods that CloudWatch has: 1, 5, 10, 20 and 30 s, and multiples of a minute up to a day. */
 bool cw_period_exists(int64_t period_ms);
 

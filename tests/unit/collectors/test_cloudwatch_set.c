@@ -7,6 +7,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "base/buf.h"
 #include "base/mem.h"
 #include "collectors/shared_cloudwatch.h"
 
@@ -71,6 +72,93 @@ static void dealt_out(void **state)
     cw_clear(&s);
 }
 
+/* What AWS refuses for its expression costs only those who wrote that expression. */
+static void an_expression_s_own_call(void **state)
+{
+    struct cw_set s;
+    size_t plain, wrong, right, also;
+
+    (void)state;
+    cw_init(&s);
+    plain = want(&s, "x", 60000, NULL);
+    wrong = want(&s, "x", 60000, "m *");
+    right = want(&s, "x", 60000, "m * 1000");
+    also = want(&s, "y", 60000, "m * 1000");
+    cw_pack(&s);
+    assert_int_equal(s.nbatches, 3);
+    assert_int_equal(s.queries[right].batch, s.queries[also].batch);
+    cw_refused(&s, s.queries[wrong].batch, "no such expression");
+    cw_finish(&s, s.queries[wrong].batch);
+    assert_string_equal(s.queries[wrong].why,
+                        "CloudWatch refuses the question: no such expression");
+    assert_string_equal(s.queries[plain].why, "");
+    assert_string_equal(s.queries[right].why, "");
+    cw_forget(&s, s.queries[wrong].batch);
+    assert_string_equal(s.queries[wrong].why, "");
+    cw_clear(&s);
+}
+
+static struct xml *page_of(int from, int n)
+{
+    struct buf b;
+    struct err e = ERR_INIT;
+    struct xml *x;
+
+    buf_init(&b, 8u << 20); /* what is read of any answer */
+    (void)buf_adds(&b, "<R><GetMetricDataResult><MetricDataResults><member><Id>q0</Id>"
+                       "<StatusCode>Complete</StatusCode><Timestamps>");
+    for (int i = from; i < from + n; i++)
+        (void)buf_addf(&b, "<member>2026-11-%02dT%02d:%02d:%02dZ</member>", 1 + i / 86400,
+                       i / 3600 % 24, i / 60 % 60, i % 60);
+    (void)buf_adds(&b, "</Timestamps><Values>");
+    for (int i = from; i < from + n; i++)
+        (void)buf_addf(&b, "<member>%d.1234567890123456</member>", i);
+    (void)buf_adds(&b, "</Values></member></MetricDataResults></GetMetricDataResult></R>");
+    assert_false(b.overflow);
+    x = xml_parse(b.data, b.len, 8u << 20, &e);
+    if (x == NULL)
+        fail_msg("%s", e.text);
+    buf_free(&b);
+    return x;
+}
+
+/* 100,800 points of one series, in pages as large as we ask for; one more is none. */
+static void as_many_points_as_there_can_be(void **state)
+{
+    struct cw_set s;
+    struct err e = ERR_INIT;
+    const char *token;
+
+    (void)state;
+    cw_init(&s);
+    (void)want(&s, "x", 1000, NULL);
+    cw_pack(&s);
+    for (int from = 0; from <= 100800; from += CW_POINTS_A_PAGE) {
+        struct xml *x = page_of(from, from == 100000 ? 800 : CW_POINTS_A_PAGE);
+
+        assert_int_equal(cw_take(&s, 0, x, &token, &e), 0);
+        xml_free(x);
+    }
+    cw_finish(&s, 0);
+    assert_int_equal(s.queries[0].npoints, 100800);
+    assert_true(s.queries[0].points[100799].value > 100799);
+    struct xml *more = page_of(100800, 1);
+    assert_int_equal(cw_take(&s, 0, more, &token, &e), ERR_LIMIT);
+    xml_free(more);
+    cw_clear(&s);
+}
+
+static void how_long_points_are_kept(void **state)
+{
+    (void)state;
+    assert_int_equal(cw_kept_ms(1000) / 3600000, 3);
+    assert_int_equal(cw_kept_ms(30000) / 3600000, 3);
+    assert_int_equal(cw_kept_ms(60000) / 86400000, 15);
+    assert_int_equal(cw_kept_ms(300000) / 86400000, 63);
+    assert_int_equal(cw_kept_ms(3600000) / 86400000, 455);
+    assert_int_equal(cw_kept_ms(86400000) / 86400000, 455);
+}
+
 static void on_the_wire(void **state)
 {
     struct cw_set s;
@@ -89,13 +177,17 @@ static void on_the_wire(void **state)
     IS("MetricDataQueries.member.1.MetricStat.Stat", "Sum");
     IS("MetricDataQueries.member.1.MetricStat.Period", "60");
     assert_null(aws_params_get(p, "MetricDataQueries.member.1.ReturnData"));
-    IS("MetricDataQueries.member.2.Id", "m1");
-    IS("MetricDataQueries.member.2.ReturnData", "false");
-    IS("MetricDataQueries.member.3.Id", "q1");
-    IS("MetricDataQueries.member.3.Expression", "FILL(m1, 0) * m1m - my(m1)");
+    assert_null(aws_params_get(p, "MetricDataQueries.member.2.Id"));
+    aws_params_free(p);
+    p = cw_params(&s, 1, 1790000040000, 1790000340000, "tok");
+    IS("MetricDataQueries.member.1.Id", "m1");
+    IS("MetricDataQueries.member.1.ReturnData", "false");
+    IS("MetricDataQueries.member.2.Id", "q1");
+    IS("MetricDataQueries.member.2.Expression", "FILL(m1, 0) * m1m - my(m1)");
     IS("StartTime", "2026-09-21T14:14:00Z");
     IS("EndTime", "2026-09-21T14:19:00Z");
     IS("ScanBy", "TimestampAscending");
+    IS("MaxDatapoints", "50000");
     IS("NextToken", "tok");
     aws_params_free(p);
     cw_clear(&s);
@@ -226,8 +318,15 @@ static void periods(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_once), cmocka_unit_test(dealt_out), cmocka_unit_test(on_the_wire),
-        cmocka_unit_test(answers),   cmocka_unit_test(pages),     cmocka_unit_test(periods),
+        cmocka_unit_test(each_once),
+        cmocka_unit_test(dealt_out),
+        cmocka_unit_test(on_the_wire),
+        cmocka_unit_test(answers),
+        cmocka_unit_test(pages),
+        cmocka_unit_test(periods),
+        cmocka_unit_test(an_expression_s_own_call),
+        cmocka_unit_test(as_many_points_as_there_can_be),
+        cmocka_unit_test(how_long_points_are_kept),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
