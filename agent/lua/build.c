@@ -356,7 +356,10 @@ static void params(struct build *b)
         struct option fallback = {.name = "default", .type = o->type};
         struct json *held = tab_option(L, &t, &fallback, &given);
         o->required = !given;
-        if (held) {
+        lua_pushliteral(L, "default");
+        if (held && lua_rawget(L, t.index) == LUA_TSTRING) { /* a fallback has no quotes */
+            o->fallback = arena_strdup(b->ld->arena, lua_tostring(L, -1));
+        } else if (held) {
             char *written = option_text(&fallback, held);
             o->fallback = arena_strdup(b->ld->arena, written);
             mem_free(written);

@@ -158,7 +158,7 @@ static void M21_what_an_operator_started_waits_for_an_operator(void **state)
         rig_init(&r, 1);
         rules_scripted(&r, grow_and_back);
         rig_start(&r);
-        r.t[0].load = hot ? 700 : 400;
+        r.t[0].load = hot ? 1500 : 400;
         rig_run(&r, 3);
         assert_string_equal(rules_order(&r, "start", "policy", "hot", "target", "g0"), "");
         rig_run(&r, 5);
