@@ -4,7 +4,7 @@
 #   make demo          two incidents from start to end against real servers; SHADOW=1 only watches
 #   make check-all     make test, the long tests under ASan, clang-tidy, valgrind, crash tests
 #   make crash-test    the exhaustive crash tests
-#   make bench         figures: samples a second, cost of a step, virtual hours a second, memory
+#   make bench         figures: engine, conditions, journal, start, memory, processor, latency; three minutes
 #   make install       to /usr/local, or PREFIX=...; DESTDIR is honoured
 #   make clean         remove build/
 .DEFAULT_GOAL := build

@@ -49,7 +49,6 @@ return {
       "http",
       "cert_days_left",
       "tls",
-      "alert",
       "clock",
       "change",
       "compare",

@@ -25,45 +25,41 @@ static bool listed(const char *list, const char *word)
     return false;
 }
 
-static int64_t leaf_interval(const struct cond *c, const struct estate *estate,
-                             const struct selector *sel)
+/* What a policy selects of what is declared. */
+struct chosen {
+    const struct target **targets;
+    size_t n;
+};
+
+static int64_t leaf_interval(const struct cond *c, const struct chosen *of)
 {
-    const struct signal *s = c->signal;
     int64_t most = 0;
-    for (size_t i = 0; estate && i < estate_len(estate); i++) {
-        const struct target *t = estate_at(estate, i);
-        if (selector_match(sel, t)) {
-            int64_t ms = signal_interval_ms(s, t, c->opts);
-            most = ms > most ? ms : most;
-        }
+    for (size_t i = 0; i < of->n; i++) {
+        int64_t ms = signal_interval_ms(c->signal, of->targets[i], c->opts);
+        most = ms > most ? ms : most;
     }
-    return most ? most : signal_interval_ms(s, NULL, c->opts);
+    return most ? most : signal_interval_ms(c->signal, NULL, c->opts);
 }
 
-static int64_t leaf_lag(const struct cond *c, const struct estate *estate,
-                        const struct selector *sel)
+static int64_t leaf_lag(const struct cond *c, const struct chosen *of)
 {
     int64_t most = -1;
-    for (size_t i = 0; estate && i < estate_len(estate); i++) {
-        const struct target *t = estate_at(estate, i);
-        if (selector_match(sel, t)) {
-            int64_t ms = signal_lag_of(c->signal, t, c->opts);
-            most = ms > most ? ms : most;
-        }
+    for (size_t i = 0; i < of->n; i++) {
+        int64_t ms = signal_lag_of(c->signal, of->targets[i], c->opts);
+        most = ms > most ? ms : most;
     }
     return most >= 0 ? most : signal_lag_of(c->signal, NULL, c->opts);
 }
 
 /* The longest time until the condition can have a verdict: 2 periods + lag + lasting (M15). */
-static int64_t slowest(const struct cond *c, const struct estate *estate,
-                       const struct selector *sel)
+static int64_t slowest(const struct cond *c, const struct chosen *of)
 {
     if (c->kind == COND_LEAF) {
-        return 2 * leaf_interval(c, estate, sel) + leaf_lag(c, estate, sel) + c->lasting_ms;
+        return 2 * leaf_interval(c, of) + leaf_lag(c, of) + c->lasting_ms;
     }
     int64_t most = 0;
     for (size_t i = 0; i < c->nkids; i++) {
-        int64_t ms = slowest(c->kids[i], estate, sel);
+        int64_t ms = slowest(c->kids[i], of);
         most = ms > most ? ms : most;
     }
     return most;
@@ -136,19 +132,20 @@ static void ref_place(const struct checker *c, const char *ref, struct place *at
 /* The first target of the estate on which the reference names nothing; NULL: it is good on all. */
 static const struct target *unresolved(const struct checker *c, const char *ref, struct err *e)
 {
-    const struct estate *estate = c->ld->estate;
-    const struct target *found = NULL;
+    const struct target *found = NULL, **targets = NULL;
+    size_t n = 0;
     char text[256];
     snprintf(text, sizeof text, "$%s", ref);
     struct json *written = json_new_str(text);
-    for (size_t i = 0; estate && c->p->target.kind && i < estate_len(estate) && !found; i++) {
-        const struct target *t = estate_at(estate, i);
-        if (selector_match(&c->p->target, t)) {
-            struct json *v = refs_resolve(written, &(struct refs){.target = t}, e);
-            found = v ? NULL : t;
-            json_free(v);
-        }
+    if (c->ld->estate && c->p->target.kind) {
+        n = estate_select(c->ld->estate, &c->p->target, &targets);
     }
+    for (size_t i = 0; i < n && !found; i++) {
+        struct json *v = refs_resolve(written, &(struct refs){.target = targets[i]}, e);
+        found = v ? NULL : targets[i];
+        json_free(v);
+    }
+    mem_free(targets);
     json_free(written);
     return found;
 }
@@ -339,7 +336,12 @@ static void check_actions(struct checker *c)
 static void too_short(struct checker *c, const struct place *at, const char *what,
                       const struct cond *cond, int64_t within_ms)
 {
-    int64_t need = slowest(cond, c->ld->estate, &c->p->target);
+    struct chosen of = {NULL, 0};
+    if (c->ld->estate) {
+        of.n = estate_select(c->ld->estate, &c->p->target, &of.targets);
+    }
+    int64_t need = slowest(cond, &of);
+    mem_free(of.targets);
     char a[40], b[40];
     if (within_ms >= 0 && need > within_ms) {
         diag_add(c->ld->d, "E108", at,
@@ -525,27 +527,38 @@ static const struct source *source_of(const struct policy *p)
     return d->source;
 }
 
-/* W203: the first target that both select, and the attribute that both write. */
-static void check_pair(const struct policy *a, const struct policy *b, const struct estate *estate,
-                       struct diags *d)
+/* The first target that both lists have, both in the order of declaration. */
+static const struct target *common(const struct chosen *a, const struct chosen *b)
+{
+    for (size_t i = 0, k = 0; i < a->n && k < b->n;) {
+        if (a->targets[i] == b->targets[k]) {
+            return a->targets[i];
+        }
+        if (a->targets[i]->order < b->targets[k]->order) {
+            i++;
+        } else {
+            k++;
+        }
+    }
+    return NULL;
+}
+
+/* W203: a target that both select, and the attribute that both write. */
+static void check_pair(const struct policy *a, const struct policy *b, const struct chosen *of_a,
+                       const struct chosen *of_b, struct diags *d)
 {
     for (size_t i = 0; i < a->nactions; i++) {
         for (size_t k = 0; k < b->nactions; k++) {
             const char *x = a->actions[i].type->attribute, *y = b->actions[k].type->attribute;
-            if (!x || !y || !*x || strcmp(x, y) != 0) {
-                continue;
-            }
-            for (size_t t = 0; t < estate_len(estate); t++) {
-                const struct target *target = estate_at(estate, t);
-                if (a->target.kind && b->target.kind && selector_match(&a->target, target) &&
-                    selector_match(&b->target, target)) {
-                    struct place at = policy_place(b, source_of(b)->text, source_of(b)->len);
-                    diag_add(d, "W203", &at,
-                             "policies \"%s\" (%s:%d) and \"%s\" both enforce %s of %s: the higher "
-                             "severity will take it from the other",
-                             a->name, a->site.file, a->site.line, b->name, x, target->id);
-                    return;
-                }
+            const struct target *both =
+                x && y && *x && strcmp(x, y) == 0 ? common(of_a, of_b) : NULL;
+            if (both) {
+                struct place at = policy_place(b, source_of(b)->text, source_of(b)->len);
+                diag_add(d, "W203", &at,
+                         "policies \"%s\" (%s:%d) and \"%s\" both enforce %s of %s: the higher "
+                         "severity will take it from the other",
+                         a->name, a->site.file, a->site.line, b->name, x, both->id);
+                return;
             }
         }
     }
@@ -555,8 +568,14 @@ void check_set(struct policy_set *set, const struct policy_load_options *o, bool
                struct diags *d)
 {
     const char **names = mem_calloc(set->npolicies + 1, sizeof *names);
+    /* Of those that enforce: there are many pairs of policies, and many targets. */
+    struct chosen *chosen = mem_calloc(set->npolicies + 1, sizeof *chosen);
     for (size_t i = 0; i < set->npolicies; i++) {
-        names[i] = set->policies[i]->name;
+        const struct policy *p = set->policies[i];
+        names[i] = p->name;
+        if (o->estate && !p->procedure && p->mode == MODE_ENFORCE && p->target.kind) {
+            chosen[i].n = estate_select(o->estate, &p->target, &chosen[i].targets);
+        }
     }
     for (size_t i = 0; i < set->npolicies; i++) {
         const struct policy *p = set->policies[i];
@@ -570,9 +589,8 @@ void check_set(struct policy_set *set, const struct policy_load_options *o, bool
                          q->site.file, q->site.line);
                 break;
             }
-            if (o->estate && !p->procedure && !q->procedure && p->mode == MODE_ENFORCE &&
-                q->mode == MODE_ENFORCE) {
-                check_pair(q, p, o->estate, d);
+            if (chosen[i].n && chosen[k].n) {
+                check_pair(q, p, &chosen[k], &chosen[i], d);
             }
         }
         for (size_t k = 0; folders && k < p->ninhibits; k++) {
@@ -588,5 +606,9 @@ void check_set(struct policy_set *set, const struct policy_load_options *o, bool
             }
         }
     }
+    for (size_t i = 0; i < set->npolicies; i++) {
+        mem_free(chosen[i].targets);
+    }
+    mem_free(chosen);
     mem_free(names);
 }

@@ -326,10 +326,10 @@ struct json *policies_walk(const struct policy_set *set, const struct estate *es
             continue;
         }
         struct json *target = json_new_map();
-        const struct target *real = NULL;
-        for (size_t k = 0; estate && k < estate_len(estate) && !real; k++) {
-            real = selector_match(&p->target, estate_at(estate, k)) ? estate_at(estate, k) : NULL;
-        }
+        const struct target **targets = NULL;
+        size_t n = estate ? estate_select(estate, &p->target, &targets) : 0;
+        const struct target *real = n ? targets[0] : NULL;
+        mem_free(targets);
         json_set_str(target, "kind", p->target.kind);
         json_set_str(target, "name", real ? real->name : "target");
         json_set_str(target, "id", real ? real->id : "target");

@@ -56,6 +56,8 @@ static struct json *summary_of(const struct policy *p, const struct estate *esta
     struct json *d = json_new_map(), *signals = json_new_list(), *reads = json_new_list(),
                 *rights = json_new_list();
     struct json *targets = json_new_list(), *actions;
+    const struct target **selected = NULL;
+    size_t n = 0;
 
     json_set_str(d, "policy", p->name);
     json_set_strf(d, "site", "%s:%d", p->site.file, p->site.line);
@@ -84,9 +86,11 @@ static struct json *summary_of(const struct policy *p, const struct estate *esta
             mem_free(permission);
         }
     }
-    for (size_t k = 0; estate && k < estate_len(estate); k++)
-        if (selector_match(&p->target, estate_at(estate, k)))
-            json_add(targets, json_new_str(estate_at(estate, k)->id));
+    if (estate)
+        n = estate_select(estate, &p->target, &selected);
+    for (size_t k = 0; k < n; k++)
+        json_add(targets, json_new_str(selected[k]->id));
+    mem_free(selected);
     for (const struct json *j = json_first(discover); j; j = json_next(j))
         if (strcmp(json_get_str(j, "kind", ""), p->target.kind) == 0) {
             char *what =

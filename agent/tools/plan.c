@@ -26,6 +26,7 @@ struct planner {
     struct live *live;
     struct engine *engine;
     struct loop_timer *timer;
+    const struct loaded *loaded;
     int64_t until_ms;
     struct json *answer;
 };
@@ -36,6 +37,28 @@ static void on_answer(void *arg, struct json *answer)
 
     p->answer = answer;
     loop_stop(p->loop, 0);
+}
+
+/* What is declared and what was found so far. */
+static int load(struct planner *p, struct err *e)
+{
+    const struct loaded *l = p->loaded;
+    struct estate *all = discover_estate(live_discover(p->live), l->discover, l->estate);
+    int rc;
+
+    live_estate(p->live, all);
+    rc = engine_load(p->engine, l->set, all, e);
+    estate_unref(all);
+    return rc;
+}
+
+static void on_listed(void *arg, const char *worry)
+{
+    struct err e = ERR_INIT;
+
+    (void)worry; /* a first listing gives none */
+    if (load(arg, &e))
+        fprintf(stderr, "runbookd plan: %s\n", e.text);
 }
 
 static void on_look(void *arg)
@@ -102,7 +125,9 @@ static int plan_with(struct planner *p, struct loaded *l, struct err *e)
                               .http = http,
                               .freeze_file = l->config->freeze_file,
                               .ca_file = l->config->ca_file,
-                              .look_only = true};
+                              .look_only = true,
+                              .relisted = on_listed,
+                              .arg = p};
     int code = EXIT_HOST;
 
     if (http) {
@@ -111,9 +136,10 @@ static int plan_with(struct planner *p, struct loaded *l, struct err *e)
         p->live = live_new(&lo);
         p->engine = engine_new(live_world(p->live), &eo, lua_policy_loader());
         live_attach(p->live, p->engine);
-        live_estate(p->live, l->estate);
-        code = engine_load(p->engine, l->set, l->estate, e) ? EXIT_RULE : EXIT_OK;
+        p->loaded = l;
+        code = load(p, e) ? EXIT_RULE : EXIT_OK;
         if (!code) {
+            discover_rows(live_discover(p->live), l->discover, l->estate);
             p->timer = loop_timer_new(p->loop, on_look, p);
             p->until_ms = loop_boot_ms(p->loop) + SETTLE_MS;
             loop_timer_set(p->timer, LOOK_MS);

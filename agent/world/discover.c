@@ -162,7 +162,7 @@ static void complete(struct row *r)
 
     r->found = NULL;
     drop(r);
-    if (json_equal(next, r->listing)) {
+    if (json_equal(next, r->listing) || !r->d->o.journal) {
         in_force(r, next);
         return;
     }
@@ -346,7 +346,7 @@ void discover_rows(struct discover *d, const struct json *rows, const struct est
             k++;
             continue;
         }
-        if (r->listing || r->writing)
+        if (d->o.journal && (r->listing || r->writing))
             put(d, r->key, r->listing, false, forgotten, NULL);
         row_free(r);
         memmove(&d->rows[k], &d->rows[k + 1], (d->nrows - k - 1) * sizeof(d->rows[0]));

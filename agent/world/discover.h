@@ -13,7 +13,7 @@ struct discover;
 struct discover_options {
     struct loop *loop;
     const struct host_io *io; /* lives as long as the discover */
-    struct journal *journal;
+    struct journal *journal; /* NULL: what is listed counts at once, and nothing is kept */
     int64_t (*now_ms)(void *arg); /* steady */
     /* What is known has changed: discover_estate gives another answer now. worry: what a human is
      * to be told, or NULL. Never from inside a call of this module. */

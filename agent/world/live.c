@@ -267,17 +267,17 @@ struct live *live_new(const struct live_options *o)
     l->o = *o;
     l->freeze_file = mem_strdup(o->freeze_file);
     l->clients = clients_new(o->loop, o->resolver, o->http, o->ca_file);
-    clients_alerts(l->clients, o->alerts);
     l->collect = collect_new(o->loop, clients_io(l->clients), &feed);
     collect_on_change(l->collect, collectors_changed, l);
     l->steps = steps_new(o->loop, clients_io(l->clients), &step_feed);
     if (o->relisted)
-        l->discover = discover_new(&(struct discover_options){.loop = o->loop,
-                                                              .io = clients_io(l->clients),
-                                                              .journal = o->journal,
-                                                              .now_ms = discover_now,
-                                                              .changed = relisted,
-                                                              .arg = l});
+        l->discover =
+            discover_new(&(struct discover_options){.loop = o->loop,
+                                                    .io = clients_io(l->clients),
+                                                    .journal = o->look_only ? NULL : o->journal,
+                                                    .now_ms = discover_now,
+                                                    .changed = relisted,
+                                                    .arg = l});
     l->wake = loop_timer_new(o->loop, on_wake, l);
     l->freeze_look = loop_timer_new(o->loop, on_freeze_look, l);
     return l;

@@ -1,11 +1,13 @@
 """Groups that are discovered: they appear, vanish, cannot be listed, are known over a restart. The real agent, cloudsim as AWS."""
 
 import json
+import os
 import signal
+import subprocess
 import time
 import unittest
 
-from rig import Rig, eventually, group, scenario
+from rig import AWS_ENV, RUNBOOKD, Rig, eventually, group, scenario
 
 POLICY = '''
 policy "hot" {
@@ -156,6 +158,14 @@ class Discover(Rig):
         self.heal()
         eventually(lambda: self.listing()["listed"] == "complete", 25)
         self.assertEqual(self.guard("asg/web-1")["verdict"], "allow")
+
+    def test_plan_without_an_agent_lists_first(self):
+        run = subprocess.run([RUNBOOKD, "plan", "--config", self.path("runbookd.lua"), "--json", "hot", "web-1"], capture_output=True, text=True,
+                             env={**os.environ, **AWS_ENV}, timeout=40)
+        self.assertEqual(run.returncode, 0, run.stderr)
+        plan = json.loads(run.stdout)
+        self.assertEqual(plan["target"], "asg/web-1")
+        self.assertIn("SetDesiredCapacity", run.stdout)
 
     def test_declared_wins_and_reload_keeps(self):
         self.start()
