@@ -49,23 +49,43 @@ static bool has(const struct json *list, const char *text)
     return false;
 }
 
-/* The resources of one action: all of them, or "*" where one of its uses cannot be narrowed. */
-static struct json *resources_of(const struct json *needs, const char *account, const char *right)
+static bool is(const struct json *need, const char *account, const char *right)
+{
+    return strcmp(json_get_str(need, "system", ""), "aws") == 0 &&
+           strcmp(json_get_str(need, "on", ""), account) == 0 &&
+           (!right || strcmp(json_get_str(need, "right", ""), right) == 0);
+}
+
+/* The resources of one action, of those with these tags (NULL: as they are): all of them, or "*"
+ * where one of its uses cannot be narrowed. NULL where another statement covers them. */
+static struct json *resources_of(const struct json *needs, const char *account, const char *right,
+                                 const struct json *tags)
 {
     struct json *all = json_new_list(), *out;
+    bool anything = false;
 
-    for (const struct json *n = json_first(needs); n; n = json_next(n))
-        if (strcmp(json_get_str(n, "system", ""), "aws") == 0 &&
-            strcmp(json_get_str(n, "on", ""), account) == 0 &&
-            strcmp(json_get_str(n, "right", ""), right) == 0)
-            json_add(all, json_new_str(json_get_str(n, "resource", "*")));
-    if (has(all, "*")) {
+    for (const struct json *n = json_first(needs); n; n = json_next(n)) {
+        const char *resource = json_get_str(n, "resource", "*");
+
+        if (!is(n, account, right))
+            continue;
+        anything = anything || strcmp(resource, "*") == 0;
+        if (json_equal(json_get(n, "tags"), tags) && !has(all, resource))
+            json_add(all, json_new_str(resource));
+    }
+    if (anything) {
         json_free(all);
+        if (tags)
+            return NULL;
         all = json_new_list();
         json_add(all, json_new_str("*"));
     }
     out = sorted(all);
     json_free(all);
+    if (json_len(out) == 0) {
+        json_free(out);
+        return NULL;
+    }
     return out;
 }
 
@@ -97,23 +117,46 @@ static void name_statement(struct json *statement, const struct json *list, cons
         json_set_str(statement, "Sid", sid);
 }
 
-/* Puts an action into the statement that has the same resources, or into a new one. */
-static void add_action(struct json *statements, const struct json *need, struct json *resources,
-                       const char *region)
+/* Where no resource can be named at least the region can; of what is discovered, its tags.
+ * https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html */
+static struct json *condition_of(bool anything, const struct json *tags, const char *region)
 {
-    const char *right = json_get_str(need, "right", "");
-    bool acts = json_get_bool(need, "acts", true), anything = has(resources, "*");
-    struct json *found = NULL, *region_is;
+    struct json *c, *equals;
+
+    if (!anything && !tags)
+        return NULL;
+    c = json_new_map();
+    equals = json_set(c, "StringEquals", json_new_map());
+    if (anything)
+        json_set_str(equals, "aws:RequestedRegion", region);
+    for (const struct json *t = json_first(tags); t; t = json_next(t)) {
+        char *key = mem_printf("aws:ResourceTag/%s", json_key(t));
+
+        json_set_str(equals, key, json_str(t, ""));
+        mem_free(key);
+    }
+    return c;
+}
+
+/* Puts an action into the statement that has the same resources and condition, or into a new one.
+ */
+static void add_action(struct json *statements, const char *right, bool acts,
+                       struct json *resources, const struct json *tags, const char *region)
+{
+    bool anything = has(resources, "*");
+    struct json *found = NULL, *condition = condition_of(anything, tags, region);
 
     for (const struct json *s = json_first(statements); s && !found; s = json_next(s)) {
         const char *sid = json_get_str(s, "Sid", "");
         if (json_equal(json_get(s, "Resource"), resources) &&
+            json_equal(json_get(s, "Condition"), condition) &&
             strncmp(sid, acts ? "Act" : "Look", acts ? 3 : 4) == 0)
             found = (struct json *)(uintptr_t)s;
     }
     if (found) {
         json_add(json_get_mut(found, "Action"), json_new_str(right));
         json_free(resources);
+        json_free(condition);
         return;
     }
     found = json_new_map();
@@ -121,11 +164,8 @@ static void add_action(struct json *statements, const struct json *need, struct 
     json_set_str(found, "Effect", "Allow");
     json_add(json_set(found, "Action", json_new_list()), json_new_str(right));
     json_set(found, "Resource", resources);
-    if (anything) { /* no resource can be named: at least the region can */
-        region_is =
-            json_set(json_set(found, "Condition", json_new_map()), "StringEquals", json_new_map());
-        json_set_str(region_is, "aws:RequestedRegion", region);
-    }
+    if (condition)
+        json_set(found, "Condition", condition);
     json_add(statements, found);
 }
 
@@ -138,6 +178,28 @@ static struct json *document(struct json *statements)
     return d;
 }
 
+/* The statements of one action: one for what is named, one for each set of tags. */
+static void add_right(struct json *statements, const struct json *needs, const char *account,
+                      const char *right, const char *region)
+{
+    struct json *tags_done = json_new_list();
+
+    for (const struct json *n = json_first(needs); n; n = json_next(n)) {
+        const struct json *tags = json_get(n, "tags");
+        char *text = tags ? json_print_canonical(tags) : mem_strdup("");
+        struct json *resources = NULL;
+
+        if (is(n, account, right) && !has(tags_done, text)) {
+            json_add(tags_done, json_new_str(text));
+            resources = resources_of(needs, account, right, tags);
+        }
+        if (resources)
+            add_action(statements, right, json_get_bool(n, "acts", true), resources, tags, region);
+        mem_free(text);
+    }
+    json_free(tags_done);
+}
+
 /* NULL when nothing is needed of the account. */
 static struct json *policy_of(const struct json *needs, const struct target *account)
 {
@@ -145,19 +207,11 @@ static struct json *policy_of(const struct json *needs, const struct target *acc
     struct json *rights = json_new_list(), *in_order, *statements = json_new_list();
 
     for (const struct json *n = json_first(needs); n; n = json_next(n))
-        if (strcmp(json_get_str(n, "system", ""), "aws") == 0 &&
-            strcmp(json_get_str(n, "on", ""), account->name) == 0 &&
-            !has(rights, json_get_str(n, "right", "")))
+        if (is(n, account->name, NULL) && !has(rights, json_get_str(n, "right", "")))
             json_add(rights, json_new_str(json_get_str(n, "right", "")));
     in_order = sorted(rights);
-    for (const struct json *r = json_first(in_order); r; r = json_next(r)) {
-        const struct json *n = json_first(needs);
-
-        while (n && (strcmp(json_get_str(n, "right", ""), json_str(r, "")) != 0 ||
-                     strcmp(json_get_str(n, "on", ""), account->name) != 0))
-            n = json_next(n);
-        add_action(statements, n, resources_of(needs, account->name, json_str(r, "")), region);
-    }
+    for (const struct json *r = json_first(in_order); r; r = json_next(r))
+        add_right(statements, needs, account->name, json_str(r, ""), region);
     json_free(rights);
     json_free(in_order);
     if (json_len(statements) == 0) {

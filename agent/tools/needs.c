@@ -16,6 +16,7 @@ struct gathering {
     const struct loaded *l;
     const struct policy *p;
     const struct target *t;
+    const struct json *tags; /* of the one that stands for all that a discover finds; else NULL */
     struct json *needs, *notes;
 };
 
@@ -62,13 +63,16 @@ static char *fill_arn(const char *pattern, const struct target *aws)
 static void add_need(struct gathering *g, const char *system, const char *right, const char *on,
                      const char *resource, bool acts, const char *by)
 {
+    /* Where "*" is all that there is, AWS has no resource whose tags it could ask for. */
+    const struct json *tags = strcmp(resource, "*") != 0 ? g->tags : NULL;
     struct json *n = NULL;
 
     for (const struct json *i = json_first(g->needs); i; i = json_next(i))
         if (strcmp(json_get_str(i, "system", ""), system) == 0 &&
             strcmp(json_get_str(i, "right", ""), right) == 0 &&
             strcmp(json_get_str(i, "on", ""), on) == 0 &&
-            strcmp(json_get_str(i, "resource", ""), resource) == 0) {
+            strcmp(json_get_str(i, "resource", ""), resource) == 0 &&
+            json_equal(json_get(i, "tags"), tags)) {
             word(json_get_mut((struct json *)(uintptr_t)i, "by"), by);
             return;
         }
@@ -79,6 +83,8 @@ static void add_need(struct gathering *g, const char *system, const char *right,
     json_set_bool(n, "acts", acts);
     if (*resource)
         json_set_str(n, "resource", resource);
+    if (tags)
+        json_set(n, "tags", json_copy(tags));
     word(json_set(n, "by", json_new_list()), by);
 }
 
@@ -126,14 +132,18 @@ static void need_aws(struct gathering *g, const char *permission, const struct t
     json_free(resolved);
 }
 
-/* What a descriptor with these kinds of targets is about: the first kind is the thing itself, the
- * others name one ("asg service"). NULL where this target names none: then nothing is asked. */
+/* What a descriptor with these kinds of targets is about. "asg service": the group, which a service
+ * names in its field asg; NULL where this target names none: then nothing is asked. "postgres
+ * cache": either. */
 static const struct target *owner_of(const struct gathering *g, const char *kinds)
 {
+    const struct target_kind *own = target_kind_find(g->t->kind);
+    const struct option *o;
     char kind[32] = "";
 
     (void)sscanf(kinds, " %31s", kind);
-    return target_kind_find(kind) ? estate_related(g->l->estate, g->t, kind) : g->t;
+    o = own ? option_find(own->options, own->noptions, kind) : NULL;
+    return o && o->type == OPT_TARGET ? estate_related(g->l->estate, g->t, kind) : g->t;
 }
 
 static void need(struct gathering *g, const char *const *permissions, const struct target *owner,
@@ -238,6 +248,84 @@ static void need_policy(struct gathering *g)
     }
 }
 
+/* The tags that what this discover finds and this selector selects must have; NULL when none can
+ * have both. */
+static struct json *tags_of(const struct json *row, const struct selector *s)
+{
+    struct json *tags = json_get(row, "tag") ? json_copy(json_get(row, "tag")) : json_new_map();
+
+    for (const struct json *i = json_first(s->tag); i; i = json_next(i)) {
+        const char *there = json_get_str(tags, json_key(i), NULL);
+
+        if (there && strcmp(there, json_str(i, "")) != 0) {
+            json_free(tags);
+            return NULL;
+        }
+        json_set_str(tags, json_key(i), json_str(i, ""));
+    }
+    return tags;
+}
+
+/* One that stands for what a discover finds: of a name that is selected, or of any. Its fields are
+ * what the row says of all, and "*". */
+static void need_found(struct gathering *g, const struct json *row, const struct policy *p,
+                       const char *name, const struct json *tags)
+{
+    const char *kind = json_get_str(row, "kind", "");
+    const struct target_kind *k = target_kind_find(kind);
+    char *id = mem_printf("%s/%s", kind, name);
+    struct target t = {.kind = kind, .name = name, .id = id, .mode = MODE_ENFORCE};
+
+    t.tag = json_copy(tags);
+    t.fields = json_new_map();
+    option_defaults(k->options, k->noptions, t.fields);
+    for (size_t i = 0; i < k->noptions; i++) {
+        const char *field = k->options[i].name;
+
+        if (json_get(row, field))
+            json_set(t.fields, field, json_copy(json_get(row, field)));
+        else if (k->options[i].type == OPT_STRING)
+            json_set_str(t.fields, field, "*");
+    }
+    g->t = &t;
+    g->tags = strcmp(name, "*") == 0 && json_len(tags) > 0 ? tags : NULL;
+    g->p = p;
+    need_policy(g);
+    g->tags = NULL;
+    json_free(t.tag);
+    json_free(t.fields);
+    mem_free(id);
+}
+
+static void need_discovered(struct gathering *g, const struct json *row)
+{
+    const char *kind = json_get_str(row, "kind", "");
+    const struct target_kind *k = target_kind_find(kind);
+    struct target t = {
+        .kind = kind, .name = "*", .id = "", .fields = (struct json *)(uintptr_t)row};
+    char *by = mem_printf("discover.%s", kind);
+
+    g->t = &t;
+    need(g, k->discover->permissions, &t, json_get_str(row, "aws", ""), false, by);
+    mem_free(by);
+    for (size_t n = 0; n < g->l->set->npolicies; n++) {
+        const struct policy *p = g->l->set->policies[n];
+        struct json *tags;
+
+        if (strcmp(p->target.kind, kind) != 0 || p->mode == MODE_OFF)
+            continue;
+        tags = tags_of(row, &p->target);
+        if (tags && json_type(p->target.name) == JSON_LIST) {
+            for (const struct json *i = json_first(p->target.name); i; i = json_next(i))
+                if (!estate_find(g->l->estate, kind, json_str(i, "")))
+                    need_found(g, row, p, json_str(i, ""), tags);
+        } else if (tags) {
+            need_found(g, row, p, "*", tags);
+        }
+        json_free(tags);
+    }
+}
+
 struct json *needs_of(const struct loaded *l, struct json *notes)
 {
     struct gathering g = {.l = l, .needs = json_new_list(), .notes = notes};
@@ -253,6 +341,8 @@ struct json *needs_of(const struct loaded *l, struct json *notes)
             if (g.p)
                 need_policy(&g);
         }
+    for (const struct json *row = json_first(l->discover); row; row = json_next(row))
+        need_discovered(&g, row);
     return g.needs;
 }
 

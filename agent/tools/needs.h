@@ -10,9 +10,10 @@
  *   "right"   "autoscaling:SetDesiredCapacity", "pg_monitor", "+info"
  *   "on"      name of the account, the server, the cache in the estate
  *   "acts"    bool: an action needs it to change something; false: to look
- *   "resource", "tags"   aws: an ARN with what is known of it filled in, or "*"; tags that it must
- * have "by"      list of what needs it: "asg-cpu-high: act.asg_scale" What cannot be said is a line
- * in notes. The caller frees. */
+ *   "resource"  aws: an ARN with what is known of it filled in, or "*"
+ *   "tags"    aws, of what is discovered: the tags that the resource has, or absent
+ *   "by"      list of what needs it: "asg-cpu-high: act.asg_scale"
+ * What cannot be said is a line in notes. The caller frees. */
 struct json *needs_of(const struct loaded *l, struct json *notes);
 
 /* The queries that policies send to a server themselves, as lines "POLICY: QUERY". */
