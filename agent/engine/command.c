@@ -290,7 +290,9 @@ static void unfreeze(struct request *q)
     q->tx = commit_new(e);
     set_frozen(e, false, by(q), request_arg(q, "reason"), q->tx);
     tell_who_waits(q);
-    report_agent(e, q->tx, REPORT_NOTE, "agent/freeze", "Unfrozen by %s", by(q));
+    /* Else the next freeze would be merged into a page that is still open, and nobody would hear
+     * it. */
+    report_agent(e, q->tx, REPORT_RESOLVE, "agent/freeze/human", "Unfrozen by %s", by(q));
 }
 
 /* A silence with a mistyped name would hold nothing back, and let people believe that it does. */
@@ -385,6 +387,7 @@ static void mode(struct request *q)
 {
     struct engine *e = q->e;
     int m = mode_parse(request_arg(q, "mode") ? request_arg(q, "mode") : "");
+    bool storm = e->storm;
     struct json *d;
 
     if (m < 0) {
@@ -414,6 +417,9 @@ static void mode(struct request *q)
     jtx_put(q->tx, "mode", "agent", d, e->mode != e->o.mode);
     report_add(e, q->tx, REPORT_NOTE, NULL, NULL, "Mode of the agent set to %s by %s",
                mode_name(e->mode), by(q));
+    if (storm)
+        report_agent(e, q->tx, REPORT_RESOLVE, "agent/storm/human", "The storm was ended by %s",
+                     by(q));
 }
 
 static void report_test(struct request *q)

@@ -300,6 +300,11 @@ static void in_order(void *arg, const char *key, const struct json *d)
     struct thread *one = thread_of(t, json_get_str(d, "key", ""));
     const char *kind = json_get_str(d, "kind", "");
 
+    /* A freeze and a storm come again under the same key: each time it was closed before. */
+    if (strncmp(one->key, "agent/", 6) == 0 && strcmp(kind, "human") == 0) {
+        one->triggered = true;
+        one->resolved = false;
+    }
     if (strcmp(kind, "trigger") == 0) {
         if (one->triggered || one->resolved)
             broken(t->p, "one alert an episode, and never after its resolve", key);

@@ -137,7 +137,8 @@ static void M25_parameters_reach_actions_and_checks(void **state)
     json_free(a);
     a = rig_order(&r, "explain", "policy", "hot", NULL);
     text = json_print(a);
-    assert_non_null(strstr(text, "\"parameters\":\"count (count, default 3): how many more; pause"));
+    assert_non_null(
+        strstr(text, "\"parameters\":\"count (count, default 3): how many more; pause"));
     assert_non_null(strstr(text, "\"opts\":{\"of\":\"T1\"}"));
     mem_free(text);
     json_free(a);
@@ -308,10 +309,13 @@ static void M8_freeze_and_storm_call_under_keys_of_their_own(void **state)
     rig_run(&r, 10);
     rules_order(&r, "unfreeze", "reason", "done", "x", "y");
     rules_order(&r, "report-test", "x", "y", "x", "y");
+    assert_string_equal(rules_order(&r, "mode", "mode", "shadow", "x", "y"),
+                        ""); /* ends the storm */
+    assert_non_null(strstr(r.reports, "resolve agent/storm/human The storm was ended by ann"));
     assert_non_null(strstr(r.reports, "human agent/freeze/human Frozen by ann: look"));
     assert_non_null(strstr(r.reports, "human agent/storm/human Storm"));
     assert_non_null(strstr(r.reports, "human agent/test/human This is a test"));
-    assert_non_null(strstr(r.reports, "note agent/freeze Unfrozen by ann"));
+    assert_non_null(strstr(r.reports, "resolve agent/freeze/human Unfrozen by ann"));
     rig_free(&r);
 }
 
