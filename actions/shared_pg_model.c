@@ -48,6 +48,8 @@ static int add_word(struct json *more, const char *word, struct err *e)
             json_set_bool(more, word, true);
             return 0;
         }
+    }
+    for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
         if (value != NULL && value[1] != '\0' && strlen(keys[i]) == (size_t)(value - word) &&
             strncmp(word, keys[i], (size_t)(value - word)) == 0) {
             json_set_str(more, keys[i], value + 1);

@@ -32,6 +32,9 @@ runbookd {
   -- A signed webhook beside the pager (docs/reports.md): every report as JSON, to a chat bridge, a ticket system, an archive.
   -- webhook = { url = "https://hooks.example.com/runbookd", secret = secret.file "/etc/runbookd/webhook.key" },
 
+  -- An HTTP listener for health, metrics and alerts of other monitors (docs/alerts.md). Plain HTTP: keep it on loopback.
+  -- http = { listen = "127.0.0.1:9117" },
+
   -- Where shadow runs report to: a file of JSON lines. Without it they are in the log.
   -- shadow_sink = { file = "/var/lib/runbookd/shadow.jsonl" },
 

@@ -49,6 +49,7 @@ return {
       "http",
       "cert_days_left",
       "tls",
+      "alert",
       "clock",
       "change",
       "compare",

@@ -766,6 +766,22 @@ function sig.cert_days_left(fields) end
 ---@return runbookd.Condition
 function sig.tls(fields) end
 
+---@class runbookd.sig.alert
+---@field above? integer
+---@field below? integer
+---@field at_least? integer
+---@field at_most? integer
+---@field lasting? string every sample over this time must satisfy it
+---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field source "alertmanager"|"cloudwatch_alarm" who tells
+---@field match table<string, string> labels that the alert has; of an alarm AlarmName, AlarmArn, Region, AWSAccountId, Namespace, MetricName and its dimensions
+---@field expires? string how long one that fires counts without being told again; after that it is unknown; default 5h (alertmanager), 24h (cloudwatch_alarm)
+
+---alerts of another monitor that fire now; true while there is one, so no comparator is needed
+---@param fields runbookd.sig.alert
+---@return runbookd.Condition
+function sig.alert(fields) end
+
 ---@class runbookd.sig.clock
 ---@field days? string on which it begins: mon-fri, or sat,sun
 ---@field from string local time of its begin, 22:00

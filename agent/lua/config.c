@@ -140,6 +140,12 @@ static struct config *fill(const struct json *held, const char *file)
         json_set_str(c->shadow_sink, "file", full);
         mem_free(full);
     }
+    c->http = json_get(held, "http") ? json_copy(json_get(held, "http")) : NULL;
+    if (json_get_str(c->http, "sns_certs", NULL)) {
+        char *full = path(c->http, "sns_certs", file);
+        json_set_str(c->http, "sns_certs", full);
+        mem_free(full);
+    }
     c->dashboard = text(held, "dashboard");
     c->host = text(held, "host");
     c->nameserver = text(held, "nameserver");
@@ -189,6 +195,7 @@ void config_free(struct config *c)
     mem_free(c->policies);
     mem_free(c->operators);
     json_free(c->shadow_sink);
+    json_free(c->http);
     json_free(c->all);
     mem_free(c);
 }

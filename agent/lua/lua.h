@@ -77,6 +77,7 @@ struct config {
     int storm_episodes;
     int64_t storm_window_ms;
     struct json *shadow_sink; /* {"routing_key"?, "url"?, "file"?}, or NULL */
+    struct json *http;        /* {"listen", "alertmanager"?: secret, "sns_topics"?, "sns_certs"?}, or NULL */
     char *dashboard, *host, *nameserver, *ca_file; /* NULL: not given (ca_file has a default) */
     char **operators;
     size_t noperators;

@@ -162,6 +162,11 @@ static int make_leaf(lua_State *L)
         (void)unit_of(n->cond->opts, &unit);
     }
     read_comparator(L, &t, n, s, unit);
+    if (s->occurs && n->comparators == 0) {
+        n->comparators = 1;
+        n->cond->cmp = CMP_AT_LEAST;
+        n->cond->threshold = 1;
+    }
     read_clock(L, &t, n->cond);
     char why[256];
     if (s->bad_period && !ld->quiet && s->bad_period(n->cond->opts, why, sizeof why)) {

@@ -227,6 +227,17 @@ static const struct field shadow_sink_fields[] = {
     OPTION("url", OPT_STRING, NULL, "where the reports of shadow runs go"),
     OPTION("file", OPT_STRING, NULL, "a file that they are appended to"),
 };
+static const struct field http_fields[] = {
+    S("listen", true,
+      "address:port of /healthz, /metrics and /alerts/...; plain HTTP, so best 127.0.0.1:9117"),
+    {.option = {.name = "alertmanager",
+                .type = OPT_SECRET,
+                .help = "the token that Alertmanager's webhook sends (bearer, or a password); "
+                        "without it none is taken"}},
+    OPTION("sns_topics", OPT_LIST, NULL, "ARNs of the topics whose CloudWatch alarms are taken"),
+    OPTION("sns_certs", OPT_STRING, NULL,
+           "folder of SNS's signing certificates, by their own names; none is ever fetched"),
+};
 static const struct field config_fields[] = {
     OPTION("state_dir", OPT_STRING, "/var/lib/runbookd", "where the journal lives"),
     WORDS("mode", false, "shadow", "off|shadow|approve|enforce", "the most that any policy may do"),
@@ -250,6 +261,10 @@ static const struct field config_fields[] = {
     {.option = {.name = "webhook", .help = "a signed webhook beside the pager"},
      .type = FIELD_TABLE,
      .fields = FIELDS(webhook_fields)},
+    {.option = {.name = "http",
+                .help = "an HTTP listener: health, metrics, alerts of other monitors"},
+     .type = FIELD_TABLE,
+     .fields = FIELDS(http_fields)},
     {.option = {.name = "shadow_sink", .help = "where shadow runs report to"},
      .type = FIELD_TABLE,
      .fields = FIELDS(shadow_sink_fields)},

@@ -43,6 +43,8 @@ struct signal {
     /* With these options zero is an ordinary value although the signal is zero_suspicious: a filter
      * that may select nothing. NULL: never. */
     bool (*zero_plain)(const struct json *opts);
+    /* It counts what happens: without a comparator it is true while there is one. */
+    bool occurs;
     enum derive derive; /* of a collector's: none */
     /* Of one that is made of others: the option in place of above, below ... */
     const char *comparator;

@@ -14,6 +14,7 @@ struct aws;
 struct pg;
 struct redis;
 struct target;
+struct alerts;
 
 struct host_io {
     struct loop *loop;
@@ -29,6 +30,7 @@ struct host_io {
     struct redis *(*redis)(void *arg, const struct target *t, const char *node, const char *use,
                            struct err *e);
     void *arg;
+    const struct alerts *alerts; /* NULL: nobody receives any */
 };
 
 #endif

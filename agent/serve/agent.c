@@ -257,6 +257,7 @@ static int start_world(struct agent *a, struct err *e)
         .journal = a->journal,
         .freeze_file = a->now.config->freeze_file,
         .ca_file = a->now.config->ca_file,
+        .alerts = a->now.config->http ? a->alerts : NULL,
         .deliver = on_deliver,
         .emergency = on_emergency,
         .relisted = agent_relisted,
@@ -348,6 +349,63 @@ static void stop_control(struct agent *a)
 {
     control_free(a->control);
     a->control = NULL;
+}
+
+/* HTTP listener */
+
+static int start_alerts(struct agent *a, struct err *e)
+{
+    (void)e;
+    a->alerts = alerts_new();
+    return 0;
+}
+
+static void stop_alerts(struct agent *a)
+{
+    alerts_free(a->alerts);
+}
+
+static const char *ill(void *arg)
+{
+    const struct agent *a = arg;
+
+    return a->stopping ? "it ends"
+           : a->journal->ops->stalled(a->journal)
+               ? "the journal's disk does not answer: nothing is done until it does"
+               : NULL;
+}
+
+static void stop_web(struct agent *a)
+{
+    web_free(a->web);
+    receiver_free(a->receiver);
+    a->web = NULL;
+    a->receiver = NULL;
+}
+
+static int start_web(struct agent *a, struct err *e)
+{
+    const struct json *http = a->now.config->http;
+    struct receiver_options r = {.loop = a->loop,
+                                 .journal = a->journal,
+                                 .now_ms = outbox_now,
+                                 .arg = a,
+                                 .alerts = a->alerts,
+                                 .config = http};
+    struct web_options o = {.loop = a->loop,
+                            .listen = json_get_str(http, "listen", ""),
+                            .numbers = agent_numbers,
+                            .ill = ill,
+                            .arg = a};
+
+    if (!http)
+        return 0;
+    a->receiver = receiver_new(&r, e);
+    if (!a->receiver)
+        return e->code == ERR_AUTH ? EXIT_SECRET : EXIT_NO_SECRET;
+    o.receiver = a->receiver;
+    a->web = web_listen(&o, e);
+    return a->web ? 0 : EXIT_CONTROL;
 }
 
 /* Stopping */
@@ -504,12 +562,14 @@ static const struct part {
     {"loop", start_loop, stop_loop},
     {"resolver", start_resolver, stop_resolver},
     {"http", start_http, stop_http},
+    {"alerts", start_alerts, stop_alerts},
     {"journal", start_journal, stop_journal}, /* its stop ends the engine and the world, too */
     {"world", start_world, NULL},
     {"report", start_reports, stop_reports},
     {"engine", start_engine, NULL},
     {"control", start_control, stop_control},
     {"reload", start_reload, agent_reload_stop},
+    {"listener", start_web, stop_web},
     {"signals", start_signals, stop_signals},
     {"house", start_house, stop_house},
 };

@@ -25,7 +25,7 @@
     X(EXIT_CORRUPT, 22, "the journal is damaged, or was changed by somebody else")                 \
     X(EXIT_PERMISSION, 23, "no permission for the state directory, the journal or the socket")     \
     X(EXIT_JOURNAL, 24, "the journal cannot be opened or read for another reason")                 \
-    X(EXIT_CONTROL, 25, "the control socket cannot be made")                                       \
+    X(EXIT_CONTROL, 25, "the control socket or the HTTP listener cannot be made")                                       \
     X(EXIT_HOST, 26, "the host lacks something: event loop, resolver, certificates")               \
     X(EXIT_TEST, 30, "a test of a policy failed")                                                  \
     X(EXIT_TEST_RESTART, 31, "the tests pass, but one is another after a crash")                   \

@@ -5,6 +5,7 @@
 #include "report/outbox.h"
 #include "serve/control.h"
 #include "serve/load.h"
+#include "serve/web.h"
 #include "world/live.h"
 #include "world/sqlite_journal.h"
 
@@ -20,6 +21,9 @@ struct agent {
     struct outbox *outbox;
     struct engine *engine;
     struct control *control;
+    struct alerts *alerts;
+    struct receiver *receiver; /* NULL: nothing listens */
+    struct web *web;
     struct loop_timer *house, *stop_timer;
     int64_t started_ms, stop_at_ms;
     double max_lag_ms, last_lag_ms; /* of the last minute and of the last second */
@@ -31,6 +35,7 @@ struct agent {
 };
 
 extern const struct control_verb agent_verbs[];
+struct json *agent_numbers(void *agent); /* what metrics are made of; the caller frees */
 
 /* Reads everything anew and puts it in force, or keeps the old and says why: the answer for the
  * operator, now or later; fn may be NULL. */

@@ -10,9 +10,9 @@
 
 /* What is read once, at the start. */
 static const char *const fixed[] = {
-    "state_dir",          "mode",  "control",    "freeze_file", "budget",
-    "budget_destructive", "storm", "pagerduty",  "webhook",     "shadow_sink",
-    "dashboard",          "host",  "nameserver", "ca_file",     "operators"};
+    "state_dir", "mode",       "control", "freeze_file", "budget",      "budget_destructive",
+    "storm",     "pagerduty",  "webhook", "http",        "shadow_sink", "dashboard",
+    "host",      "nameserver", "ca_file", "operators"};
 
 static struct json *restart_needed(const struct config *was, const struct config *is)
 {

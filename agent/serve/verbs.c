@@ -42,6 +42,8 @@ static struct json *verb_metrics(void *arg, const struct json *command)
     json_set(d, "outbox", outbox_status(a->outbox));
     json_set(d, "sources", live_sources(a->live));
     json_set(d, "listings", discover_status(live_discover(a->live)));
+    if (a->receiver)
+        json_set(d, "alerts", receiver_status(a->receiver));
     a->journal->ops->head(a->journal, head, &seq);
     j = json_set(d, "journal", json_new_map());
     json_set_int(j, "seq", seq);
@@ -54,6 +56,11 @@ static struct json *verb_metrics(void *arg, const struct json *command)
 static void verb_reload(void *arg, const struct json *command, command_fn *fn, void *fn_arg)
 {
     agent_reload(arg, json_get_bool(command, "widen", false), fn, fn_arg);
+}
+
+struct json *agent_numbers(void *agent)
+{
+    return verb_metrics(agent, NULL);
 }
 
 const struct control_verb agent_verbs[] = {

@@ -373,8 +373,13 @@ struct clients *clients_new(struct loop *l, struct resolver *r, struct http *h, 
     c->resolver = r;
     c->http = h;
     c->ca_file = mem_strdup(ca_file);
-    c->io = (struct host_io){l, r, h, get_aws, get_pg, get_redis, c};
+    c->io = (struct host_io){l, r, h, get_aws, get_pg, get_redis, c, NULL};
     return c;
+}
+
+void clients_alerts(struct clients *c, const struct alerts *alerts)
+{
+    c->io.alerts = alerts;
 }
 
 void clients_free(struct clients *c)

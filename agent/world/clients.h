@@ -15,6 +15,9 @@ void clients_free(struct clients *c);
 /* The handle that collectors and actions are given; lives as long as c. */
 const struct host_io *clients_io(const struct clients *c);
 
+/* Lends collectors what was received; it outlives c. */
+void clients_alerts(struct clients *c, const struct alerts *alerts);
+
 /* From now on names mean what they mean in this estate (counted). A client whose definition changed
  * is made anew at its next use; the old one lives on until clients_retire, because a collector or a
  * request in flight may hold it. */

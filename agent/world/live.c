@@ -267,6 +267,7 @@ struct live *live_new(const struct live_options *o)
     l->o = *o;
     l->freeze_file = mem_strdup(o->freeze_file);
     l->clients = clients_new(o->loop, o->resolver, o->http, o->ca_file);
+    clients_alerts(l->clients, o->alerts);
     l->collect = collect_new(o->loop, clients_io(l->clients), &feed);
     collect_on_change(l->collect, collectors_changed, l);
     l->steps = steps_new(o->loop, clients_io(l->clients), &step_feed);

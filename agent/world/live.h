@@ -18,6 +18,7 @@ struct live_options {
     int64_t steady_offset_ms; /* steady = boot clock + this: journal_clock */
     const char *freeze_file;  /* while it exists nothing acts; NULL: none */
     const char *ca_file;      /* default of the estate's servers; NULL: none */
+    const struct alerts *alerts; /* what was received; NULL: nothing is */
     bool look_only;           /* applies are refused: `runbookd plan` */
     /* What the layer above does with reports. */
     void (*deliver)(void *arg, const char *key, const struct json *report);

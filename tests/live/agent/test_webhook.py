@@ -187,7 +187,7 @@ class Webhook(AgentCase):
         eventually(lambda: [e for e in self.sim.inbox() if "wants no more reports" in e["event"].get("payload", {}).get("summary", "")])
         seen = len(self.receiver.got)
         self.ctl("report-test")
-        eventually(lambda: len([e for e in self.sim.inbox() if e["dedup_key"] == "agent/human"]) == 2)
+        eventually(lambda: len([e for e in self.sim.inbox() if "This is a test" in e["event"]["payload"]["summary"]]) == 2)
         self.assertEqual(len(self.receiver.got), seen)
         self.assertIn("wants no more reports", self.log())
 

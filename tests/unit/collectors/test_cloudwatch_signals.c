@@ -115,7 +115,7 @@ static void what_each_asks_for(void **state)
     };
     struct estate *e = estate();
     struct cw_set set;
-    struct cw_reading r;
+    struct cw_reading r = {0};
 
     (void)state;
     cw_init(&set);
@@ -165,7 +165,7 @@ static void what_cannot_be_asked(void **state)
     };
     struct estate *e = estate();
     struct cw_set set;
-    struct cw_reading r;
+    struct cw_reading r = {0};
     struct json *five = parse("{\"period\": 300000}"), *one = parse("{}");
     char text[200];
 
