@@ -40,22 +40,23 @@ static bool is_word(const struct cond *c)
     return c->cmp == CMP_IS || c->cmp == CMP_IS_NOT;
 }
 
-static const char *value_text(char *out, size_t size, const struct signal *s, double v)
+static const char *value_text(char *out, size_t size, const struct cond *c, double v)
 {
+    const struct signal *s = c->signal;
     size_t n = 0;
 
     while (s->words != NULL && s->words[n] != NULL)
         n++;
     if (s->unit == UNIT_ENUM && v >= 0 && v < (double)n)
         return s->words[(size_t)v];
-    return unit_format(out, size, s->unit, v);
+    return unit_format(out, size, signal_unit(s, c->opts), v);
 }
 
 static const char *threshold_text(char *out, size_t size, const struct cond *c)
 {
     if (is_word(c))
         return c->word != NULL ? c->word : "?";
-    return unit_format(out, size, c->signal->unit, c->threshold);
+    return unit_format(out, size, signal_unit(c->signal, c->opts), c->threshold);
 }
 
 /* "asg_cpu"; of one that is made of others: "change of alb_requests over 10m", "asg_cpu / db_cpu".
@@ -114,7 +115,7 @@ static void explain_leaf(struct json *j, const struct leaf *l, const struct boun
     json_set_str(j, "threshold_text", threshold_text(text, sizeof(text), c));
     if (p != NULL) {
         json_set_num(j, "reading", p->value);
-        json_set_str(j, "reading_text", value_text(text, sizeof(text), c->signal, p->value));
+        json_set_str(j, "reading_text", value_text(text, sizeof(text), c, p->value));
         json_set_int(j, "age_ms", now_ms - point_end_ms(p));
     }
     json_set_int(j, "held_ms", l->held_ms);
@@ -212,8 +213,7 @@ static void add_unknown(struct buf *out, const struct leaf *l, const struct boun
                    why != NULL ? why : "no usable reading");
     if (p == NULL)
         return;
-    (void)buf_addf(out, "; last reading %s ",
-                   value_text(text, sizeof(text), l->cond->signal, p->value));
+    (void)buf_addf(out, "; last reading %s ", value_text(text, sizeof(text), l->cond, p->value));
     add_duration(out, now_ms > point_end_ms(p) ? now_ms - point_end_ms(p) : 0);
     (void)buf_adds(out, " ago");
 }
@@ -253,7 +253,7 @@ void bound_summary(const struct bound *b, int64_t now_ms, struct buf *out)
                                                                                   : "not ";
 
         (void)buf_addf(out, "%s %s %s%s %s", leaf_name(name, sizeof(name), l),
-                       value_text(have, sizeof(have), l->cond->signal, p->value), verb,
+                       value_text(have, sizeof(have), l->cond, p->value), verb,
                        phrases[l->cond->cmp], threshold_text(limit, sizeof(limit), l->cond));
         if (l->now.value != K_FALSE && l->cond->lasting_ms > 0) {
             (void)buf_adds(out, " for ");

@@ -165,6 +165,7 @@ static enum finding judge(const struct series *s, int64_t start_ms, int64_t peri
                           int64_t now_ms, char *why, size_t size)
 {
     int64_t end_ms;
+    enum unit unit = signal_unit(s->signal, s->opts);
     size_t nwords = 0;
 
     if (!isfinite(value)) {
@@ -186,9 +187,9 @@ static enum finding judge(const struct series *s, int64_t start_ms, int64_t peri
         return FINDING_NONE;
     while (s->signal->words != NULL && s->signal->words[nwords] != NULL)
         nwords++;
-    if (s->signal->unit == UNIT_ENUM ? value < 0 || value >= (double)nwords || value != floor(value)
-                                     : !unit_plausible(s->signal->unit, value)) {
-        snprintf(why, size, "the reading %.6g cannot be a %s", value, unit_name(s->signal->unit));
+    if (unit == UNIT_ENUM ? value < 0 || value >= (double)nwords || value != floor(value)
+                          : !unit_plausible(unit, value)) {
+        snprintf(why, size, "the reading %.6g cannot be a %s", value, unit_name(unit));
         return FINDING_RANGE;
     }
     return FINDING_NONE;

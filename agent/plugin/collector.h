@@ -131,4 +131,7 @@ static inline int64_t signal_lag_ms(const struct signal *s, const struct target 
 const struct collector_type *signal_collector(const struct signal *s, const struct target *t,
                                               const struct estate *e);
 
+/* What its readings are with these options: some signals take `unit` as one of them. */
+enum unit signal_unit(const struct signal *s, const struct json *opts);
+
 #endif

@@ -2,6 +2,7 @@
 #include "help_plugins.h"
 
 #include <libpq-fe.h>
+#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -71,7 +72,7 @@ static int teardown(void **state)
 {
     struct stage *s = *state;
 
-    ask(s->there, "SELECT pg_wal_replay_resume()");
+    ask(s->there, "SELECT pg_wal_replay_resume() WHERE pg_is_in_recovery()");
     if (s->c.self != NULL)
         source_close(&s->c);
     PQfinish(s->super);
@@ -338,6 +339,71 @@ static void a_statement_that_takes_long_is_ended(void **state)
     assert_int_equal(s->c.err.code, ERR_AUTH);
 }
 
+/* The server ends all sessions and recovers: what is in flight and what comes while it is away
+ * fails as a whole, and nothing is told that is not so. */
+static void over_a_restart(void **state)
+{
+    static const char *const signals[] = {"pg_connections", "pg_bloat", "pg_replica_lag", "sql"};
+    struct stage *s = *state;
+    struct source c[4];
+    const struct watch *w[4];
+    struct lag_watch lag;
+
+    lag_start(&lag, s->r.loop);
+    for (size_t i = 0; i < 4; i++) {
+        source_open(&c[i], &s->r, signals[i], s->db);
+        w[i] = source_watch(&c[i], signals[i], s->db,
+                            i == 3 ? "{\"query\": \"SELECT 1\", \"unit\": \"count\"}" : NULL, 0);
+        source_poll(&c[i]);
+        if (c[i].err.code != 0)
+            fail_msg("%s", c[i].err.text);
+    }
+    kill(number_in(ask(s->super, "SELECT pg_backend_pid()")), SIGKILL);
+    for (int failures = 0, round = 0;; round++) {
+        size_t well = 0;
+
+        for (size_t i = 0; i < 4; i++) {
+            source_poll(&c[i]);
+            assert_int_equal(c[i].ended, 1);
+            if (c[i].err.code != 0) {
+                assert_null(source_last(&c[i], w[i])); /* no zero, no number of before */
+                failures++;
+            } else {
+                well++;
+            }
+        }
+        if (well == 4 && failures > 0)
+            break;
+        assert_true(round < 100);
+        run_for(s->r.loop, 50);
+    }
+    assert_int_equal((int)source_value(&c[3], w[3]), 1);
+    lag_check(&lag, s->r.loop);
+    for (size_t i = 0; i < 4; i++)
+        source_close(&c[i]);
+    PQreset(s->super);
+}
+
+/* The replica takes over: it is a primary without a replica now, and no lag of zero. */
+static void over_a_failover(void **state)
+{
+    struct stage *s = *state;
+
+    source_open(&s->c, &s->r, "pg_replica_lag", s->replica);
+    const struct watch *w = source_watch(&s->c, "pg_replica_lag", s->replica, NULL, 0);
+    const struct watch *size =
+        source_watch(&s->c, "pg_replica_lag", s->replica, "{\"unit\": \"size\"}", 0);
+    polled(s, w);
+    ask(s->there, "SELECT pg_promote()");
+    assert_non_null(strstr(polled(s, w)->why, "no replica is connected"));
+    assert_non_null(strstr(source_why(&s->c, size), "no replica is connected"));
+    source_close(&s->c);
+    source_open(&s->c, &s->r, "pg_connections", s->replica);
+    w = source_watch(&s->c, "pg_connections", s->replica, NULL, 0);
+    polled(s, w);
+    assert_true(source_value(&s->c, w) >= 1);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -348,6 +414,8 @@ int main(void)
         T(lag_by_the_replica),
         T(one_number_of_a_statement),
         T(a_statement_that_takes_long_is_ended),
+        T(over_a_restart),
+        T(over_a_failover),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,12 +9,14 @@
 #include "base/mem.h"
 #include "plugin/collector.h"
 
-extern const struct collector_type cloudwatch_collector, asg_collector, alb_collector,
-    rds_collector, pg_activity_collector, http_collector, tls_collector, pg_tables_collector,
-    pg_replication_collector, sql_collector;
+#define X(name) extern const struct collector_type name##_collector;
+#include "collectors.def"
+#undef X
+#define X(name) &name##_collector,
 static const struct collector_type *const all[] = {
-    &cloudwatch_collector,  &asg_collector,  &alb_collector, &rds_collector,
-    &pg_activity_collector, &http_collector, &tls_collector};
+#include "collectors.def"
+};
+#undef X
 
 static const struct signal *find(const char *name)
 {
@@ -83,6 +85,24 @@ static void intervals(void **state)
         json_free(t.fields);
         json_free(o);
     }
+}
+
+static void units(void **state)
+{
+    struct json *none = parse("{}"), *share = parse("{\"unit\": \"percent\"}"),
+                *odd = parse("{\"unit\": \"furlong\"}"), *size = parse("{\"unit\": \"size\"}");
+
+    (void)state;
+    assert_int_equal(signal_unit(find("sql"), share), UNIT_PERCENT);
+    assert_int_equal(signal_unit(find("sql"), odd), UNIT_NUMBER);
+    assert_int_equal(signal_unit(find("sql"), none), UNIT_NUMBER);
+    assert_int_equal(signal_unit(find("pg_replica_lag"), size), UNIT_SIZE);
+    assert_int_equal(signal_unit(find("pg_replica_lag"), none), UNIT_DURATION);
+    assert_int_equal(signal_unit(find("pg_connections"), share), UNIT_COUNT); /* no such option */
+    json_free(none);
+    json_free(share);
+    json_free(odd);
+    json_free(size);
 }
 
 static void paces(void **state)
@@ -175,8 +195,9 @@ static void sources(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tables),   cmocka_unit_test(paces), cmocka_unit_test(intervals),
-        cmocka_unit_test(warnings), cmocka_unit_test(zeros), cmocka_unit_test(sources),
+        cmocka_unit_test(tables),    cmocka_unit_test(paces),    cmocka_unit_test(units),
+        cmocka_unit_test(intervals), cmocka_unit_test(warnings), cmocka_unit_test(zeros),
+        cmocka_unit_test(sources),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
