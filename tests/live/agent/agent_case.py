@@ -114,6 +114,18 @@ class AgentCase(unittest.TestCase):
 }}
 ''')
 
+    def leaks(self, *secrets):
+        """Where one of these stands in what the agent wrote: its log, its journal, its reports to the pager."""
+        found = []
+        for at, _, names in os.walk(self.dir):
+            for name in names:
+                if name.startswith("log") or "journal.db" in name or name.endswith(".jsonl"):
+                    with open(os.path.join(at, name), "rb") as f:
+                        text = f.read()
+                    found += [f"{name}: {s}" for s in secrets if s.encode() in text]
+        told = json.dumps([{**e["event"], "routing_key": ""} for e in self.sim.inbox()]) if self.sim else ""
+        return found + [f"pager: {s}" for s in secrets if s in told]
+
     # The agent
 
     def start(self, ready=True, **more):

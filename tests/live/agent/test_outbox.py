@@ -74,9 +74,9 @@ class Outbox(AgentCase):
         self.ctl("freeze", "good")
         eventually(lambda: any(": good." in s for a, s in self.summaries()), 20)
         eventually(lambda: "given up" in self.log())
-        self.assertFalse(any(": bad." in s for a, s in self.summaries("agent/human")))
+        self.assertFalse(any(": bad." in s for a, s in self.summaries("agent/freeze/human")))
         lost = eventually(lambda: self.summaries("runbookd/testhost/reports"))
-        self.assertIn("pagerduty did not take a report of runbookd: human agent/human: HTTP 400", lost[0][1])
+        self.assertIn("pagerduty did not take a report of runbookd: human agent/freeze/human: HTTP 400", lost[0][1])
         dead = [r for r in self.ask("reports")["reports"] if r.get("delivery", {}).get("outcome") == "dead"]
         self.assertEqual(["one" if ": bad." in r["summary"] else r["summary"] for r in dead], ["one"])
 

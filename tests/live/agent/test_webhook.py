@@ -13,7 +13,7 @@ import threading
 import time
 import unittest
 
-from agent_case import AgentCase, eventually
+from agent_case import KEY, AgentCase, eventually
 
 SECRET, OLD = b"0123456789abcdef0123456789abcdef", b"an old secret of 32 bytes ......"
 SCHEMA = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "..", "docs", "webhook.schema.json")
@@ -145,9 +145,10 @@ class Webhook(AgentCase):
         self.assertEqual(kinds, {"runbookd.human.called", "runbookd.episode.noted"})
         ids = [h["webhook-id"] for _, h, _, _ in self.receiver.got]
         self.assertEqual(len(ids), len(set(ids)))
-        for name in ("log0", "runbookd.lua"):
-            with open(self.path(name), encoding="utf-8") as f:
-                self.assertNotIn(written(SECRET)[6:], f.read())
+        self.assertEqual(self.leaks(KEY, written(SECRET), SECRET.decode()), [])
+        for _, _, body, _ in self.receiver.got:
+            for secret in (KEY, written(SECRET), SECRET.decode()):
+                self.assertNotIn(secret.encode(), body)
 
     def test_retries_keep_the_id_and_sign_anew(self):
         self.receiver.answers = [(500, {}), (302, {"Location": f"http://127.0.0.1:{self.receiver.port}/elsewhere"}), (429, {"Retry-After": "2"})]
