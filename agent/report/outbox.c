@@ -18,6 +18,7 @@
 #define MAX_WAITING                                                                                \
     100000 /* a sink; what is more stays in the journal and goes out after a restart */
 #define COMPLAIN_MS (10 * 60 * 1000LL)
+#define TELL_AFTER 3 /* longest backoffs that a sink may fail until the others are told */
 #define MAX_TRIM 3
 
 struct sink {
@@ -28,7 +29,7 @@ struct sink {
     bool overflow;         /* until a restart: what comes now stays in the journal */
     bool gone;             /* until a restart: it wants no more */
     int64_t hold_until_ms; /* boot clock: the other side asked for a pause */
-    bool failing;
+    bool failing, told;    /* told: the other sinks know of it */
     int64_t failing_since_ms, complain_ms;
     uint64_t failures;
 };
@@ -70,6 +71,7 @@ struct outbox {
 };
 
 static void try_queue(struct queue *q);
+static void tell_others(struct outbox *o, struct sink *s, const char *kind, const char *summary);
 
 static int64_t boot(const struct outbox *o)
 {
@@ -174,7 +176,12 @@ static void delivered(struct queue *q)
         log_info("report", "%s takes reports again, after %s and %llu attempts", s->type->name,
                  since, (unsigned long long)s->failures);
     }
-    s->failing = false;
+    if (s->told) {
+        char *text = mem_printf("%s takes reports again, after %s", s->type->name, since);
+        tell_others(q->o, s, "resolve", text);
+        mem_free(text);
+    }
+    s->failing = s->told = false;
     s->failures = 0;
     q->o->delivered++;
     q->o->last_error[0] = 0;
@@ -309,6 +316,12 @@ static void retry(struct queue *q, const struct sink_answer *a)
         log_error("report", "%s still takes no reports: %s; %zu wait", s->type->name, a->text,
                   s->waiting);
     }
+    if (!s->told && now - s->failing_since_ms >= TELL_AFTER * most) {
+        char *text = mem_printf("%s takes no reports of runbookd: %s; %zu wait and are tried again",
+                                s->type->name, a->text, s->waiting);
+        tell_others(o, s, "human", text);
+        mem_free(text);
+    }
     loop_timer_set(q->timer, wait);
 }
 
@@ -419,6 +432,35 @@ static void post(struct outbox *o, const char *row, const struct json *report)
     m = letter_new(o->letters, row, report, left);
     for (size_t k = 0; k < left; k++)
         add(o, to[k], m);
+}
+
+/* From memory: an outage of one sink is told to those that are not away. */
+static void tell_others(struct outbox *o, struct sink *s, const char *kind, const char *summary)
+{
+    struct sink *to[SINKS_MAX];
+    struct json *d;
+    struct letter *m;
+    char at[32];
+    size_t n = 0;
+
+    for (size_t k = 0; k < o->nsinks; k++)
+        if (&o->sinks[k] != s && !o->sinks[k].gone && !o->sinks[k].failing)
+            to[n++] = &o->sinks[k];
+    if (n == 0 || s == &o->shadow)
+        return;
+    s->told = true;
+    d = json_new_map();
+    json_set_str(d, "kind", kind);
+    json_set_strf(d, "key", "runbookd/%s/%s", o->host, s->type->name);
+    json_set_str(d, "summary", summary);
+    json_set_str(d, "host", o->host);
+    json_set_str(d, "severity", "sev2");
+    json_set_str(d, "at", time_format_iso(at, sizeof(at), loop_wall_ms(o->opt.loop)));
+    json_set_int(d, "wall_ms", loop_wall_ms(o->opt.loop));
+    m = letter_new(o->letters, NULL, d, n);
+    for (size_t k = 0; k < n; k++)
+        add(o, to[k], m);
+    json_free(d);
 }
 
 /* Emergencies */

@@ -169,6 +169,33 @@ static void who_is_gone_gets_nothing_more_and_that_is_told(void **state)
     assert_int_equal(open_rows(f), 0);
 }
 
+/* Both ways, once an outage, and its end. */
+static void an_outage_is_told_to_those_that_are_not_away(void **state)
+{
+    struct fixture *f = *state;
+    char got[512];
+
+    log_set_level(LOG_LVL_ERROR + 1);
+    with_webhook(f);
+    f->pager.always = 503;
+    report(f, "trigger", "E1", "one", false);
+    for (int k = 0; k < 1000 && f->hook.taken < 2; k++)
+        run_for(f->loop, 2);
+    run_for(f->loop, 200);
+    taken_of_sink(&f->hook, "runbookd/ops-1/pagerduty", got, sizeof(got));
+    assert_string_equal(
+        got, "pagerduty takes no reports of runbookd: HTTP 503, toy; 1 wait and are tried again;");
+    assert_int_equal(f->hook.taken, 2); /* once */
+    f->pager.always = 0;
+    wait_until_idle(f);
+    for (int k = 0; k < 500 && f->hook.taken < 3; k++)
+        run_for(f->loop, 2);
+    taken_of_sink(&f->hook, "runbookd/ops-1/pagerduty", got, sizeof(got));
+    assert_non_null(strstr(got, ";resolve;"));
+    taken_of(f, "runbookd/ops-1/pagerduty", got, sizeof(got));
+    assert_string_equal(got, "");
+}
+
 /* Two days at the agent's pace (at most 5 min apart) are here 2.9 s (at most 5 ms apart). */
 static void a_pager_that_is_away_for_48_hours_loses_nothing(void **state)
 {
@@ -217,6 +244,7 @@ int main(void)
         TEST(each_sink_gets_it_and_none_waits_for_the_other),
         TEST(the_webhooks_id_outlives_retries_and_restarts),
         TEST(who_is_gone_gets_nothing_more_and_that_is_told),
+        TEST(an_outage_is_told_to_those_that_are_not_away),
         TEST(a_pager_that_is_away_for_48_hours_loses_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
