@@ -195,6 +195,7 @@ static void refuse_in(struct run *r, struct jtx *tx, const char *guard, const ch
     r->denied = r->denied || guard;
     mem_free(r->note);
     r->note = mem_strdup(text);
+    act_close_question(r, tx, "void", NULL);
     report_add(r->e, tx, REPORT_NOTE, r->inst, r, "%s: %s", r->t->name, text);
     act_reset(&r->act);
     run_answer_tx(r, tx, json_new_bool(false), text, detail);
@@ -276,12 +277,16 @@ static void put_begun(struct run *r)
     commit_owed(r->e, tx, NULL, NULL);
 }
 
-static bool prepare(struct run *r, const char *name, bool undo)
+/* step: as the journal has it, NULL for one that begins. */
+static bool prepare(struct run *r, const char *name, bool undo, const struct json *step)
 {
     struct err err = ERR_INIT;
 
     act_reset(&r->act);
     r->act.undo = undo;
+    r->act.hash = mem_strdup(json_get_str(step, "asked", NULL));
+    r->act.until_ms = json_get_int(step, "asked_until_ms", 0);
+    r->act.asked = r->act.hash != NULL;
     r->act.action = policy_action(r->p, name);
     if (!r->act.action) {
         run_end(r, OUT_FAILED, "E111 no such action: %s", name);
@@ -306,7 +311,7 @@ void act_begin(struct run *r, const char *name, bool undo)
     bool any = false;
 
     r->step_open = true;
-    if (!prepare(r, name, undo))
+    if (!prepare(r, name, undo, NULL))
         return;
     for (size_t k = 0; k < r->ndone && !any; k++)
         any = strcmp(r->done[k].name, name) == 0;
@@ -428,6 +433,7 @@ static void finish_empty(struct run *r)
                             r->act.plan->summary ? r->act.plan->summary : "");
 
     json_set_bool(detail, "empty", true);
+    act_close_question(r, tx, "void", NULL);
     engine_trace(r->e, r->inst, r->act.undo ? "undo" : "act", "%s nothing to do", r->ask_name);
     report_add(r->e, tx, REPORT_NOTE, r->inst, r, "%s: %s", r->t->name, text);
     r->last_act_end_ms = now(r->e);
@@ -446,6 +452,8 @@ static void put_question(struct run *r)
     struct json *d = json_new_map(), *step;
     char *key = step_key(r), ttl[32];
 
+    act_close_question(r, tx, "void", NULL); /* the plan is another by now */
+    r->act.asked = true;
     r->act.until_ms = now(e) + r->act.action->approval_ttl_ms;
     json_set_str(d, "run", r->id);
     json_set_int(d, "step", r->step);
@@ -464,7 +472,7 @@ static void put_question(struct run *r)
     jtx_put(tx, "step", key, step, false);
     jtx_put(tx, "run", r->id, run_doc(r), true);
     unit_format_duration(ttl, sizeof(ttl), r->act.action->approval_ttl_ms);
-    report_add(e, tx, REPORT_HUMAN, r->inst, r,
+    report_add(e, tx, REPORT_ASK, r->inst, r,
                "%s: approval wanted within %s: %s %s. runbookctl approve %s --hash %.12s",
                r->t->name, ttl, r->ask_name, r->act.plan->summary, r->id, r->act.hash);
     engine_trace(e, r->inst, "approval", "wanted: %s %s", r->ask_name, r->act.plan->summary);
@@ -477,14 +485,14 @@ static void put_question(struct run *r)
 static void ask_approval(struct run *r)
 {
     char *before = r->act.hash;
-    bool asked;
+    bool same;
 
     r->act.hash = plan_hash(r->act.plan, r->act.action->type->name, r->t->id);
-    asked = before && r->act.until_ms && strcmp(before, r->act.hash) == 0;
+    same = r->act.asked && strcmp(before, r->act.hash) == 0;
     mem_free(before);
     r->act.stage = ACT_APPROVAL;
     run_set_state(r, RUN_AWAITING_APPROVAL);
-    if (!asked)
+    if (!same)
         put_question(r);
 }
 
@@ -510,19 +518,33 @@ static void planned(struct run *r)
 
 /* After a restart */
 
+static void take_up_approval(struct run *r, const struct json *step)
+{
+    struct err err = ERR_INIT;
+    const char *by = json_get_str(step, "approved_by", NULL);
+
+    if (!by || json_get_int(step, "approved_until_ms", 0) <= now(r->e))
+        return;
+    r->act.plan = plan_from_json(json_get(step, "plan"), &err);
+    if (!r->act.plan)
+        return;
+    r->act.hash = plan_hash(r->act.plan, r->act.action->type->name, r->t->id);
+    r->act.by = mem_strdup(by);
+    r->act.approved = true;
+}
+
 void act_resume(struct run *r, const struct json *step)
 {
     const char *state = json_get_str(step, "state", "");
     struct err err = ERR_INIT;
 
-    if (!prepare(r, r->ask_name, r->ask.kind == ASK_UNDO))
+    if (!prepare(r, r->ask_name, r->ask.kind == ASK_UNDO, step))
         return;
     if (strcmp(state, "intent") != 0 && strcmp(state, "in_doubt") != 0) {
         r->act.stage =
             ACT_DEFERRED; /* nothing was intended yet: the guards are asked from the start */
         r->act.retry_ms = now(r->e);
-        r->act.hash = mem_strdup(json_get_str(step, "asked", NULL));
-        r->act.until_ms = json_get_int(step, "asked_until_ms", 0);
+        take_up_approval(r, step);
         return;
     }
     r->act.plan = plan_from_json(json_get(step, "plan"), &err);
@@ -553,12 +575,23 @@ void act_put_approval(const struct run *r, struct jtx *tx, const char *state, co
     mem_free(key);
 }
 
+void act_close_question(struct run *r, struct jtx *tx, const char *state, const char *by)
+{
+    if (!r->act.asked)
+        return;
+    r->act.asked = false;
+    act_put_approval(r, tx, state, by);
+    report_add(r->e, tx, REPORT_ANSWERED, r->inst, r, "%s: %s: %s%s%s", r->t->name, r->ask_name,
+               strcmp(state, "void") == 0 ? "no approval is wanted any more" : state,
+               by ? " by " : "", by ? by : "");
+}
+
 /* The answer and the end of the step that asked are one: a no is not asked for twice. */
 static void close_approval(struct run *r, const char *state, const char *by, const char *why)
 {
     struct jtx *tx = commit_new(r->e);
 
-    act_put_approval(r, tx, state, by);
+    act_close_question(r, tx, state, by);
     refuse_in(r, tx, "approval", why, false);
 }
 
@@ -591,16 +624,28 @@ int64_t act_next_ms(const struct run *r)
 
 /* Operators */
 
-void act_approve(struct run *r, const char *by)
+/* With the plan that it is for and until when, so that it holds over a crash, and no longer. The
+ * caller commits tx. */
+void act_approve(struct run *r, struct jtx *tx, const char *by)
 {
+    struct json *step = step_doc(r, "begun");
+    char *key = step_key(r);
+
+    act_close_question(r, tx, "approved", by);
+    json_set_str(step, "approved_by", by);
+    json_set_int(step, "approved_until_ms", r->act.until_ms);
+    json_set(step, "plan", plan_to_json(r->act.plan));
+    jtx_put(tx, "step", key, step, false);
+    mem_free(key);
     r->act.approved = true;
     r->act.deferred_ms = 0;
     mem_free(r->act.by);
     r->act.by = mem_strdup(by);
     run_set_state(r, RUN_RUNNING);
     engine_trace(r->e, r->inst, "approved", "by %s", by);
-    try_guards(
-        r); /* time has passed: all of them are asked again, then the plan is made again (M24) */
+    /* Time has passed: all guards are asked again, then the plan is made again (M24). */
+    r->act.stage = ACT_DEFERRED;
+    r->act.retry_ms = now(r->e);
 }
 
 void act_refuse(struct run *r, const char *by)

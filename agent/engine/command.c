@@ -146,9 +146,11 @@ static void approve(struct request *q)
             request_fail(q, "%s is not one of its approvers: %s", by(q), r->act.action->approvers);
             return;
         }
-        act_approve(r, by(q));
+        q->tx = commit_new(q->e);
+        act_approve(r, q->tx, by(q));
     } else {
-        act_approve(r, by(q));
+        q->tx = commit_new(q->e);
+        act_approve(r, q->tx, by(q));
     }
 }
 
@@ -292,7 +294,7 @@ static void unfreeze(struct request *q)
     tell_who_waits(q);
     /* Else the next freeze would be merged into a page that is still open, and nobody would hear
      * it. */
-    report_agent(e, q->tx, REPORT_RESOLVE, "agent/freeze/human", "Unfrozen by %s", by(q));
+    report_agent(e, q->tx, REPORT_HEARD, "agent/freeze", "Unfrozen by %s", by(q));
 }
 
 /* A silence with a mistyped name would hold nothing back, and let people believe that it does. */
@@ -387,8 +389,8 @@ static void mode(struct request *q)
 {
     struct engine *e = q->e;
     int m = mode_parse(request_arg(q, "mode") ? request_arg(q, "mode") : "");
-    bool storm = e->storm;
     struct json *d;
+    bool storm = e->storm;
 
     if (m < 0) {
         request_fail(q, "which mode? off, shadow, approve or enforce");
@@ -418,8 +420,7 @@ static void mode(struct request *q)
     report_add(e, q->tx, REPORT_NOTE, NULL, NULL, "Mode of the agent set to %s by %s",
                mode_name(e->mode), by(q));
     if (storm)
-        report_agent(e, q->tx, REPORT_RESOLVE, "agent/storm/human", "The storm was ended by %s",
-                     by(q));
+        report_agent(e, q->tx, REPORT_HEARD, "agent/storm", "The storm was ended by %s", by(q));
 }
 
 static void report_test(struct request *q)

@@ -70,6 +70,7 @@ struct act {
     int64_t retry_ms;    /* when the guards or the probe are asked again */
     int64_t until_ms;    /* end of an approval's or a probe's time */
     bool approved;       /* the plan's hash was approved; used once */
+    bool asked;          /* a question is open: its page and its row are to be closed */
     bool asked_again;    /* the plan changed after an approval: asked once more */
     char *by;            /* who approved */
     char *hash;          /* of the plan that was shown */
@@ -422,8 +423,10 @@ void act_outputs(struct run *r, const char *name, const struct json *plan_out,
                  const struct json *out); /* for $step; either may be NULL */
 void act_count(struct run *r, const char *name);
 int act_counted(const struct run *r, const char *name);
-void act_approve(struct run *r, const char *by);
+void act_approve(struct run *r, struct jtx *tx, const char *by);
 void act_put_approval(const struct run *r, struct jtx *tx, const char *state, const char *by);
+/* Closes the question that is open, if one is: its row, and the page that asked. */
+void act_close_question(struct run *r, struct jtx *tx, const char *state, const char *by);
 void act_refuse(struct run *r, const char *by);
 void act_settle(struct run *r, bool done, const char *by);
 struct json *act_opts(struct run *r, const struct declared_action *a, struct err *err);
@@ -471,7 +474,15 @@ bool guard_needs_approval(const struct guard_input *in);
 void guard_input_of(struct run *r, struct guard_input *in);
 
 /* report.c */
-enum report_kind { REPORT_TRIGGER, REPORT_NOTE, REPORT_RESOLVE, REPORT_HUMAN };
+enum report_kind {
+    REPORT_TRIGGER,
+    REPORT_NOTE,
+    REPORT_RESOLVE,
+    REPORT_HUMAN,    /* a call for a human, which only a human closes ... */
+    REPORT_HEARD,    /* ... but where an operator's command ends what it was about */
+    REPORT_ASK,      /* an approval is wanted: a page of its own, */
+    REPORT_ANSWERED, /* which closes with the answer, whichever it is */
+};
 /* Adds a report to the transaction; report_deliver hands it on after the commit. r or i may be
  * NULL: then it is of the agent itself. */
 void report_add(struct engine *e, struct jtx *tx, enum report_kind k, const struct instance *i,

@@ -4,7 +4,15 @@
 #include "base/log.h"
 #include "engine/internal.h"
 
-static const char *const kind_names[] = {"trigger", "note", "resolve", "human"};
+/* What a sink sees, and what is appended to the key of the episode or the subject. */
+static const struct {
+    const char *name, *suffix;
+} kinds[] = {
+    [REPORT_TRIGGER] = {"trigger", ""},           [REPORT_NOTE] = {"note", ""},
+    [REPORT_RESOLVE] = {"resolve", ""},           [REPORT_HUMAN] = {"human", "/human"},
+    [REPORT_HEARD] = {"resolve", "/human"},       [REPORT_ASK] = {"human", "/approval"},
+    [REPORT_ANSWERED] = {"resolve", "/approval"},
+};
 
 /* Ordered by key: steady time, then a count within the millisecond. */
 static char *next_key(struct engine *e)
@@ -122,8 +130,8 @@ static void add(struct engine *e, struct jtx *tx, enum report_kind k, const stru
     buf_init(&text, 8192);
     buf_addv(&text, fmt, ap);
     json_set_str(d, "id", key);
-    json_set_str(d, "kind", kind_names[k]);
-    json_set_strf(d, "key", "%s%s", episode, k == REPORT_HUMAN ? "/human" : "");
+    json_set_str(d, "kind", kinds[k].name);
+    json_set_strf(d, "key", "%s%s", episode, kinds[k].suffix);
     json_set_str(d, "summary", buf_str(&text));
     json_set_str(d, "host", e->host);
     json_set_str(d, "at", time_format_iso(at, sizeof(at), wall(e)));

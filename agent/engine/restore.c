@@ -115,8 +115,24 @@ int engine_restore(struct engine *e, struct err *err)
     return rc ? err_wrap(err, "the journal cannot be taken up") : 0;
 }
 
+/* Nobody would hear the answer to a question that a lost run asked. */
+static void close_question(struct engine *e, struct jtx *tx, const struct json *run,
+                           const char *key)
+{
+    struct json *d = json_new_map();
+    const char *id = json_get_str(run, "id", "?");
+
+    json_set_str(d, "run", id);
+    json_set_str(d, "state", "void");
+    jtx_put(tx, "approval", key, d, false);
+    report_agent(e, tx, REPORT_ANSWERED, json_get_str(run, "episode", id),
+                 "%s: no approval is wanted any more: run %s cannot be taken up",
+                 json_get_str(run, "target", "?"), id);
+}
+
 /* The steps that were open when their run was lost are closed with it. */
-static void close_steps(struct jtx *tx, const char *run, const struct json *rows)
+static void close_steps(struct engine *e, struct jtx *tx, const struct json *run,
+                        const struct json *rows)
 {
     for (const struct json *s = json_first(rows); s; s = json_next(s)) {
         struct json *closed;
@@ -124,7 +140,10 @@ static void close_steps(struct jtx *tx, const char *run, const struct json *rows
         if (strcmp(json_get_str(s, "state", ""), "done") == 0)
             continue;
         closed = json_copy(s);
-        key = mem_printf("%s/%03lld", run, (long long)json_get_int(s, "step", 0));
+        key = mem_printf("%s/%03lld", json_get_str(run, "id", "?"),
+                         (long long)json_get_int(s, "step", 0));
+        if (json_get_str(s, "asked", NULL))
+            close_question(e, tx, run, key);
         json_set_str(closed, "was", json_get_str(s, "state", ""));
         json_set_str(closed, "state", "abandoned");
         jtx_put(tx, "step", key, closed, false);
@@ -142,7 +161,7 @@ static void orphan(struct engine *e, const struct json *doc, const char *kind, c
     json_set_str(closed, "outcome", "cancelled");
     json_set_str(closed, "note", why);
     jtx_put(tx, kind, json_get_str(doc, "id", "?"), closed, false);
-    close_steps(tx, json_get_str(doc, "id", "?"), steps);
+    close_steps(e, tx, doc, steps);
     report_add(e, tx, REPORT_HUMAN, NULL, NULL,
                "%s: %s %s of policy %s was open when the agent stopped and cannot be taken up: %s",
                json_get_str(doc, "target", "?"), kind, json_get_str(doc, "id", "?"),

@@ -325,8 +325,7 @@ void run_end(struct run *r, enum outcome o, const char *fmt, ...)
     run_set_state(r, RUN_ENDED);
     mem_free(r->note);
     r->note = buf_take(&text);
-    if (r->act.stage == ACT_APPROVAL)
-        act_put_approval(r, tx, "void", NULL);
+    act_close_question(r, tx, "void", NULL);
     act_reset(&r->act);
     jtx_put(tx, "run", r->id, run_doc(r), false);
     engine_trace(e, i, "end", "%s%s%s", outcome_names[o], *r->note ? ": " : "", r->note);
@@ -338,8 +337,8 @@ void run_end(struct run *r, enum outcome o, const char *fmt, ...)
         instance_run_ended(i, r, tx);
         if (first) {
             report_add(e, tx, REPORT_TRIGGER, i, r, "%s: %s; the run ended %s%s%s%s%s", i->t->name,
-                       i->seen ? i->seen : i->p->name, outcome_names[o],
-                       *r->note ? ": " : "", r->note, *undos ? ". Left as it is: " : "", undos);
+                       i->seen ? i->seen : i->p->name, outcome_names[o], *r->note ? ": " : "",
+                       r->note, *undos ? ". Left as it is: " : "", undos);
         } else if (page && !r->paged &&
                    (o == OUT_BLIND || o == OUT_EXPIRED || o == OUT_FAILED || o == OUT_REFUSED)) {
             report_add(e, tx, REPORT_HUMAN, i, r, "%s: run ended %s%s%s%s%s", i->t->name,
@@ -441,16 +440,22 @@ out:
 
 void run_suspend(struct run *r, const char *why)
 {
+    bool before_intent = r->act.stage == ACT_DEFERRED || r->act.stage == ACT_OBSERVING;
     struct jtx *tx;
 
     if (r->suspended_by || run_over(r))
         return;
     r->suspended_by = mem_strdup(why);
     r->resume_state = r->state;
+    tx = commit_new(r->e);
+    if (r->act.approved && before_intent) {
+        char *key = step_key(r);
+        jtx_put(tx, "step", key, step_doc(r, "begun"), false);
+        mem_free(key);
+    }
     r->act.approved = false;      /* it was given for what was then */
     if (r->state != RUN_IN_DOUBT) /* that is still to be seen, probed and settled */
         run_set_state(r, RUN_SUSPENDED);
-    tx = commit_new(r->e);
     jtx_put(tx, "run", r->id, run_doc(r), true);
     commit_owed(r->e, tx, NULL, NULL);
     engine_trace(r->e, r->inst, "suspend", "%s", why);

@@ -272,13 +272,20 @@ static void step_is_over(void *arg, const char *key, const struct json *d)
 /* The pager's view of one dedup key. */
 struct thread {
     char key[KEY_LEN];
-    bool triggered, resolved;
+    bool triggered, resolved, asked;
 };
 struct threads {
     struct promises *p;
     struct thread *items;
     size_t n, cap;
 };
+
+static bool ends_in(const char *text, const char *end)
+{
+    size_t n = strlen(text), m = strlen(end);
+
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
 
 static struct thread *thread_of(struct threads *t, const char *key)
 {
@@ -310,7 +317,11 @@ static void in_order(void *arg, const char *key, const struct json *d)
             broken(t->p, "one alert an episode, and never after its resolve", key);
         one->triggered = true;
     }
-    if (strcmp(kind, "resolve") == 0) {
+    if (ends_in(one->key, "/approval")) { /* asked and answered in turn */
+        if (one->asked == (strcmp(kind, "human") == 0))
+            broken(t->p, "each question is closed once, and before it is asked again", key);
+        one->asked = !one->asked;
+    } else if (strcmp(kind, "resolve") == 0 && !ends_in(one->key, "/human")) {
         if (one->resolved)
             broken(t->p, "an episode is resolved once", key);
         one->resolved = true;
@@ -355,6 +366,9 @@ void promises_at_end(struct promises *p)
     each(p, "run", run_is_over, p);
     each(p, "step", step_is_over, p);
     each(p, "report", in_order, &t);
+    for (size_t k = 0; k < t.n; k++)
+        if (t.items[k].asked)
+            broken(p, "each question is closed", t.items[k].key);
     for (int k = 0; k < p->neffects; k++) {
         struct told told = {.f = &p->effects[k]};
         each(p, "step", how_it_ended, &told);

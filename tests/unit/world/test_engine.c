@@ -72,6 +72,8 @@ static void approval_is_asked_and_used_once(void **state)
     rig_run(&r, 17);
     assert_int_equal(r.t[0].effects, 0);
     assert_int_equal(r.humans, 1);
+    assert_non_null(strstr(r.reports, "/approval g0: approval wanted"));
+    assert_null(strstr(r.reports, "/approval g0: scale: approved"));
     a = rig_order(&r, "status", NULL);
     snprintf(run, sizeof(run), "%s", json_get_str(json_at(json_get(a, "policies"), 0), "run", ""));
     assert_string_equal(json_get_str(json_at(json_get(a, "policies"), 0), "run_state", ""),
@@ -85,10 +87,43 @@ static void approval_is_asked_and_used_once(void **state)
     json_free(a);
     rig_run(&r, 18);
     assert_int_equal(r.t[0].effects, 1);
+    assert_non_null(strstr(r.reports, "/approval g0: scale: approved by ann"));
     a = rig_order(&r, "approve", "run", run, NULL);
     assert_non_null(json_get_str(a, "error", NULL));
     json_free(a);
     rig_free(&r);
+}
+
+/* It holds for its plan and its time, and no longer. */
+static void an_approval_outlives_a_crash(void **state)
+{
+    for (int late = 0; late < 2; late++) {
+        struct rig r;
+        struct json *a;
+        char run[64];
+
+        (void)state;
+        rig_init(&r, 1);
+        rig_policy(&r, "hot")->mode = MODE_APPROVE;
+        r.script = load_rises_at_10;
+        rig_start(&r);
+        rig_run(&r, 17);
+        a = rig_order(&r, "status", NULL);
+        snprintf(run, sizeof(run), "%s",
+                 json_get_str(json_at(json_get(a, "policies"), 0), "run", ""));
+        json_free(a);
+        r.latency_ms = 10000; /* the look that follows the approval takes so long */
+        json_free(rig_order(&r, "approve", "run", run, NULL));
+        virtual_crash(r.v);
+        if (late)
+            rig_run(&r, 40);
+        rig_restart(&r);
+        r.latency_ms = 0;
+        rig_run(&r, late ? 50 : 28); /* the condition is known again */
+        assert_int_equal(r.t[0].effects, late ? 0 : 1);
+        assert_int_equal(r.humans, late ? 2 : 1);
+        rig_free(&r);
+    }
 }
 
 /* The plan that was approved said 10 -> 12; the world moved: asked once more, then refused. */
@@ -395,6 +430,7 @@ int main(void)
         cmocka_unit_test(one_closed_loop),
         cmocka_unit_test(shadow_changes_nothing),
         cmocka_unit_test(approval_is_asked_and_used_once),
+        cmocka_unit_test(an_approval_outlives_a_crash),
         cmocka_unit_test(a_changed_plan_voids_the_approval),
         cmocka_unit_test(M10_unknown_never_acts_and_is_reported_once),
         cmocka_unit_test(breaker_opens_after_two_bad_outcomes),
