@@ -1,0 +1,83 @@
+"""An agent, RDS and its proxy on cloudsim, a real PostgreSQL behind: a procedure that widens the pool, saves and goes back."""
+
+import os
+import subprocess
+import unittest
+
+from agent_case import AgentCase, eventually
+
+AWS_ENV = {**os.environ, "AWS_ACCESS_KEY_ID": "AKIACLOUDSIM00000001", "AWS_SECRET_ACCESS_KEY": "cloudsim/secret/key/0001"}
+
+PROCEDURE = '''
+procedure "widen" {
+  owner = "team-db", severity = "sev3", doc = "https://runbooks.example.com/widen",
+  target = find.postgres {},
+  checks = {
+    there = sig.rds_status { is_not = "deleting", period = "1s" },
+    saved = sig.snapshot_progress { at_least = "100%", period = "1s" },
+  },
+  actions = { widen = act.proxy_pool { add = "10%", max = "60%" }, save = act.snapshot { keep = "1d" } },
+  mode = "enforce", limit = "6 per 1h", cooldown = "0s",
+  run = function(r)
+    if not r:act "widen" then return r:page "not widened" end
+    if not r:verify("there", "1m") then return r:page "gone" end
+    if not r:act "save" then return r:page "not saved" end
+    if not r:verify("saved", "1m") then return r:page "never saved" end
+    if not r:undo "widen" then return r:page "not undone" end
+  end,
+}
+'''
+
+
+class Widen(AgentCase):
+    with_sim = True
+    scenario = {"metric_period": 60, "history_seconds": 300, "tick_seconds": 0.1,
+                "databases": [{"name": "db-1", "max_connections": 40, "snapshot_seconds": 1}],
+                "proxies": [{"name": "px", "database": "db-1", "clients": 4}]}
+
+    def setUp(self):
+        super().setUp()
+        subprocess.run(["psql", "-X", "-q", "-c", "CREATE ROLE runbookd LOGIN IN ROLE pg_monitor"], capture_output=True, check=False)
+        self.write("estate.lua", f'''
+aws "prod" {{ region = "us-east-1", endpoint = "http://127.0.0.1:{self.sim.port}" }}
+proxy "px" {{ aws = "prod" }}
+postgres "db" {{ host = "127.0.0.1", port = {os.environ["PGPORT"]}, database = "postgres", user = "runbookd", sslmode = "disable",
+  instance = "db-1", proxy = "px", aws = "prod" }}
+''')
+        self.write("policies/widen.lua", PROCEDURE)
+        self.start(env=AWS_ENV)
+
+    def ended(self):
+        run = eventually(lambda: [r for r in self.ask("runs")["runs"] if r.get("outcome")], 60, 0.3)[0]
+        return run["outcome"], self.ctl("show", run["id"]).stdout
+
+    def changes(self):
+        effects = self.sim.call("GET", "effects")["list"]
+        return [(e["action"], e["changed"].get("max_percent")) for e in effects if e["service"] == "rds"]
+
+    def test_the_answer_is_lost_and_it_is_done_once(self):
+        self.sim.call("POST", "faults", {"kind": "reset", "when": "after", "count": 1, "action": "ModifyDBProxyTargetGroup"})
+        self.ctl("start", "widen", "db", "--yes")
+        outcome, shown = self.ended()
+        self.assertEqual(outcome, "succeeded", shown + self.log())
+        self.assertEqual(self.changes(), [("ModifyDBProxyTargetGroup", [50, 60]), ("CreateDBSnapshot", None),
+                                          ("ModifyDBProxyTargetGroup", [60, 50])])
+        self.assertIn("settled by probe", self.log())
+
+    def test_without_room_nothing_is_sent(self):
+        others = [subprocess.Popen(["psql", "-X", "-q", "-U", "runbookd", "-c", "SELECT pg_sleep(100)"], stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL) for _ in range(18)]
+        for process in others:
+            self.addCleanup(process.wait)
+            self.addCleanup(process.kill)
+        count = ["psql", "-X", "-A", "-t", "-c", "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep%'"]
+        eventually(lambda: int(subprocess.run(count, capture_output=True, text=True, check=True).stdout) >= 18, 20, 0.3)
+        self.ctl("start", "widen", "db", "--yes")
+        outcome, shown = self.ended()
+        self.assertEqual(outcome, "refused", shown + self.log())
+        self.assertIn("a pool of 24 fits into the 37 connections beside the other sessions", " ".join(shown.split()))
+        self.assertEqual(self.changes(), [])
+
+
+if __name__ == "__main__":
+    unittest.main()
