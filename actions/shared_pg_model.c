@@ -43,14 +43,14 @@ static int add_word(struct json *more, const char *word, struct err *e)
     static const char *const keys[] = {"user", "database", "application", "client"};
     const char *value = strchr(word, '=');
 
-    for (size_t i = 0; i < sizeof(marks) / sizeof(*marks); i++) {
-        if (value == NULL && strcmp(word, marks[i]) == 0) {
+    for (size_t i = 0; value == NULL && i < sizeof(marks) / sizeof(*marks); i++) {
+        if (strcmp(word, marks[i]) == 0) {
             json_set_bool(more, word, true);
             return 0;
         }
     }
-    for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
-        if (value != NULL && value[1] != '\0' && strlen(keys[i]) == (size_t)(value - word) &&
+    for (size_t i = 0; value != NULL && i < sizeof(keys) / sizeof(*keys); i++) {
+        if (value[1] != '\0' && strlen(keys[i]) == (size_t)(value - word) &&
             strncmp(word, keys[i], (size_t)(value - word)) == 0) {
             json_set_str(more, keys[i], value + 1);
             return 0;
@@ -97,45 +97,47 @@ static void set_time(struct json *session, const char *key, int64_t wall_ms)
     json_set_str(session, key, time_format_iso_ms(text, sizeof(text), wall_ms));
 }
 
-/* "1000@2026-...": the part of an identity before its mark. */
-static char *person(const struct json *session)
+static void set_doing(struct json *s, const char *doing, int64_t since_ms, int64_t now_ms)
 {
-    return mem_printf("%lld@%s", (long long)json_get_int(session, "pid", 0),
-                      json_get_str(session, "backend_start", ""));
-}
-
-static struct json *see_one(const struct action_input *in, const struct json *state,
-                            const struct group *g, int64_t pid)
-{
-    int64_t now_ms = in->wall_ms;
-    int64_t written_ms = json_get_int(json_get(state, "written"), "sessions", now_ms);
-    int64_t since_ms = g->age_ms == 0 ? now_ms : written_ms - g->age_ms;
-    const char *doing = g->state;
-    struct json *s = json_copy(g->more);
-    char *who;
-
-    json_set_int(s, "pid", pid);
-    set_time(s, "backend_start", written_ms - g->age_ms);
-    who = person(s);
-    if (json_get(json_get(state, "sessions_ended"), who) != NULL) {
-        json_free(s);
-        mem_free(who);
-        return NULL;
-    }
-    if (json_get(json_get(state, "sessions_cancelled"), who) != NULL &&
-        !json_get_bool(s, "stubborn", false)) {
-        since_ms = json_get_int(json_get(state, "sessions_cancelled"), who, since_ms);
-        doing = "idle";
-    }
-    mem_free(who);
     json_set_str(s, "state", doing);
-    json_set_str(s, "backend_type", "client backend");
-    if (json_get(s, "user") == NULL)
-        json_set_str(s, "user", "app");
     set_time(s, "state_change", since_ms);
     set_time(s, "query_start", since_ms);
     json_set_int(s, "state_age_ms", now_ms - since_ms);
     json_set_int(s, "query_age_ms", now_ms - since_ms);
+}
+
+/* What all of a line have in common: everything but the pid. There may be thousands of them. */
+static struct json *see_group(const struct action_input *in, const struct json *state,
+                              const struct group *g)
+{
+    int64_t written_ms = json_get_int(json_get(state, "written"), "sessions", in->wall_ms);
+    struct json *s = json_copy(g->more);
+
+    json_set_int(s, "pid", 0);
+    set_time(s, "backend_start", written_ms - g->age_ms);
+    json_set_str(s, "backend_type", "client backend");
+    if (json_get(s, "user") == NULL)
+        json_set_str(s, "user", "app");
+    set_doing(s, g->state, g->age_ms == 0 ? in->wall_ms : written_ms - g->age_ms, in->wall_ms);
+    return s;
+}
+
+/* NULL: it was ended. */
+static struct json *see_one(const struct action_input *in, const struct json *state,
+                            const struct json *group, int64_t pid)
+{
+    const struct json *ended = json_get(state, "sessions_ended"),
+                      *cancelled = json_get(state, "sessions_cancelled");
+    char who[PG_IDENTITY_MAX]; /* the part of an identity before its mark */
+    struct json *s;
+
+    snprintf(who, sizeof(who), "%lld@%s", (long long)pid, json_get_str(group, "backend_start", ""));
+    if (json_get(ended, who) != NULL)
+        return NULL;
+    s = json_copy(group);
+    json_set_int(s, "pid", pid);
+    if (json_get(cancelled, who) != NULL && !json_get_bool(s, "stubborn", false))
+        set_doing(s, "idle", json_get_int(cancelled, who, in->wall_ms), in->wall_ms);
     return s;
 }
 
@@ -154,11 +156,13 @@ struct json *pg_sessions_state_seen(const struct action_input *in, const struct 
         rc = read_group(json_str(i, ""), &g, e);
         if (rc == 0 && pid - FIRST_PID + g.count > SESSIONS_MAX)
             rc = err_set(e, ERR_INPUT, "at most %d sessions in all", SESSIONS_MAX);
-        for (long k = 0; k < g.count && rc == 0; k++) {
-            struct json *s = see_one(in, state, &g, pid++);
+        if (rc == 0) {
+            struct json *group = see_group(in, state, &g), *s;
 
-            if (s != NULL)
-                json_add(list, s);
+            for (long k = 0; k < g.count; k++)
+                if ((s = see_one(in, state, group, pid++)) != NULL)
+                    json_add(list, s);
+            json_free(group);
         }
         json_free(g.more);
     }
