@@ -374,6 +374,7 @@ static int take_test(lua_State *L)
     struct tab t = {.index = lua_gettop(L), .what = arena_printf(ld->arena, "test \"%s\"", name)};
     struct test_case *c = arena_alloc(ld->arena, sizeof *c);
     c->name = arena_strdup(ld->arena, name);
+    c->policies = ((struct test_out *)ld->out)->policies;
     c->site = (struct site){.file = ld->names[0],
                             .line = (int)lua_tointeger(L, lua_upvalueindex(2)),
                             .column = (int)lua_tointeger(L, lua_upvalueindex(3))};

@@ -78,6 +78,7 @@ struct test_case {
     const char *name;
     struct site site;
     const char *policy;
+    const struct policy_set *policies;     /* that it was chosen from */
     const struct declared_action *actions; /* the policy's, for their models */
     size_t nactions;
     const char *const *with; /* other policies that are in force */

@@ -31,7 +31,6 @@ struct session {
     struct diags *d;
     struct group *groups;
     struct test_set *tests;
-    const struct policy_set **set_of; /* by test */
     struct test_verdict *verdicts;
     size_t n, failed, differing, restarts, late;
     struct json *coverage;
@@ -104,12 +103,8 @@ static void load(struct session *s)
     s->tests = test_set_new();
     for (size_t k = 0; k < n; k++) {
         const struct policy_set *set = policies_beside(s, names[k]);
-        size_t before = s->tests->ncases;
         if (set)
             tests_load(s->tests, names[k], set, s->d);
-        s->set_of = mem_realloc(s->set_of, (s->tests->ncases + 1) * sizeof(*s->set_of));
-        for (size_t i = before; i < s->tests->ncases; i++)
-            s->set_of[i] = set;
         mem_free(names[k]);
     }
     mem_free(names);
@@ -126,7 +121,7 @@ static void run(struct session *s)
         if (!wanted(s, s->tests->cases[k]))
             continue;
         s->n++;
-        test_one(s->tests->cases[k], s->set_of[k], v);
+        test_one(s->tests->cases[k], v);
         s->failed += !test_passed(v) && !v->differs;
         s->differing += v->differs;
         s->restarts += v->restarts;
@@ -189,7 +184,6 @@ static void session_free(struct session *s)
     for (size_t k = 0; k < s->n; k++)
         test_verdict_free(&s->verdicts[k]);
     mem_free(s->verdicts);
-    mem_free(s->set_of);
     test_set_free(s->tests);
     while (s->groups) {
         struct group *g = s->groups;

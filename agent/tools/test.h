@@ -10,17 +10,15 @@
 /* What came of one test. */
 struct test_verdict {
     const struct test_case *t;
-    const struct policy_set *all; /* that it was chosen from */
-    struct json *failures;        /* list of texts; none: it passed */
-    bool timeline_wrong;          /* its rows are not those of `first` */
-    struct testbed_result first;  /* without a crash */
-    size_t restarts, late;        /* reruns with a crash; of their rows, those that came later */
-    bool differs;                 /* one of them gave another timeline: */
+    struct json *failures;       /* list of texts; none: it passed */
+    bool timeline_wrong;         /* its rows are not those of `first` */
+    struct testbed_result first; /* without a crash */
+    size_t restarts, late;       /* reruns with a crash; of their rows, those that came later */
+    bool differs;                /* one of them gave another timeline: */
     struct testbed_result killed;
 };
 
-/* all: the policies that the test may name, as they stand in their files. */
-void test_one(const struct test_case *t, const struct policy_set *all, struct test_verdict *v);
+void test_one(const struct test_case *t, struct test_verdict *v);
 void test_verdict_free(struct test_verdict *v);
 bool test_passed(const struct test_verdict *v);
 

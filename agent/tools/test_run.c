@@ -25,8 +25,7 @@ static void fail(struct test_verdict *v, const char *fmt, ...)
 }
 
 /* The policies of the test, with its parameters and its mode; NULL when those do not fit. */
-static struct policy_set *set_of(const struct test_case *t, const struct policy_set *all,
-                                 struct test_verdict *v)
+static struct policy_set *set_of(const struct test_case *t, struct test_verdict *v)
 {
     const char *names[MAX_FILES], *files[MAX_FILES];
     size_t n = 0;
@@ -43,7 +42,7 @@ static struct policy_set *set_of(const struct test_case *t, const struct policy_
     for (size_t k = 0; k < t->nwith && n < MAX_FILES; k++)
         names[n++] = t->with[k];
     for (size_t k = 0; k < n; k++)
-        files[k] = policy_find(all, names[k])->site.file;
+        files[k] = policy_find(t->policies, names[k])->site.file;
     o.npaths = o.nonly = n;
     set = policies_load(&o, d);
     for (size_t k = 0; !set && k < diags_len(d); k++) {
@@ -175,16 +174,15 @@ static void restart(struct test_verdict *v, struct policy_set *set)
     }
 }
 
-void test_one(const struct test_case *t, const struct policy_set *all, struct test_verdict *v)
+void test_one(const struct test_case *t, struct test_verdict *v)
 {
     struct testbed_kill never = {0};
     struct policy_set *set;
 
     memset(v, 0, sizeof(*v));
     v->t = t;
-    v->all = all;
     v->failures = json_new_list();
-    set = set_of(t, all, v);
+    set = set_of(t, v);
     if (!set)
         return;
     testbed_run(t, set, &never, &v->first);
@@ -250,7 +248,7 @@ void test_coverage(struct json *list, struct coverage *c, const struct policy_se
         int64_t tests = 0;
 
         for (size_t i = 0; i < n; i++) {
-            if (v[i].all != all || strcmp(v[i].t->policy, p->name) != 0)
+            if (v[i].t->policies != all || strcmp(v[i].t->policy, p->name) != 0)
                 continue;
             tests++;
             for (size_t r = 0; r < v[i].first.nrows; r++)
