@@ -286,3 +286,21 @@ test "a procedure is started with a value" {
 test "a procedure that nobody starts does nothing" {
   policy = "add", target = web, run_for = "1h", timeline = "",
 }
+
+local fleet, hot = {}, { asg_cpu = "0m:45% 10m:85% 14m:40%" }
+for n = 2, 23 do
+  fleet[n - 1] = { id = "web-" .. n, desired = 2 }
+  hot["asg_cpu@web-" .. n] = "0m:45% 5m:85% 9m:40%"
+end
+test "a storm of episodes lowers the agent to shadow" {
+  policy = "grow", target = { id = "web-1", desired = 8 }, others = fleet, series = hot, run_for = "20m",
+  timeline = [[
+    7m   page storm
+    12m  fire
+    12m  deny blast radius
+    12m  page not grown shadow
+    12m  end refused
+    15m  clear
+    15m  resolve
+  ]],
+}
