@@ -134,6 +134,18 @@ static void set_state(struct instance *i, enum episode_state s, struct jtx *tx)
     jtx_put(tx, "episode", i->episode, instance_episode_doc(i), is_open(i));
 }
 
+/* Newest first; the oldest drops out. */
+void storm_count(struct engine *e, int64_t fired_ms)
+{
+    size_t k = e->nfires < e->fires_cap ? e->nfires++ : e->fires_cap - 1;
+
+    if (e->fires[k] > fired_ms)
+        return;
+    for (; k > 0 && e->fires[k - 1] < fired_ms; k--)
+        e->fires[k] = e->fires[k - 1];
+    e->fires[k] = fired_ms;
+}
+
 static void storm_check(struct instance *i, struct jtx *tx)
 {
     struct engine *e = i->e;
@@ -141,10 +153,7 @@ static void storm_check(struct instance *i, struct jtx *tx)
     struct json *d;
     int recent = 0;
 
-    memmove(e->fires + 1, e->fires, (e->fires_cap - 1) * sizeof(*e->fires));
-    e->fires[0] = now(e);
-    if (e->nfires < e->fires_cap)
-        e->nfires++;
+    storm_count(e, now(e));
     for (size_t k = 0; k < e->nfires; k++)
         recent += e->fires[k] > since;
     if (e->storm || recent <= e->o.storm_episodes)

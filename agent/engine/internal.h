@@ -362,6 +362,8 @@ void instance_run_ended(
     struct jtx *tx); /* adds standing and episode to the run's last transaction */
 struct json *instance_episode_doc(const struct instance *i);
 void instance_vanish(struct instance *i);
+void storm_count(struct engine *e,
+                 int64_t fired_ms); /* one more episode, now or before a restart */
 void instance_put_standing(struct instance *i, struct jtx *tx);
 enum mode effective_mode(const struct engine *e, const struct policy *p, const struct target *t);
 

@@ -181,6 +181,7 @@ static void attach_episode(struct engine *e, const struct json *doc)
     i->state = strcmp(state, "recovering") == 0 ? EP_RECOVERING : EP_FIRING;
     snprintf(i->episode, ID_LEN, "%s", json_get_str(doc, "id", ""));
     i->fired_ms = json_get_int(doc, "fired_ms", now(e));
+    storm_count(e, i->fired_ms);
     i->fired_wall_ms = json_get_int(doc, "fired_wall_ms", wall(e));
     i->triggered = json_get_bool(doc, "triggered", false);
     i->verify_failed = json_get_bool(doc, "verify_failed", false);
