@@ -266,12 +266,19 @@ static int64_t shortest(const struct set *set)
     return ms < 100 ? 100 : ms;
 }
 
+/* Series are wanted in the order of their numbers. */
 static bool has_series(const struct set *set, uint64_t series)
 {
-    for (size_t k = 0; k < set->n; k++)
-        if (set->items[k].series == series)
-            return true;
-    return false;
+    size_t low = 0, high = set->n;
+
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        if (set->items[mid].series < series)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low < set->n && set->items[low].series == series;
 }
 
 /* Between polls only. */

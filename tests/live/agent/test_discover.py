@@ -97,11 +97,11 @@ class Discover(Rig):
         self.assertIn("no longer watched: the target or its policy is gone; nothing was verified", told[0])
 
     def test_listings_that_are_not_whole_change_nothing(self):
-        """Refused, throttled: what was known stays in force, complained about once."""
+        """Refused, cut off in the middle: what was known stays in force, complained about once."""
         self.start()
         eventually(lambda: set(self.targets()) == {"asg/web-1", "asg/web-2"})
         self.tag("web-2", "nobody")  # would be absent, if a listing came through
-        for fault in ({"kind": "error", "code": "AccessDenied", "status": 403}, {"kind": "throttle"}):
+        for fault in ({"kind": "error", "code": "AccessDenied", "status": 403}, {"kind": "truncated"}):
             with self.subTest(**fault):
                 self.aws_fault(**fault)
                 before = self.listing()["failures"]
@@ -194,7 +194,7 @@ class Pages(Discover):
         self.start()
         eventually(lambda: len(self.targets()) == 60, 20)
         # Every second page is refused from now on; three groups of the second page lose their tag.
-        self.aws_fault(kind="error", code="ServiceUnavailable", status=503, skip=1, count=1000)
+        self.aws_fault(kind="error", code="AccessDenied", status=403, skip=1, count=1000)
         for n in (57, 58, 59):
             self.tag(f"g{n:03d}", "nobody")
         eventually(lambda: self.listing()["failures"] > 0, 40)
