@@ -139,7 +139,7 @@ static void cloudwatch_watch(void *self, const struct watch *const *watches, siz
 {
     struct cloudwatch *s = self;
     struct reader *old = s->readers;
-    size_t nold = s->nreaders;
+    size_t nold = s->nreaders, k = 0; /* as a rule both are in the same order */
 
     s->readers = mem_calloc(n + 1, sizeof(*s->readers));
     s->nreaders = n;
@@ -148,11 +148,15 @@ static void cloudwatch_watch(void *self, const struct watch *const *watches, siz
 
         *r = (struct reader){
             .w = watches[i], .series = watches[i]->series, .given_ms = -1, .reached_ms = -1};
-        for (size_t k = 0; k < nold; k++) {
-            if (old[k].series == r->series) {
-                r->given_ms = old[k].given_ms;
-                r->reached_ms = old[k].reached_ms;
-            }
+        for (size_t tried = 0; tried < nold; tried++, k++) {
+            const struct reader *o = &old[k % nold];
+
+            if (o->series != r->series)
+                continue;
+            r->given_ms = o->given_ms;
+            r->reached_ms = o->reached_ms;
+            k = k % nold + 1;
+            break;
         }
     }
     readers_free(old, nold);

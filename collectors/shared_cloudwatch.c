@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/map.h"
 #include "base/mem.h"
 #include "base/units.h"
 
@@ -30,17 +31,8 @@ void cw_clear(struct cw_set *s)
     }
     mem_free(s->queries);
     mem_free(s->batches);
+    map_free(s->by_key);
     cw_init(s);
-}
-
-/* FNV-1a */
-static uint64_t hash_of(const char *text)
-{
-    uint64_t h = 14695981039346656037u;
-
-    while (*text != '\0')
-        h = (h ^ (unsigned char)*text++) * 1099511628211u;
-    return h;
 }
 
 size_t cw_want(struct cw_set *s, const char *namespace, const char *metric,
@@ -49,28 +41,28 @@ size_t cw_want(struct cw_set *s, const char *namespace, const char *metric,
     char *where = json_print_canonical(dimensions);
     char *key = mem_printf("%s\n%s\n%s\n%s\n%lld\n%s", namespace, metric, where, stat,
                            (long long)period_ms, expr != NULL ? expr : "");
-    uint64_t hash = hash_of(key);
     struct cw_query *q;
-    size_t i = 0;
+    uintptr_t number; /* sets have thousands */
 
     mem_free(where);
-    while (i < s->nqueries && (s->queries[i].hash != hash || strcmp(s->queries[i].key, key) != 0))
-        i++;
-    if (i < s->nqueries) {
+    if (s->by_key == NULL)
+        s->by_key = map_new();
+    number = (uintptr_t)map_get(s->by_key, key);
+    if (number > 0) {
         mem_free(key);
-        return i;
+        return (size_t)number - 1;
     }
     s->queries = mem_realloc(s->queries, (s->nqueries + 1) * sizeof(*s->queries));
     q = &s->queries[s->nqueries++];
     *q = (struct cw_query){.key = key,
-                           .hash = hash,
                            .namespace = mem_strdup(namespace),
                            .metric = mem_strdup(metric),
                            .stat = mem_strdup(stat),
                            .dimensions = json_copy(dimensions),
                            .expr = mem_strdup(expr),
                            .period_ms = period_ms};
-    return i;
+    map_put(s->by_key, key, (void *)(uintptr_t)s->nqueries); /* NOLINT(performance-no-int-to-ptr) */
+    return s->nqueries - 1;
 }
 
 static bool fits(const struct cw_batch *b, const struct cw_query *q, size_t need)

@@ -23,7 +23,6 @@ struct cw_point {
 /* One metric at one period with one statistic. */
 struct cw_query {
     char *key;
-    uint64_t hash; /* of key: sets have thousands */
     char *namespace, *metric, *stat;
     struct json *dimensions; /* map of strings */
     char *expr; /* metric math in which the metric is called m; NULL: the metric itself */
@@ -48,6 +47,7 @@ struct cw_batch {
 struct cw_set {
     struct cw_query *queries;
     size_t nqueries;
+    struct map *by_key; /* its number, from 1; NULL: none yet */
     struct cw_batch *batches;
     size_t nbatches;
 };
