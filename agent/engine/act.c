@@ -42,6 +42,7 @@ void act_record(struct run *r, const char *name, const struct plan *p, bool undo
     char *line = mem_printf("%s%s: %s", undo ? "undo " : "", name, p->summary ? p->summary : "");
 
     json_add(r->history, json_new_str(line));
+    r->unverified = r->unverified || !undo;
     mem_free(line);
     if (undo) {
         for (size_t k = 0; k < r->ndone;)

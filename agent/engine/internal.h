@@ -128,7 +128,7 @@ struct run {
     int *acted;           /* by action of the policy; NULL: none */
     enum tri last_verify;
     bool verified;           /* there was a verify */
-    int64_t verified_act_ms; /* last_act_end_ms at that time: an act since then is not verified */
+    bool unverified;         /* an act since then (an undo needs none) */
     int64_t last_act_end_ms; /* steady; verify counts points from here (M15) */
     char *note;              /* last words, for the end's report */
     bool paged;              /* a human was called in this run */

@@ -32,10 +32,10 @@ struct json *report_told(const struct run *r)
 
     json_set(d, "done", json_copy(r->history));
     json_set_str(d, "helped",
-                 !r->verified || r->verified_act_ms != r->last_act_end_ms ? "not verified yet"
-                 : r->last_verify == TRI_TRUE                             ? "verified"
-                 : r->last_verify == TRI_FALSE                            ? "no"
-                                                                          : "unknown");
+                 !r->verified || r->unverified ? "not verified yet"
+                 : r->last_verify == TRI_TRUE  ? "verified"
+                 : r->last_verify == TRI_FALSE ? "no"
+                                               : "unknown");
     return d;
 }
 
@@ -162,7 +162,7 @@ static void add(struct engine *e, struct jtx *tx, enum report_kind k, const stru
             json_set_strf(d, "stop", "runbookctl cancel %s, or runbookctl freeze", r->id);
         else
             json_set_str(d, "outcome", outcome_names[r->outcome]);
-    } else if (i && *i->episode && i->told && k != REPORT_RESOLVE) {
+    } else if (i && *i->episode && i->told && i->state != EP_RESOLVED) {
         json_set_str(d, "next", "nothing more by itself; this closes once the condition is clear");
     }
     if (e->dashboard && i && *i->episode)

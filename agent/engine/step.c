@@ -104,7 +104,7 @@ static void set_verified(struct run *r, enum tri v)
 {
     r->verified = true;
     r->last_verify = v;
-    r->verified_act_ms = r->last_act_end_ms;
+    r->unverified = false;
 }
 
 /* Ends a verify or a wait with a note of what came of it (M8); hit: the check that became true, or

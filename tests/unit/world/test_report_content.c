@@ -139,6 +139,35 @@ static void helped_is_of_the_last_act(void **state)
     drop();
 }
 
+/* An undo takes nothing from it; a note that closes says no more what comes next. */
+static void an_undo_leaves_what_was_verified(void **state)
+{
+    static const struct script_line back[] = {{'*', ASK_ACT, "scale", 0},
+                                              {'*', ASK_VERIFY, "well", 10 * MIN_MS},
+                                              {'*', ASK_UNDO, "scale", 0},
+                                              SCRIPT_END};
+    struct rig r;
+
+    (void)state;
+    rig_init(&r, 1);
+    rules_scripted(&r, back);
+    r.on_report = keep;
+    r.script = rises_then_falls;
+    r.t[0].load = 850;
+    rig_start(&r);
+    rig_run(&r, 12);
+    r.script = NULL;
+    rig_run(&r, 16);
+    r.t[0].load = 100;
+    rig_run(&r, 60);
+    says(about("verified: well"), "helped", "verified");
+    says(about("undid: scale"), "helped", "verified");
+    says(about("run ended"), "helped", "verified");
+    says(about("clear after"), "next", "");
+    rig_free(&r);
+    drop();
+}
+
 static void one_that_asks_or_is_frozen_says_so(void **state)
 {
     struct rig r;
@@ -170,6 +199,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_whole_episode),
         cmocka_unit_test(helped_is_of_the_last_act),
+        cmocka_unit_test(an_undo_leaves_what_was_verified),
         cmocka_unit_test(one_that_asks_or_is_frozen_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
