@@ -142,7 +142,7 @@ class Webhook(AgentCase):
             for bad in ((headers, body + b" ", SECRET), (headers, body, OLD), ({**headers, "webhook-id": "msg_0"}, body, SECRET)):
                 self.assertRaises(ValueError, verify, *bad)
             self.assertRaises(ValueError, verify, headers, body, SECRET, time.time() + 3600)
-        self.assertEqual(kinds, {"runbookd.human.called", "runbookd.episode.noted"})
+        self.assertEqual(kinds, {"runbookd.human.called", "runbookd.episode.resolved"})
         ids = [h["webhook-id"] for _, h, _, _ in self.receiver.got]
         self.assertEqual(len(ids), len(set(ids)))
         self.assertEqual(self.leaks(KEY, written(SECRET), SECRET.decode()), [])
