@@ -71,10 +71,11 @@ static bool part_of(lua_State *L, const struct tab *t, const struct json *opts, 
     if (!s) {
         return false; /* it was told */
     }
-    *unit = s->unit;
-    if (option_find(s->options, s->noptions, "unit") && !unit_of(json_get(held, "opts"), unit)) {
+    if (option_find(s->options, s->noptions, "unit") &&
+        !json_get_str(json_get(held, "opts"), "unit", NULL)) {
         return false;
     }
+    *unit = signal_unit(s, json_get(held, "opts"));
     if (s->derive != DERIVE_NONE) {
         wrong(L, t, field, "E107", "needs a signal that is read, not one that is made of others");
     } else if (*unit == UNIT_ENUM) {

@@ -123,7 +123,6 @@ int loader_use(lua_State *L);    /* use "x" */
 int policy_finish(lua_State *L); /* builds the policies once the file has run */
 /* The node of a signal that no collector reads. */
 void derived_push(lua_State *L, const struct signal *s, const struct tab *t);
-bool unit_of(const struct json *held, enum unit *unit);             /* by the option `unit` */
 void read_clock(lua_State *L, const struct tab *t, struct cond *c); /* lasting and missing */
 int signal_push(lua_State *L, const char *name); /* sig.NAME's function; 0: no such signal */
 

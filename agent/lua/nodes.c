@@ -24,19 +24,6 @@ static bool argument(lua_State *L, int index, const char *what, struct tab *t)
     return true;
 }
 
-/* The written word of a unit, for signals that take it as an option. */
-bool unit_of(const struct json *held, enum unit *unit)
-{
-    const char *word = json_get_str(held, "unit", NULL);
-    for (int u = UNIT_NUMBER; word && u <= UNIT_ENUM; u++) {
-        if (strcmp(unit_name((enum unit)u), word) == 0) {
-            *unit = (enum unit)u;
-            return true;
-        }
-    }
-    return false;
-}
-
 static const struct {
     const char *name;
     enum cmp cmp;
@@ -157,11 +144,7 @@ static int make_leaf(lua_State *L)
     n->cond->signal = s;
     n->cond->site = site_of(ld, &n->place);
     n->cond->opts = tab_options(L, &t, s->options, s->noptions);
-    enum unit unit = s->unit;
-    if (option_find(s->options, s->noptions, "unit")) {
-        (void)unit_of(n->cond->opts, &unit);
-    }
-    read_comparator(L, &t, n, s, unit);
+    read_comparator(L, &t, n, s, signal_unit(s, n->cond->opts));
     if (s->occurs && n->comparators == 0) {
         n->comparators = 1;
         n->cond->cmp = CMP_AT_LEAST;
