@@ -2,7 +2,7 @@
 """kill -9 of the real agent before and after each system call that has an effect, in one run of one kind; then it is
 started again on the same state directory and left to finish, and the world is looked at from outside.
 
-Usage: crash.py asg|pg KILLER [--all | --every K] [--jobs N] [--only before|after:from:N,...]
+Usage: crash.py asg|replace|pg KILLER [--all | --every K] [--jobs N] [--only before|after:from:N,...]
 
 A point is (before or after, what counting starts from, N). Counting starts at the agent's start, at the journal's write of
 the intent, or at the request itself, so that the points around the effect are the same in every run."""
@@ -41,10 +41,13 @@ class World:
         self.dir = tempfile.mkdtemp(prefix="rb-crash-")
         self.pg = None
         self.seen = 0  # the newest event of the pager that any point has looked at
-        self.sim = Sim(self.dir, scenario(*(group(self.name(n)) for n in range(slots))))
+        self.sim = Sim(self.dir, scenario(*(self.group(n) for n in range(slots))))
 
     def name(self, slot):
         return f"slot{slot}"
+
+    def group(self, slot):
+        return group(self.name(slot))
 
     def stop(self):
         import shutil
@@ -94,6 +97,55 @@ policy "grow" {
 
     def clear(self, slot, rig):
         pass
+
+
+class ReplaceWorld(AsgWorld):
+    """An identity in place of a value: one of four instances is unhealthy."""
+
+    request = "Action=TerminateInstanceInAutoScalingGroup"
+    policy = """
+policy "replace" {
+  owner = "crash", severity = "sev2", doc = "https://runbooks.example.com/crash", target = find.asg {},
+  when = sig.alb_healthy { below = "100%", lasting = "1s", period = "1s" },
+  checks = { well = sig.alb_healthy { at_least = "100%", period = "1s" } },
+  actions = { replace = act.asg_replace {} },
+  mode = "enforce", limit = "2 per 1d", cooldown = "10m", max_targets = "100%",
+  run = function(r)
+    if not r:act "replace" then return r:page "not replaced" end
+    if not r:verify("well", "40s") then r:page "still unhealthy" end
+  end,
+}
+"""
+
+    def group(self, slot):
+        return group(self.name(slot), desired=4, traffic=[{"at": 0, "rps": 20}], target_group=f"targetgroup/{self.name(slot)}/0123456789abcdef",
+                     load_balancer=f"app/{self.name(slot)}/456789abcdef0123")
+
+    def prepare(self, slot, rig):
+        name = self.name(slot)
+        for i in rig.group(name)["instances"]:
+            if i["target"] == "unhealthy":
+                self.sim.call("POST", "instance", {"id": i["id"], "target": "healthy"})
+        eventually(lambda: [i["target"] for i in rig.group(name)["instances"]] == ["healthy"] * 4, 20)
+        rig.ids = {i["id"] for i in rig.group(name)["instances"]}
+        rig.ill = min(rig.ids)
+        self.sim.call("POST", "instance", {"id": rig.ill, "target": "unhealthy"})
+        rig.estate(f'asg "{name}" {{ aws = "prod", target_group = "targetgroup/{name}/0123456789abcdef", alb = "app/{name}/456789abcdef0123" }}')
+        rig.write("policies/replace.lua", self.policy)
+
+    def effects(self, slot, rig):
+        done = [e for e in self.sim.call("GET", "effects")["list"] if e["action"] == "TerminateInstanceInAutoScalingGroup"]
+        return [(e["time"], e["params"]["InstanceId"]) for e in done if e["params"]["InstanceId"] in rig.ids]
+
+    def intended(self, plan):
+        return plan["calls"][0]["args"]["InstanceId"]
+
+    def look(self, slot, rig, effects, succeeded):
+        now = rig.group(self.name(slot))
+        there = {i["id"] for i in now["instances"] if i["state"] == "InService"}
+        need(now["desired"] == 4, f"desired is {now['desired']}")
+        need(rig.ids - there == ({rig.ill} if effects else set()), f"gone {rig.ids - there}, ill {rig.ill}, done {effects}")
+        need(not succeeded or effects, "the run succeeded without an effect")
 
 
 class PgWorld(World):
@@ -311,9 +363,12 @@ def points_of(args, many):
     return points
 
 
+WORLDS = {"asg": AsgWorld, "replace": ReplaceWorld, "pg": PgWorld}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("kind", choices=("asg", "pg"))
+    parser.add_argument("kind", choices=tuple(WORLDS))
     parser.add_argument("killer")
     parser.add_argument("--all", action="store_true")
     parser.add_argument("--every", type=int, default=8, metavar="K")
@@ -326,7 +381,7 @@ def main():
         print(f"skipped: {probe.stderr.strip()}")
         return 77
     began = time.monotonic()
-    world = (AsgWorld if args.kind == "asg" else PgWorld)(args.jobs)
+    world = WORLDS[args.kind](args.jobs)
     try:
         many = {} if args.only else counted(args, world)
         points = points_of(args, many)
