@@ -1,5 +1,5 @@
 """What `runbookd iam` and `runbookd grants` print is enough, and no line of it too much: with all of it two incidents on cloudsim
-and one on a real PostgreSQL are remediated, and with any one right taken away something is not."""
+and one on a real PostgreSQL are remediated, and a real Redis is read, and with any one right taken away something is not."""
 
 import json
 import os
@@ -8,7 +8,7 @@ import tempfile
 import time
 import unittest
 
-from rig import RUNBOOKD, Leak, Postgres, Rig, eventually, group, scenario
+from rig import HARNESS, RUNBOOKD, Leak, Postgres, Rig, eventually, group, scenario
 
 ROLE = "arn:aws:iam::123456789012:role/runbookd"
 AGENT = "arn:aws:iam::123456789012:user/runbookd"
@@ -181,6 +181,57 @@ class Sql(Rig):
         self.assertEqual(len(kept), len(lines) - 1, f"not one line: {line}")
         self.psql("\n".join(kept))
         self.assertFalse(self.relieved(), line)
+
+
+class Acl(Rig):
+    """The line for a Redis: what it allows is enough to read the cache, and nothing else."""
+
+    with_sim = True  # the pager
+
+    def setUp(self):
+        super().setUp()
+        done = subprocess.run([os.path.join(HARNESS, "redistemp"), "--watch", str(os.getpid()), "start"], stdout=subprocess.PIPE, text=True, check=True)
+        self.redis = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
+        self.addCleanup(subprocess.run, [os.path.join(HARNESS, "redistemp"), "stop", self.redis["RB_TEMP_DIR"]], check=False)
+        self.write("policies/p.lua", 'policy "full" { owner = "test", severity = "sev2", doc = "https://runbooks.example.com/x", target = find.cache {}, '
+                   'when = sig.cache_memory { above = "90%", lasting = "2s", period = "1s" }, actions = { act.cache_scale { '
+                   'ladder = { "cache.r6g.large", "cache.r6g.xlarge" } } } }')
+        self.write("redis.key", "sesame", 0o400)
+        self.write("estate.lua", f'cache "c" {{ host = "127.0.0.1", port = {self.redis["REDIS_PORT"]}, user = "runbookd", auth = secret.file "redis.key" }}\n')
+
+    def cli(self, *words):
+        return subprocess.run(["redis-cli", "-h", "127.0.0.1", "-p", self.redis["REDIS_PORT"], *words], capture_output=True, text=True, check=True,
+                              timeout=10).stdout
+
+    def grant(self, *taken):
+        line = said("grants", self.dir, "c").splitlines()[-1]
+        words = [w.replace(">PASSWORD", ">sesame") for w in line.split() if w not in taken]
+        self.assertEqual(len(words), len(line.split()) - len(taken))
+        self.assertEqual(self.cli(*words).strip(), "OK")
+        self.assertEqual(self.cli(*words).strip(), "OK")  # again
+        self.cli("CONFIG", "SET", "maxmemory", "100mb")
+
+    def value(self):
+        return self.ask("explain", "full")["explain"][0]["when"]
+
+    def test_all_of_it_is_enough(self):
+        self.grant()
+        self.start()
+        eventually(lambda: self.value()["value"] == "false", 15, 0.2)
+        self.assertIn("NOPERM", self.cli("--user", "runbookd", "--pass", "sesame", "--no-auth-warning", "GET", "x"))
+        self.assertIn("NOPERM", self.cli("--user", "runbookd", "--pass", "sesame", "--no-auth-warning", "CONFIG", "GET", "*"))
+
+    def test_without_info(self):
+        self.grant("+info")
+        self.start()
+        eventually(lambda: "NOPERM" in self.logs() or "permission" in str(self.ask("sources")), 15, 0.2)
+        self.assertEqual(self.value()["value"], "unknown")
+
+    def test_without_on(self):
+        self.grant("on")
+        self.start()
+        eventually(lambda: "WRONGPASS" in self.logs(), 15, 0.2)
+        self.assertEqual(self.value()["value"], "unknown")
 
 
 def add(case, name, body):
