@@ -215,12 +215,15 @@ static enum verdict replace_judge(const struct action_input *in, const struct pl
 
 /* Doing */
 
-static void replace_observe(struct action_call *c)
+/* The one target's health is asked for once more. */
+static void ask_health(const struct json *call, struct aws_params *p)
 {
-    asg_observe(c, ASG_TARGET_HEALTH);
+    const struct json *args = json_get(call, "args");
+
+    aws_param(p, "TargetGroupArn", json_get_str(args, "TargetGroupArn", ""));
+    aws_param(p, "Targets.member.1.Id", json_get_str(args, "InstanceId", ""));
 }
 
-/* The state of the one target that was asked about. */
 static bool still_unhealthy(const struct json *call, const struct xml *answer, struct err *e)
 {
     const char *id = json_get_str(json_get(call, "args"), "InstanceId", "");
@@ -237,31 +240,27 @@ static bool still_unhealthy(const struct json *call, const struct xml *answer, s
 
 static void replace_apply(struct action_call *c)
 {
+    static const struct aws_condition unhealthy = {.service = AWS_ELBV2,
+                                                   .action = "DescribeTargetHealth",
+                                                   .ask = ask_health,
+                                                   .still = still_unhealthy};
+    static const char *const action = "TerminateInstanceInAutoScalingGroup";
     const struct json *args = json_get(c->call, "args");
     const char *id = json_get_str(args, "InstanceId", NULL),
-               *group = json_get_str(args, "TargetGroupArn", NULL);
-    struct aws_request first = {
-        .service = AWS_ELBV2, .action = "DescribeTargetHealth", .deadline_ms = c->deadline_ms / 2};
-    struct asg_change change = {
-        .action = "TerminateInstanceInAutoScalingGroup", .first = &first, .still = still_unhealthy};
-    struct aws_params *question;
+               *account = json_get_str(c->target->fields, "aws", "");
     struct err e = ERR_INIT;
+    struct aws_params *p;
 
-    if (id == NULL || group == NULL) {
+    if (id == NULL || json_get_str(args, "TargetGroupArn", NULL) == NULL) {
         err_set(&e, ERR_BUG, "the call has no InstanceId or TargetGroupArn");
-        asg_not_sent(c, &e);
+        aws_apply(c, account, AWS_AUTOSCALING, action, NULL, NULL, &e);
         return;
     }
-    question = aws_params_new();
-    aws_param(question, "TargetGroupArn", group);
-    aws_param(question, "Targets.member.1.Id", id);
-    first.params = question;
-    change.params = aws_params_new();
-    aws_param(change.params, "InstanceId", id);
+    p = aws_params_new();
+    aws_param(p, "InstanceId", id);
     /* Never true: the group is to stay as large as it is. */
-    aws_param_bool(change.params, "ShouldDecrementDesiredCapacity", false);
-    asg_apply(c, &change);
-    aws_params_free(question);
+    aws_param_bool(p, "ShouldDecrementDesiredCapacity", false);
+    aws_apply_if(c, account, &unhealthy, AWS_AUTOSCALING, action, p, NULL);
 }
 
 /* The model of a group in policies' tests: of the desired ones some are unhealthy, and each that is
@@ -366,9 +365,9 @@ const struct action_type asg_replace_action = {
     .options = OPTIONS(replace_options),
     .permissions = replace_permissions,
     .outs = replace_outs,
-    .observe = replace_observe,
+    .observe = asg_observe_targets,
     .apply = replace_apply,
-    .cancel = asg_cancel,
+    .cancel = aws_act_cancel,
     .plan = replace_plan,
     .judge = replace_judge,
     .state_options = OPTIONS(replace_state),

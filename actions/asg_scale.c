@@ -192,31 +192,25 @@ static int scale_check(const struct json *opts, struct err *e)
 
 /* Doing */
 
-static void scale_observe(struct action_call *c)
-{
-    asg_observe(c, ASG_SCALING_POLICIES);
-}
-
 static void scale_apply(struct action_call *c)
 {
     const struct json *args = json_get(c->call, "args");
     int64_t desired = json_get_int(args, "DesiredCapacity", -1);
-    struct asg_change change = {.action = "SetDesiredCapacity"};
+    struct aws_params *p = NULL;
+    struct json *out = json_new_map();
     struct err e = ERR_INIT;
 
     if (desired < 0) {
         err_set(&e, ERR_BUG, "the call has no DesiredCapacity");
-        asg_not_sent(c, &e);
-        return;
+    } else {
+        p = aws_params_new();
+        aws_param(p, "AutoScalingGroupName", json_get_str(args, "AutoScalingGroupName", ""));
+        aws_param_int(p, "DesiredCapacity", desired);
+        aws_param_bool(p, "HonorCooldown", json_get_bool(args, "HonorCooldown", false));
     }
-    change.params = aws_params_new();
-    aws_param(change.params, "AutoScalingGroupName",
-              json_get_str(args, "AutoScalingGroupName", ""));
-    aws_param_int(change.params, "DesiredCapacity", desired);
-    aws_param_bool(change.params, "HonorCooldown", json_get_bool(args, "HonorCooldown", false));
-    change.out = json_new_map();
-    json_set_int(change.out, "after", desired);
-    asg_apply(c, &change);
+    json_set_int(out, "after", desired);
+    aws_apply(c, json_get_str(c->target->fields, "aws", ""), AWS_AUTOSCALING, "SetDesiredCapacity",
+              p, out, &e);
 }
 
 /* The model of a group in policies' tests: what was written is what is seen. */
@@ -297,9 +291,9 @@ const struct action_type asg_scale_action = {
     .permissions = scale_permissions,
     .outs = scale_outs,
     .check = scale_check,
-    .observe = scale_observe,
+    .observe = asg_observe_scaling,
     .apply = scale_apply,
-    .cancel = asg_cancel,
+    .cancel = aws_act_cancel,
     .plan = scale_plan,
     .judge = scale_judge,
     .undo = scale_undo,

@@ -15,14 +15,16 @@ static const char *group_of(const struct action_call *c)
     return json_get_str(c->target->fields, "replication_group", "");
 }
 
-static void ask_group(const struct action_call *c, struct aws_params *p)
+static void ask_group(const struct action_call *c, const struct json *seen, struct aws_params *p)
 {
+    (void)seen;
     aws_param(p, "ReplicationGroupId", group_of(c));
 }
 
-static void ask_members(const struct action_call *c, struct aws_params *p)
+static void ask_members(const struct action_call *c, const struct json *seen, struct aws_params *p)
 {
     (void)c;
+    (void)seen;
     (void)p; /* all of the account: it cannot be asked for those of a group */
 }
 
@@ -106,10 +108,20 @@ static void there(const struct action_call *c, struct json *seen, struct err *e)
 static void scale_observe(struct action_call *c)
 {
     static const struct aws_question questions[] = {
-        {AWS_ELASTICACHE, "DescribeReplicationGroups", "Marker", NULL, NULL, ask_group, see_group},
-        {AWS_ELASTICACHE, "DescribeCacheClusters", "Marker", NULL, NULL, ask_members, see_members},
-        {AWS_ELASTICACHE, "ListAllowedNodeTypeModifications", NULL, NULL, NULL, ask_group,
-         see_allowed},
+        {.service = AWS_ELASTICACHE,
+         .action = "DescribeReplicationGroups",
+         .page = "Marker",
+         .ask = ask_group,
+         .take = see_group},
+        {.service = AWS_ELASTICACHE,
+         .action = "DescribeCacheClusters",
+         .page = "Marker",
+         .ask = ask_members,
+         .take = see_members},
+        {.service = AWS_ELASTICACHE,
+         .action = "ListAllowedNodeTypeModifications",
+         .ask = ask_group,
+         .take = see_allowed},
     };
     struct json *seen = json_new_map();
 

@@ -44,25 +44,27 @@ static const struct target *database_of(const struct action_call *c, const struc
     return NULL;
 }
 
-static void ask_proxy(const struct action_call *c, struct aws_params *p)
+static void ask_proxy(const struct action_call *c, const struct json *seen, struct aws_params *p)
 {
+    (void)seen;
     aws_param(p, "DBProxyName", proxy_of(c)->name);
 }
 
-static void ask_group(const struct action_call *c, struct aws_params *p)
+static void ask_group(const struct action_call *c, const struct json *seen, struct aws_params *p)
 {
-    ask_proxy(c, p);
+    ask_proxy(c, seen, p);
     aws_param(p, "TargetGroupName", json_get_str(proxy_of(c)->fields, "target_group", "default"));
 }
 
 /* What the pool holds: DatabaseConnections, summed over the machines that serve the proxy, each of
  * which publishes a point a minute ("Monitoring RDS Proxy metrics"). */
-static void ask_open(const struct action_call *c, struct aws_params *p)
+static void ask_open(const struct action_call *c, const struct json *seen, struct aws_params *p)
 {
     struct err e = ERR_INIT;
     struct aws *aws = c->io->aws(c->io->arg, account_of(proxy_of(c)), &e);
     int64_t end_ms = aws_wall_ms(aws) / MINUTE_MS * MINUTE_MS;
 
+    (void)seen;
 #define QUERY "MetricDataQueries.member.1."
     aws_param(p, QUERY "Id", "open");
     aws_param(p, QUERY "MetricStat.Metric.Namespace", "AWS/RDS");
@@ -432,7 +434,7 @@ static void pool_apply(struct action_call *c)
     } else {
         p = aws_params_new();
         out = json_new_map();
-        ask_group(c, p);
+        ask_group(c, NULL, p);
         aws_param_int(p, "ConnectionPoolConfig.MaxConnectionsPercent", percent);
         aws_param_int(p, "ConnectionPoolConfig.MaxIdleConnectionsPercent", idle);
         if (json_get(args, "ConnectionBorrowTimeout") != NULL)

@@ -29,7 +29,12 @@ struct talk {
     struct pg *pg;
     struct json *seen;
     void (*complete)(const struct action_call *c, struct json *seen, struct err *e);
-    struct aws_call *request; /* apply's */
+    struct aws_call *request; /* apply's, or the question before it */
+    enum aws_service service;
+    const char *action;
+    struct aws_params *params;
+    int64_t deadline_ms;
+    const struct aws_condition *only_if;
     struct json *out;
     struct loop_timer *later; /* to end from outside the call */
     struct err err;           /* the first */
@@ -58,6 +63,7 @@ static void talk_free(struct talk *t)
     loop_timer_free(t->later);
     json_free(t->seen);
     json_free(t->out);
+    aws_params_free(t->params);
     mem_free(t->asked);
     t->c->state = NULL;
     mem_free(t);
@@ -154,6 +160,12 @@ static void on_answer(void *arg, const struct aws_answer *answer, const struct e
     } else if (a->q->absent == NULL || strcmp(answer->code, a->q->absent) != 0) {
         keep(t, e);
     }
+    if (e == NULL && a->q->then != NULL && t->err.code == 0) {
+        mem_free(a->token);
+        *a = (struct asked){.talk = t, .q = a->q->then};
+        ask(a);
+        return;
+    }
     one_less(t);
 }
 
@@ -166,7 +178,7 @@ static void ask(struct asked *a)
                             .params = p,
                             .deadline_ms = t->c->deadline_ms};
 
-    a->q->ask(t->c, p);
+    a->q->ask(t->c, t->seen, p);
     if (a->token != NULL)
         aws_param(p, a->q->page, a->token);
     a->call = aws_send(t->aws, &r, on_answer, a);
@@ -260,17 +272,62 @@ static void on_applied(void *arg, const struct aws_answer *a, const struct err *
     applied(t, how[a->outcome], e);
 }
 
+static void request(struct talk *t)
+{
+    struct aws_request r = {.service = t->service,
+                            .action = t->action,
+                            .params = t->params,
+                            .mutating = true,
+                            .deadline_ms = t->deadline_ms};
+
+    t->request = aws_send(t->aws, &r, on_applied, t);
+}
+
+static void on_condition(void *arg, const struct aws_answer *a, const struct err *e)
+{
+    struct talk *t = arg;
+    struct err why = ERR_INIT;
+
+    t->request = NULL;
+    if (e != NULL)
+        applied(t, APPLIED_NOT_SENT, e);
+    else if (!t->only_if->still(t->c->call, a->xml, &why))
+        applied(t, APPLIED_NOT_SENT, &why);
+    else
+        request(t);
+}
+
+static void condition(struct talk *t)
+{
+    struct aws_params *p = aws_params_new();
+    struct aws_request r = {.service = t->only_if->service,
+                            .action = t->only_if->action,
+                            .params = p,
+                            .deadline_ms = t->deadline_ms};
+
+    t->only_if->ask(t->c->call, p);
+    t->request = aws_send(t->aws, &r, on_condition, t);
+    aws_params_free(p);
+}
+
+static struct talk *apply_new(struct action_call *c, enum aws_service service, const char *action,
+                              struct aws_params *p, struct json *out)
+{
+    struct talk *t = talk_new(c);
+
+    t->service = service;
+    t->action = action;
+    t->params = p;
+    t->out = out;
+    t->deadline_ms = c->deadline_ms;
+    return t;
+}
+
 void aws_apply(struct action_call *c, const char *account, enum aws_service service,
                const char *action, struct aws_params *p, struct json *out, const struct err *e)
 {
-    struct talk *t = talk_new(c);
-    struct aws_request r = {.service = service,
-                            .action = action,
-                            .params = p,
-                            .mutating = true,
-                            .deadline_ms = c->deadline_ms};
+    struct talk *t = apply_new(c, service, action, p, out);
 
-    t->out = out;
     if (p == NULL)
         t->err = *e;
     else
@@ -278,6 +335,20 @@ void aws_apply(struct action_call *c, const char *account, enum aws_service serv
     if (t->aws == NULL)
         end_later(t, not_sent);
     else
-        t->request = aws_send(t->aws, &r, on_applied, t);
-    aws_params_free(p);
+        request(t);
+}
+
+void aws_apply_if(struct action_call *c, const char *account, const struct aws_condition *only_if,
+                  enum aws_service service, const char *action, struct aws_params *p,
+                  struct json *out)
+{
+    struct talk *t = apply_new(c, service, action, p, out);
+
+    t->only_if = only_if;
+    t->deadline_ms /= 2;
+    t->aws = c->io->aws(c->io->arg, account, &t->err);
+    if (t->aws == NULL)
+        end_later(t, not_sent);
+    else
+        condition(t);
 }

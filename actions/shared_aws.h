@@ -15,7 +15,9 @@ struct aws_question {
     const char *page;   /* its parameter of pages: "Marker"; NULL: it has none */
     const char *next;   /* where the answer has it; NULL: as `page` */
     const char *absent; /* this error is an answer, too: nothing is there; NULL: none is */
-    void (*ask)(const struct action_call *c, struct aws_params *p);
+    /* Asked after this one, by what it has seen; NULL: nothing is. */
+    const struct aws_question *then;
+    void (*ask)(const struct action_call *c, const struct json *seen, struct aws_params *p);
     /* Takes a page into what is seen; *e where it makes no sense. */
     void (*take)(const struct action_call *c, const struct xml *result, struct json *seen,
                  struct err *e);
@@ -40,6 +42,20 @@ void aws_observe(struct action_call *c, const char *account, const struct aws_qu
  * the outputs of a success. */
 void aws_apply(struct action_call *c, const char *account, enum aws_service service,
                const char *action, struct aws_params *p, struct json *out, const struct err *e);
+
+/* A question that goes before the request, which is sent only if `still` says true of the answer;
+ * else it sets *e to why not. */
+struct aws_condition {
+    enum aws_service service;
+    const char *action;
+    void (*ask)(const struct json *call, struct aws_params *p);
+    bool (*still)(const struct json *call, const struct xml *answer, struct err *e);
+};
+
+/* Applies as aws_apply, p not NULL, if the condition holds; each has half of the time. */
+void aws_apply_if(struct action_call *c, const char *account, const struct aws_condition *only_if,
+                  enum aws_service service, const char *action, struct aws_params *p,
+                  struct json *out);
 
 /* A request whose answer was lost may still be on its way: so long after the plan was made the old
  * value proves nothing. */

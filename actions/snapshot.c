@@ -35,13 +35,15 @@ static const char *source_of(const struct target *t)
 
 /* Looking */
 
-static void ask_snapshot(const struct action_call *c, struct aws_params *p)
+static void ask_snapshot(const struct action_call *c, const struct json *seen, struct aws_params *p)
 {
+    (void)seen;
     aws_param(p, kind_of(c->target)->name_param, json_get_str(c->opts, "name", ""));
 }
 
-static void ask_source(const struct action_call *c, struct aws_params *p)
+static void ask_source(const struct action_call *c, const struct json *seen, struct aws_params *p)
 {
+    (void)seen;
     aws_param(p, kind_of(c->target)->source_param, source_of(c->target));
 }
 
@@ -98,15 +100,30 @@ static void see_group(const struct action_call *c, const struct xml *result, str
 #define QUESTIONS 2
 
 static const struct aws_question rds_questions[QUESTIONS] = {
-    {AWS_RDS, "DescribeDBSnapshots", "Marker", NULL, "DBSnapshotNotFound", ask_snapshot,
-     see_snapshot},
-    {AWS_RDS, "DescribeDBInstances", NULL, NULL, "DBInstanceNotFound", ask_source, see_instance},
+    {.service = AWS_RDS,
+     .action = "DescribeDBSnapshots",
+     .page = "Marker",
+     .absent = "DBSnapshotNotFound",
+     .ask = ask_snapshot,
+     .take = see_snapshot},
+    {.service = AWS_RDS,
+     .action = "DescribeDBInstances",
+     .absent = "DBInstanceNotFound",
+     .ask = ask_source,
+     .take = see_instance},
 };
 static const struct aws_question cache_questions[QUESTIONS] = {
-    {AWS_ELASTICACHE, "DescribeSnapshots", "Marker", NULL, "SnapshotNotFoundFault", ask_snapshot,
-     see_snapshot},
-    {AWS_ELASTICACHE, "DescribeReplicationGroups", NULL, NULL, "ReplicationGroupNotFoundFault",
-     ask_source, see_group},
+    {.service = AWS_ELASTICACHE,
+     .action = "DescribeSnapshots",
+     .page = "Marker",
+     .absent = "SnapshotNotFoundFault",
+     .ask = ask_snapshot,
+     .take = see_snapshot},
+    {.service = AWS_ELASTICACHE,
+     .action = "DescribeReplicationGroups",
+     .absent = "ReplicationGroupNotFoundFault",
+     .ask = ask_source,
+     .take = see_group},
 };
 
 static const struct kind kinds[] = {
