@@ -2,7 +2,7 @@
 """kill -9 of the real agent before and after each system call that has an effect, in one run of one kind; then it is
 started again on the same state directory and left to finish, and the world is looked at from outside.
 
-Usage: crash.py asg|replace|pg KILLER [--all | --every K] [--jobs N] [--only before|after:from:N,...]
+Usage: crash.py asg|replace|cache|pg KILLER [--all | --every K] [--jobs N] [--only before|after:from:N,...]
 
 A point is (before or after, what counting starts from, N). Counting starts at the agent's start, at the journal's write of
 the intent, or at the request itself, so that the points around the effect are the same in every run."""
@@ -41,7 +41,10 @@ class World:
         self.dir = tempfile.mkdtemp(prefix="rb-crash-")
         self.pg = None
         self.seen = 0  # the newest event of the pager that any point has looked at
-        self.sim = Sim(self.dir, scenario(*(self.group(n) for n in range(slots))))
+        self.sim = Sim(self.dir, self.scenario(slots))
+
+    def scenario(self, slots):
+        return scenario(*(self.group(n) for n in range(slots)))
 
     def name(self, slot):
         return f"slot{slot}"
@@ -146,6 +149,53 @@ policy "replace" {
         need(now["desired"] == 4, f"desired is {now['desired']}")
         need(rig.ids - there == ({rig.ill} if effects else set()), f"gone {rig.ids - there}, ill {rig.ill}, done {effects}")
         need(not succeeded or effects, "the run succeeded without an effect")
+
+
+class CacheWorld(World):
+    request = "Action=ModifyReplicationGroup"
+    policy = """
+policy "grow" {
+  owner = "crash", severity = "sev2", doc = "https://runbooks.example.com/crash", target = find.cache {},
+  when = sig.cache_evictions { above = 0, lasting = "1s", period = "1s" },
+  checks = { ended = sig.cache_evictions { at_most = 0, lasting = "1s", period = "1s" } },
+  actions = { grow = act.cache_scale { ladder = { "cache.t4g.micro", "cache.t4g.small", "cache.t4g.medium" } } },
+  mode = "enforce", limit = "2 per 1d", cooldown = "10m", max_targets = "100%",
+  run = function(r)
+    if not r:act "grow" then return r:page "it did not grow" end
+    if not r:verify("ended", "6m") then r:page "still evicting" end
+  end,
+}
+"""
+
+    def scenario(self, slots):
+        caches = [{"name": self.name(n), "replicas": 0, "data_mib": 640, "writes_rps": 50, "modify_seconds": 0.5} for n in range(slots)]
+        return {**scenario(), "caches": caches}
+
+    def prepare(self, slot, rig):
+        name = self.name(slot)
+        self.sim.call("POST", "cache", {"cache": name, "node_type": "cache.t4g.micro", "pending_type": None})
+        rig.estate(f'cache "{name}" {{ aws = "prod", replication_group = "{name}" }}')
+        rig.write("policies/grow.lua", self.policy)
+        rig.before = len(self.modified(name))
+
+    def modified(self, name):
+        return [e for e in self.sim.call("GET", "effects")["list"]
+                if e["action"] == "ModifyReplicationGroup" and e["params"]["ReplicationGroupId"] == name]
+
+    def effects(self, slot, rig):
+        done = self.modified(self.name(slot))[rig.before:]
+        return [(e["time"], e["params"]["CacheNodeType"]) for e in done]
+
+    def intended(self, plan):
+        return plan["calls"][0]["args"]["CacheNodeType"]
+
+    def look(self, slot, rig, effects, succeeded):
+        cache = self.sim.call("GET", "state")["caches"][self.name(slot)]
+        need(cache["node_type"] == ("cache.t4g.small" if effects else "cache.t4g.micro"), f"{cache} after {effects}")
+        need(not succeeded or effects, "the run succeeded without an effect")
+
+    def clear(self, slot, rig):
+        pass
 
 
 class PgWorld(World):
@@ -363,7 +413,7 @@ def points_of(args, many):
     return points
 
 
-WORLDS = {"asg": AsgWorld, "replace": ReplaceWorld, "pg": PgWorld}
+WORLDS = {"asg": AsgWorld, "replace": ReplaceWorld, "cache": CacheWorld, "pg": PgWorld}
 
 
 def main():
