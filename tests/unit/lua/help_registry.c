@@ -7,7 +7,10 @@
 
 static int64_t cpu_interval(const struct target *t, const struct json *opts)
 {
-    (void)opts;
+    int64_t period_ms = json_get_int(opts, "period", 0);
+
+    if (period_ms > 0)
+        return period_ms;
     return json_get_bool(t->fields, "detailed", true) ? 60000 : 300000;
 }
 

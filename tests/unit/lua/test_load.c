@@ -110,6 +110,44 @@ static void runs_the_example(void **state)
     policy_set_unref(set);
 }
 
+/* Whether a verify is long enough depends on the targets' own periods; a run, which is loaded
+ * without the estate, must not judge again by the signal's usual ones. */
+static void a_short_verify_that_loaded_runs(void **state)
+{
+    static const char text[] =
+        "policy \"p\" { owner = \"o\", severity = \"sev3\", doc = \"https://x.example\",\n"
+        "  target = find.asg {}, when = sig.asg_cpu { above = \"60%\", period = \"5s\" },\n"
+        "  checks = { well = sig.asg_cpu { below = \"50%\", period = \"5s\" } },\n"
+        "  actions = { grow = act.asg_scale { by = 1, max = 5 } },\n"
+        "  run = function(r)\n    if not r:act \"grow\" then return r:page \"no\" end\n"
+        "    if not r:verify(\"well\", \"4m\") then return r:page \"not well\" end\n  end }\n";
+    const char *path = help_file("p.lua", text);
+    struct estate *e = estate_new();
+    const struct policy_load_options o = {
+        .paths = &path, .npaths = 1, .mode = MODE_ENFORCE, .estate = e};
+    struct diags *d = diags_new();
+    struct err err = ERR_INIT;
+    struct json *target = json_new_map();
+    const struct policy *p;
+    struct script *s;
+    struct policy_set *set;
+
+    (void)state;
+    assert_int_equal(estate_add(e, "asg", "web", NULL, json_new_map(), MODE_ENFORCE, "t", 1, &err),
+                     0);
+    set = policies_load(&o, d);
+    assert_int_equal(diags_errors(d), 0);
+    p = policy_find(set, "p");
+    s = p->script->start(p->script_data, target, NULL, &err);
+    if (!s)
+        fail_msg("%s", err.text);
+    p->script->free(s);
+    json_free(target);
+    diags_free(d);
+    policy_set_unref(set);
+    estate_unref(e);
+}
+
 /* The line of the call in the policy's file: of a helper's own, a lib's caller's. */
 static void tells_where_it_was_asked(void **state)
 {
@@ -119,7 +157,8 @@ static void tells_where_it_was_asked(void **state)
         "policy \"p\" { owner = \"o\", severity = \"sev3\", doc = \"https://x.example\",\n"
         "  target = find.asg {}, when = sig.asg_cpu { above = \"60%\" },\n"
         "  actions = { grow = act.asg_scale { by = 1, max = 5 } },\n"
-        "  run = function(r)\n    page(r)\n    say.it(r)\n\n    local x = r.target.nothing.at_all\n  end "
+        "  run = function(r)\n    page(r)\n    say.it(r)\n\n    local x = "
+        "r.target.nothing.at_all\n  end "
         "}\n";
     static const int lines[] = {3, 9, 11};
     struct policy_set *set;
@@ -191,9 +230,13 @@ static void walks_the_example(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(loads_the_smallest), cmocka_unit_test(loads_the_example),
-        cmocka_unit_test(runs_the_example),   cmocka_unit_test(tells_where_it_was_asked),
-        cmocka_unit_test(starts_quickly),     cmocka_unit_test(walks_the_example),
+        cmocka_unit_test(loads_the_smallest),
+        cmocka_unit_test(loads_the_example),
+        cmocka_unit_test(runs_the_example),
+        cmocka_unit_test(tells_where_it_was_asked),
+        cmocka_unit_test(a_short_verify_that_loaded_runs),
+        cmocka_unit_test(starts_quickly),
+        cmocka_unit_test(walks_the_example),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
