@@ -280,6 +280,7 @@ static void status_and_snapshots(void **state)
         source_poll(&c);
     }
     assert_true(source_value(&c, p) == 100);
+    source_poll(&c); /* the status may have been asked just before the snapshot was there */
     assert_string_equal(status->signal->words[(int)source_value(&c, status)], "available");
     sim_do(&s->r, "cache", "{\"cache\": \"portal\", \"status\": \"bewildered\"}");
     source_poll(&c);
