@@ -87,7 +87,7 @@ static void open_outbox(struct fixture *f)
                                .host = "ops-1",
                                .backoff_ms = 5,
                                .backoff_max_ms = 40,
-                               .answer_ms = 300};
+                               .answer_ms = f->answer_ms ? f->answer_ms : 5000};
 
     json_set_str(json_set(pd, "routing_key", json_new_map()), "file", f->key_file);
     json_set_strf(pd, "url", "http://127.0.0.1:%d/v2/enqueue", f->pager.server.port);

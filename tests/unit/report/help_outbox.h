@@ -43,8 +43,9 @@ struct fixture {
     struct outbox *outbox;
     struct loop_timer *pump;
     struct pager pager, hook;
-    bool fast;   /* backoffs of 1 to 5 ms */
-    bool hooked; /* the outbox has the webhook, too */
+    int64_t answer_ms; /* 0: 5 s, which a busy machine does not reach */
+    bool fast;         /* backoffs of 1 to 5 ms */
+    bool hooked;       /* the outbox has the webhook, too */
     char dir[64], key_file[96], secret_file[96], shadow_file[96];
     int row;
 };

@@ -22,6 +22,8 @@ static void faults_lose_nothing_and_keep_the_order(void **state)
     struct fixture *f = *state;
     char got[256];
 
+    f->answer_ms = 300;
+    restart(f);
     memcpy(f->pager.answers, answers, sizeof(answers));
     f->pager.nanswers = 7;
     f->pager.only = "\"E1\"";
@@ -46,6 +48,8 @@ static void one_at_a_time_of_a_key(void **state)
     struct fixture *f = *state;
     char got[256];
 
+    f->answer_ms = 300;
+    restart(f);
     f->pager.only = "\"E1\"";
     f->pager.answers[0] = HANG;
     f->pager.nanswers = 1;
