@@ -22,7 +22,7 @@
 struct aws {
     struct loop *loop;
     struct http *http;
-    char *name, *region;
+    char *name, *region, *ca_file;
     struct aws_provider *provider;
     struct {
         char *url, *host;
@@ -95,11 +95,13 @@ struct aws *aws_new(const struct aws_options *o, struct err *e)
                                       .role = o->role,
                                       .external_id = o->external_id,
                                       .session_name = o->session_name,
-                                      .endpoint = o->endpoint};
+                                      .endpoint = o->endpoint,
+                                      .ca_file = o->ca_file};
 
     a->loop = o->loop;
     a->http = o->http;
     a->name = mem_strdup(o->name ? o->name : "aws");
+    a->ca_file = mem_strdup(o->ca_file);
     a->bucket.tokens = AWS_BUCKET_FULL;
     LIST_INIT(&a->calls);
     a->region = choose_region(o, e);
@@ -135,6 +137,7 @@ void aws_free(struct aws *a)
     }
     mem_free(a->name);
     mem_free(a->region);
+    mem_free(a->ca_file);
     mem_free(a);
 }
 
@@ -225,7 +228,8 @@ static void send_signed(struct aws_call *c, const struct aws_keys *keys)
                                .total_ms = left < 1               ? 1
                                            : left < c->attempt_ms ? left
                                                                   : c->attempt_ms,
-                               .max_body = MAX_ANSWER_BYTES};
+                               .max_body = MAX_ANSWER_BYTES,
+                               .ca_file = a->ca_file};
     int rc = 0;
 
     buf_init(&auth, 16 * 1024);

@@ -22,6 +22,7 @@ struct aws_options {
     const char *name;     /* for logs and errors, as in the estate: "prod"; NULL: "aws" */
     const char *region;   /* NULL: AWS_REGION, AWS_DEFAULT_REGION, then the profile's */
     const char *endpoint; /* every service is there, for stand-ins; NULL: see aws_service_url */
+    const char *ca_file;  /* what the services' certificates are checked against; NULL: http's own */
     const char *profile, *role, *external_id, *session_name; /* see struct aws_provider_options */
 };
 

@@ -61,6 +61,7 @@ struct aws_provider *aws_provider_new(const struct aws_provider_options *o, stru
     p->o.session_name = mem_strdup(o->session_name);
     p->o.region = mem_strdup(o->region);
     p->o.endpoint = mem_strdup(o->endpoint);
+    p->o.ca_file = mem_strdup(o->ca_file);
     p->background = loop_timer_new(o->loop, on_background, p);
     p->answer = loop_timer_new(o->loop, on_answer, p);
     TAILQ_INIT(&p->waiters);
@@ -93,6 +94,7 @@ void aws_provider_free(struct aws_provider *p)
     free_const(p->o.session_name);
     free_const(p->o.region);
     free_const(p->o.endpoint);
+    free_const(p->o.ca_file);
     mem_free(p->source);
     mem_free(p);
 }

@@ -21,6 +21,7 @@ struct aws_provider_options {
     const char *session_name; /* for that role; NULL: "runbookd" */
     const char *region;       /* whose STS is asked */
     const char *endpoint;     /* STS's; NULL: see aws_service_url */
+    const char *ca_file;      /* what STS's certificate is checked against; NULL: http's own */
 };
 
 /* Copies all strings. Nothing is looked up before the first aws_credentials_get. */

@@ -143,7 +143,8 @@ static void ask_sts(struct aws_fetch *f, const struct aws_keys *keys, const char
                             .http = f->o.http,
                             .name = "sts",
                             .region = f->o.region,
-                            .endpoint = f->o.endpoint};
+                            .endpoint = f->o.endpoint,
+                            .ca_file = f->o.ca_file};
     struct aws_request r = {.service = AWS_STS,
                             .action = web_token ? "AssumeRoleWithWebIdentity" : "AssumeRole",
                             .keys = web_token ? NULL : keys,

@@ -152,6 +152,7 @@ static struct client *aws_client(struct clients *c, const char *name, struct err
         return x;
     o.region = json_get_str(t->fields, "region", NULL);
     o.endpoint = json_get_str(t->fields, "endpoint", NULL);
+    o.ca_file = json_get_str(t->fields, "ca_file", NULL);
     o.profile = json_get_str(t->fields, "profile", NULL);
     o.role = json_get_str(t->fields, "role", NULL);
     o.external_id = json_get_str(t->fields, "external_id", NULL);

@@ -6,7 +6,9 @@ import sqlite3
 import subprocess
 import unittest
 
-from agent_case import KEY, RUNBOOKD, AgentCase, exits
+from agent_case import HERE, KEY, RUNBOOKD, AgentCase, exits
+
+AWSTEMP = os.path.join(HERE, "..", "..", "harness", "awstemp")
 
 
 class Codes(AgentCase):
@@ -189,6 +191,23 @@ class Commands(AgentCase):
     def test_version(self):
         run = subprocess.run([RUNBOOKD, "version"], capture_output=True, text=True)
         self.assertRegex(run.stdout, r"^runbookd \d+\.\d+\.\d+\n$")
+
+    def test_an_account_with_a_ca_of_its_own(self):
+        """Its services, and the STS that its role is assumed at, are checked against the ca_file of the estate."""
+        done = subprocess.run([AWSTEMP, "--tls", "--set", 'groups=[{"name": "web", "min": 1, "max": 8, "desired": 2}]', "--watch", str(os.getpid()),
+                               "start"], stdout=subprocess.PIPE, text=True, check=True)
+        env = dict(line.split("=", 1) for line in done.stdout.splitlines())
+        self.addCleanup(subprocess.run, [AWSTEMP, "stop", env["RB_TEMP_DIR"]], check=True)
+        url, keys = env["CLOUDSIM_URL"], {k: v for k, v in env.items() if k.startswith("AWS_") and "KEY" in k}
+        self.write("policies/grow.lua", '''policy "grow" { owner = "o", severity = "sev3", doc = "https://x.example/r", target = find.asg {},
+  when = sig.asg_cpu { above = "60%" }, actions = { act.asg_scale { by = 1, max = 4 } } }''')
+        for ca, code, word in (("", 3, "certificate problem"), (f'ca_file = "{env["AWS_CA_BUNDLE"]}",', 0, "desired 2 -> 3")):
+            self.write("estate.lua", f'''aws "prod" {{ region = "us-east-1", endpoint = "{url}", {ca} role = "arn:aws:iam::123456789012:role/runbookd" }}
+asg "web" {{ aws = "prod" }}''')
+            run = subprocess.run([RUNBOOKD, "plan", "--config", self.path("runbookd.lua"), "grow", "web"], capture_output=True, text=True, timeout=60,
+                                 env={**os.environ, **keys})
+            self.assertEqual(run.returncode, code, run.stdout + run.stderr)
+            self.assertIn(word, " ".join(run.stdout.split()))
 
     def test_plan_without_such_a_policy(self):
         run = subprocess.run([RUNBOOKD, "plan", "--config", self.path("runbookd.lua"), "p", "t"], capture_output=True, text=True, timeout=40)
