@@ -159,6 +159,7 @@ sig, act, find = {}, {}, {}
 ---@field at_most? string
 ---@field lasting? string every sample over this time must satisfy it
 ---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field clear? string in `when`: once true, it is over only with this in the comparator's place
 ---@field period? string period of its points; without it 1m, or 5m where the group is not detailed
 
 ---mean CPU of the group's instances
@@ -173,6 +174,7 @@ function sig.asg_cpu(fields) end
 ---@field at_most? string
 ---@field lasting? string every sample over this time must satisfy it
 ---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field clear? string in `when`: once true, it is over only with this in the comparator's place
 ---@field period? string period of its points
 
 ---response time that 99 of 100 requests stay below
@@ -187,6 +189,7 @@ function sig.alb_p99(fields) end
 ---@field at_most? string
 ---@field lasting? string every sample over this time must satisfy it
 ---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field clear? string in `when`: once true, it is over only with this in the comparator's place
 ---@field period? string period of its points
 
 ---mean response time
@@ -201,6 +204,7 @@ function sig.alb_avg(fields) end
 ---@field at_most? integer
 ---@field lasting? string every sample over this time must satisfy it
 ---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field clear? integer in `when`: once true, it is over only with this in the comparator's place
 ---@field period? string period of its points
 
 ---requests in a period
@@ -215,6 +219,7 @@ function sig.alb_requests(fields) end
 ---@field at_most? string
 ---@field lasting? string every sample over this time must satisfy it
 ---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field clear? string in `when`: once true, it is over only with this in the comparator's place
 ---@field min_requests? integer requests a minute below which a share says nothing: unknown; of a shorter period as much less, of a longer one the same
 ---@field period? string period of its points
 
@@ -230,6 +235,7 @@ function sig.alb_5xx(fields) end
 ---@field at_most? string
 ---@field lasting? string every sample over this time must satisfy it
 ---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field clear? string in `when`: once true, it is over only with this in the comparator's place
 ---@field period? string period of its points
 
 ---CPU of the RDS instance
@@ -244,6 +250,7 @@ function sig.db_cpu(fields) end
 ---@field at_most? string
 ---@field lasting? string every sample over this time must satisfy it
 ---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field clear? string in `when`: once true, it is over only with this in the comparator's place
 ---@field period? string period of its points
 
 ---memory that the RDS instance could still use
@@ -258,6 +265,7 @@ function sig.db_memory_free(fields) end
 ---@field at_most? string
 ---@field lasting? string every sample over this time must satisfy it
 ---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field clear? string in `when`: once true, it is over only with this in the comparator's place
 ---@field period? string period of its points
 
 ---storage that the RDS instance has left
@@ -272,6 +280,7 @@ function sig.db_storage_free(fields) end
 ---@field at_most? string
 ---@field lasting? string every sample over this time must satisfy it
 ---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field clear? string in `when`: once true, it is over only with this in the comparator's place
 ---@field period? string period of its points
 
 ---how far an RDS replica is behind its source; on a source that writes nothing it grows to 5m and falls back, because RDS switches the log that often: compare with more; unknown where replication is not active
@@ -286,6 +295,7 @@ function sig.rds_replica_lag(fields) end
 ---@field at_most? integer
 ---@field lasting? string every sample over this time must satisfy it
 ---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field clear? integer in `when`: once true, it is over only with this in the comparator's place
 ---@field period? string period of its points
 
 ---connections of clients to the RDS proxy
@@ -300,6 +310,7 @@ function sig.proxy_clients(fields) end
 ---@field at_most? integer
 ---@field lasting? string every sample over this time must satisfy it
 ---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field clear? integer in `when`: once true, it is over only with this in the comparator's place
 ---@field period? string period of its points
 
 ---connections of the RDS proxy to its database: what its pool holds
@@ -314,6 +325,7 @@ function sig.proxy_connections(fields) end
 ---@field at_most? integer
 ---@field lasting? string every sample over this time must satisfy it
 ---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field clear? integer in `when`: once true, it is over only with this in the comparator's place
 ---@field period? string period of its points
 
 ---connections of the pool that are bound to one client's session
@@ -328,6 +340,7 @@ function sig.proxy_pinned(fields) end
 ---@field at_most? string
 ---@field lasting? string every sample over this time must satisfy it
 ---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field clear? string in `when`: once true, it is over only with this in the comparator's place
 ---@field stat? "Average"|"p99" p99 exists only where AWS publishes it: unknown elsewhere
 ---@field period? string period of its points
 
@@ -343,6 +356,7 @@ function sig.proxy_borrow_latency(fields) end
 ---@field at_most? string
 ---@field lasting? string every sample over this time must satisfy it
 ---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field clear? string in `when`: once true, it is over only with this in the comparator's place
 ---@field period? string period of its points
 
 ---share of the connections that the RDS proxy may open which are open
@@ -357,6 +371,7 @@ function sig.proxy_pool_used(fields) end
 ---@field at_most? number
 ---@field lasting? string every sample over this time must satisfy it
 ---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field clear? number in `when`: once true, it is over only with this in the comparator's place
 ---@field namespace string "AWS/RDS"
 ---@field metric string "CPUUtilization"
 ---@field unit "number"|"count"|"percent"|"duration"|"size" what its values are; durations in milliseconds, sizes in bytes (see expr)
@@ -377,6 +392,7 @@ function sig.cloudwatch(fields) end
 ---@field at_most? string
 ---@field lasting? string every sample over this time must satisfy it
 ---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field clear? string in `when`: once true, it is over only with this in the comparator's place
 ---@field period? string how often it is asked
 
 ---share of the desired instances that are InService and Healthy; unknown where none is desired
@@ -391,6 +407,7 @@ function sig.asg_in_service(fields) end
 ---@field at_most? integer
 ---@field lasting? string every sample over this time must satisfy it
 ---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field clear? integer in `when`: once true, it is over only with this in the comparator's place
 ---@field period? string how often it is asked
 
 ---desired capacity of the group
@@ -405,6 +422,7 @@ function sig.asg_desired(fields) end
 ---@field at_most? integer
 ---@field lasting? string every sample over this time must satisfy it
 ---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field clear? integer in `when`: once true, it is over only with this in the comparator's place
 ---@field period? string how often it is asked
 
 ---instances that the group may still grow by
@@ -419,6 +437,7 @@ function sig.asg_headroom(fields) end
 ---@field at_most? string
 ---@field lasting? string every sample over this time must satisfy it
 ---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field clear? string in `when`: once true, it is over only with this in the comparator's place
 ---@field period? string how often it is asked
 
 ---share of the registered targets, draining ones left out, that are healthy; unknown where none is registered
@@ -433,6 +452,7 @@ function sig.alb_healthy(fields) end
 ---@field at_most? integer
 ---@field lasting? string every sample over this time must satisfy it
 ---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field clear? integer in `when`: once true, it is over only with this in the comparator's place
 ---@field period? string how often it is asked
 
 ---targets that are draining
@@ -459,6 +479,7 @@ function sig.rds_status(fields) end
 ---@field at_most? integer
 ---@field lasting? string every sample over this time must satisfy it
 ---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field clear? integer in `when`: once true, it is over only with this in the comparator's place
 ---@field period? string how often RDS is asked
 
 ---changes of the RDS instance that wait for its maintenance window, and parameter groups that wait for a reboot
@@ -473,6 +494,7 @@ function sig.rds_pending(fields) end
 ---@field at_most? string
 ---@field lasting? string every sample over this time must satisfy it
 ---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field clear? string in `when`: once true, it is over only with this in the comparator's place
 ---@field period? string how often RDS is asked
 
 ---how far the newest manual snapshot is; 100% when it is there. Of a cache 0% until then: ElastiCache tells no more
@@ -487,6 +509,7 @@ function sig.snapshot_progress(fields) end
 ---@field at_most? integer
 ---@field lasting? string every sample over this time must satisfy it
 ---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field clear? integer in `when`: once true, it is over only with this in the comparator's place
 ---@field state? "active"|"idle"|"idle_in_transaction" only sessions in this state; idle_in_transaction includes failed transactions
 ---@field database? string only sessions on this database
 ---@field user? string only sessions of this role
@@ -506,6 +529,7 @@ function sig.pg_connections(fields) end
 ---@field at_most? string
 ---@field lasting? string every sample over this time must satisfy it
 ---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field clear? string in `when`: once true, it is over only with this in the comparator's place
 ---@field period? string how often the server is asked
 
 ---share of the connections for applications that clients use
@@ -520,6 +544,7 @@ function sig.pg_conn_used(fields) end
 ---@field at_most? string
 ---@field lasting? string every sample over this time must satisfy it
 ---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field clear? string in `when`: once true, it is over only with this in the comparator's place
 ---@field database? string only sessions on this database
 ---@field user? string only sessions of this role
 ---@field application? string only sessions with this application_name
@@ -538,6 +563,7 @@ function sig.pg_query_age(fields) end
 ---@field at_most? string
 ---@field lasting? string every sample over this time must satisfy it
 ---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field clear? string in `when`: once true, it is over only with this in the comparator's place
 ---@field database? string only sessions on this database
 ---@field user? string only sessions of this role
 ---@field application? string only sessions with this application_name
@@ -556,6 +582,7 @@ function sig.pg_idle_in_transaction(fields) end
 ---@field at_most? string
 ---@field lasting? string every sample over this time must satisfy it
 ---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field clear? string in `when`: once true, it is over only with this in the comparator's place
 ---@field min_size? string only tables of at least this size, without indexes and TOAST
 ---@field period? string how often the server is asked
 
@@ -571,6 +598,7 @@ function sig.pg_bloat(fields) end
 ---@field at_most? string
 ---@field lasting? string every sample over this time must satisfy it
 ---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field clear? string in `when`: once true, it is over only with this in the comparator's place
 ---@field unit? "duration"|"size" duration: how old what was replayed last is; size: bytes of WAL that are not replayed yet
 ---@field period? string how often the server is asked
 
@@ -586,6 +614,7 @@ function sig.pg_replica_lag(fields) end
 ---@field at_most? number
 ---@field lasting? string every sample over this time must satisfy it
 ---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field clear? number in `when`: once true, it is over only with this in the comparator's place
 ---@field query string one SELECT that gives one row, in the target's database; only pg_catalog is on the search path: write "public.orders"
 ---@field column? integer which column of the row holds the number
 ---@field unit "number"|"count"|"percent"|"duration"|"size" what the number is; durations in milliseconds, sizes in bytes
@@ -603,6 +632,7 @@ function sig.sql(fields) end
 ---@field at_most? number
 ---@field lasting? string every sample over this time must satisfy it
 ---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field clear? number in `when`: once true, it is over only with this in the comparator's place
 ---@field period? string how often it is asked; without it 10s by INFO, 1m from CloudWatch, which has whole minutes only
 
 ---keys that were pushed out because the memory is full, a minute, over all primaries; by INFO where the estate gives the cache a host, else from CloudWatch
@@ -617,6 +647,7 @@ function sig.cache_evictions(fields) end
 ---@field at_most? string
 ---@field lasting? string every sample over this time must satisfy it
 ---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field clear? string in `when`: once true, it is over only with this in the comparator's place
 ---@field period? string how often it is asked; without it 10s by INFO, 1m from CloudWatch, which has whole minutes only
 
 ---share of its memory that the fullest node uses; by INFO where the estate gives the cache a host, else from CloudWatch
@@ -631,6 +662,7 @@ function sig.cache_memory(fields) end
 ---@field at_most? string
 ---@field lasting? string every sample over this time must satisfy it
 ---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field clear? string in `when`: once true, it is over only with this in the comparator's place
 ---@field period? string how often it is asked
 ---@field min_lookups? integer look-ups between two readings below which a share says nothing: unknown
 
@@ -646,6 +678,7 @@ function sig.cache_hit_rate(fields) end
 ---@field at_most? string
 ---@field lasting? string every sample over this time must satisfy it
 ---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field clear? string in `when`: once true, it is over only with this in the comparator's place
 ---@field period? string how often it is asked
 ---@field agg? "max"|"sum"|"avg"|"min" what is made of the readings of several nodes
 
@@ -661,6 +694,7 @@ function sig.cache_replica_lag(fields) end
 ---@field at_most? number
 ---@field lasting? string every sample over this time must satisfy it
 ---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field clear? number in `when`: once true, it is over only with this in the comparator's place
 ---@field period? string how often it is asked
 ---@field agg? "max"|"sum"|"avg"|"min" what is made of the readings of several nodes
 
@@ -676,6 +710,7 @@ function sig.cache_fragmentation(fields) end
 ---@field at_most? number
 ---@field lasting? string every sample over this time must satisfy it
 ---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field clear? number in `when`: once true, it is over only with this in the comparator's place
 ---@field field string a number of INFO: "connected_clients", "instantaneous_ops_per_sec"
 ---@field rate? boolean its change a minute, for fields that only count up: "expired_keys"
 ---@field agg? "max"|"sum"|"avg"|"min" what is made of the readings of several nodes
@@ -705,6 +740,7 @@ function sig.cache_status(fields) end
 ---@field at_most? integer
 ---@field lasting? string every sample over this time must satisfy it
 ---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field clear? integer in `when`: once true, it is over only with this in the comparator's place
 ---@field expect? string status codes of a good answer, "200-399" or "200,204"; redirects are not followed
 ---@field body? string text that a good answer holds
 ---@field timeout? string an answer that is not whole by then is a failure
@@ -723,6 +759,7 @@ function sig.probe_failures(fields) end
 ---@field at_most? integer
 ---@field lasting? string every sample over this time must satisfy it
 ---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field clear? integer in `when`: once true, it is over only with this in the comparator's place
 ---@field url string what is asked, http or https; may name "$target.FIELD" and the like
 ---@field expect? string status codes of a good answer, "200-399" or "200,204"; redirects are not followed
 ---@field body? string text that a good answer holds
@@ -742,6 +779,7 @@ function sig.http(fields) end
 ---@field at_most? integer
 ---@field lasting? string every sample over this time must satisfy it
 ---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field clear? integer in `when`: once true, it is over only with this in the comparator's place
 ---@field period? string how often it is asked
 
 ---whole days that the certificate shown at its host is still good for
@@ -756,6 +794,7 @@ function sig.cert_days_left(fields) end
 ---@field at_most? integer
 ---@field lasting? string every sample over this time must satisfy it
 ---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field clear? integer in `when`: once true, it is over only with this in the comparator's place
 ---@field host string host name that is connected to, and that the certificate must be for
 ---@field port? integer TCP port
 ---@field ca_file? string file of CA certificates that the chain is checked against; without it the system's
@@ -773,6 +812,7 @@ function sig.tls(fields) end
 ---@field at_most? integer
 ---@field lasting? string every sample over this time must satisfy it
 ---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field clear? integer in `when`: once true, it is over only with this in the comparator's place
 ---@field source "alertmanager"|"cloudwatch_alarm" who tells
 ---@field match table<string, string> labels that the alert has; of an alarm AlarmName, AlarmArn, Region, AWSAccountId, Namespace, MetricName and its dimensions
 ---@field expires? string how long one that fires counts without being told again; after that it is unknown; default 5h (alertmanager), 24h (cloudwatch_alarm)
@@ -796,6 +836,7 @@ function sig.clock(fields) end
 ---@class runbookd.sig.change
 ---@field lasting? string every sample over this time must satisfy it
 ---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field clear? string in `when`: once true, it is over only with this in the comparator's place
 ---@field of runbookd.Condition the signal, without a comparator
 ---@field over? string how long ago the value was that it is compared with
 ---@field by? string true while it is at least so much more; negative: less. A condition needs it
@@ -808,6 +849,7 @@ function sig.change(fields) end
 ---@class runbookd.sig.compare
 ---@field lasting? string every sample over this time must satisfy it
 ---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field clear? number in `when`: once true, it is over only with this in the comparator's place
 ---@field a runbookd.Condition the signal, without a comparator
 ---@field b runbookd.Condition what it is divided by
 ---@field ratio_above? number true while a divided by b is greater. A condition needs it

@@ -32,8 +32,10 @@ struct cond {
     const struct signal *signal; /* clock, and leaf from here on */
     struct json *opts;           /* as held; may hold "$target.FIELD" */
     enum cmp cmp;
-    double threshold; /* in the signal's base unit */
-    const char *word; /* CMP_IS, CMP_IS_NOT: the enum's word */
+    double threshold;       /* in the signal's base unit */
+    const char *word;       /* CMP_IS, CMP_IS_NOT: the enum's word */
+    struct site clear_site; /* where `clear` was written; file NULL: nowhere */
+    double clear; /* of a leaf of `when`: the threshold at which it is over (M6), in that unit */
     int64_t lasting_ms;
     enum missing missing;
 };

@@ -181,6 +181,8 @@ static void fire(struct instance *i)
 
     buf_init(&seen, 512);
     bound_summary(i->when, now(e), &seen);
+    if (i->clear) /* how long it held in the last episode does not count in this one */
+        (void)bound_eval(i->clear, now(e));
     mem_free(i->seen);
     i->seen = buf_take(&seen);
     engine_make_id(e, 'E', i->episode);
@@ -258,7 +260,7 @@ static bool is_clear(struct instance *i)
         struct answer c = bound_eval(i->clear, now(e));
         if (c.again_ms < i->again_ms)
             i->again_ms = c.again_ms;
-        return c.value == TRI_TRUE;
+        return c.value == TRI_TRUE && (!i->p->clear_of_when || c.samples >= 2); /* (M6) */
     }
     return i->now.value == TRI_FALSE && i->now.samples >= 2; /* two intervals (M6) */
 }

@@ -41,6 +41,7 @@ struct policy {
     bool procedure;
     struct selector target;
     struct cond *when, *clear; /* when: NULL for a procedure; clear: NULL: when false for two intervals (M6) */
+    bool clear_of_when; /* clear was made of `when` and its leaves' `clear`: it, too, holds for two intervals */
     struct declared_check *checks;
     size_t nchecks;
     struct declared_action *actions;

@@ -484,6 +484,10 @@ struct policy *build_policy(lua_State *L, const char *name, int table, int defau
         }
     }
     p->clear = condition(&b, "clear");
+    if (!p->clear) {
+        p->clear = clear_of_when(ld->arena, p->when);
+        p->clear_of_when = p->clear != NULL;
+    }
     p->window = condition(&b, "window");
     checks(&b, s);
     bool list = actions(&b, s);

@@ -209,19 +209,6 @@ static bool check_ref(void *arg, const char *ref)
     return true;
 }
 
-static struct place site_place(const struct checker *c, const struct site *site, const char *word)
-{
-    struct place at = {
-        .file = site->file, .line = site->line, .column = site->column, .width = (int)strlen(word)};
-    for (int i = 0; i < c->ld->h->nsources; i++) {
-        if (c->ld->names[i] && strcmp(c->ld->names[i], site->file) == 0) {
-            at.text = c->ld->h->sources[i]->text;
-            at.text_len = c->ld->h->sources[i]->len;
-        }
-    }
-    return at;
-}
-
 static void check_cond(struct checker *c, const struct cond *cond)
 {
     if (!cond) {
@@ -235,7 +222,7 @@ static void check_cond(struct checker *c, const struct cond *cond)
     }
     char what[80];
     snprintf(what, sizeof what, "sig.%s", cond->signal->name);
-    struct refs_check r = {.c = c, .at = site_place(c, &cond->site, what)};
+    struct refs_check r = {.c = c, .at = place_site(c->ld, &cond->site, what)};
     const struct signal *parts[1 + SIGNAL_PARTS] = {cond->signal};
     const struct json *part_opts[SIGNAL_PARTS];
     size_t n = 1 + signal_parts(cond->signal, cond->opts, parts + 1, part_opts);
@@ -263,17 +250,21 @@ static void check_when(struct checker *c)
 {
     const struct policy *p = c->p;
     check_silent(c, "when", p->when);
-    check_silent(c, "clear", p->clear);
+    if (!p->clear_of_when) { /* else it is over at two points, and silence has none */
+        check_silent(c, "clear", p->clear);
+    }
     check_silent(c, "window", p->window);
     c->before_start = true;
     check_cond(c, p->when);
-    check_cond(c, p->clear);
+    if (!p->clear_of_when) {
+        check_cond(c, p->clear);
+    }
     check_cond(c, p->window);
     c->before_start = false;
     for (size_t i = 0; i < p->nchecks; i++) {
         check_cond(c, p->checks[i].cond);
         if (cond_true_without_data(p->checks[i].cond)) {
-            struct place at = site_place(c, &p->checks[i].cond->site, p->checks[i].name);
+            struct place at = place_site(c->ld, &p->checks[i].cond->site, p->checks[i].name);
             diag_add(c->ld->d, "E108", &at,
                      "check \"%s\" could be true without data, by its missing = ...",
                      p->checks[i].name);
@@ -311,7 +302,7 @@ static void check_actions(struct checker *c)
         const struct declared_action *a = &p->actions[i];
         char what[80];
         snprintf(what, sizeof what, "act.%s", a->type->name);
-        struct refs_check r = {.c = c, .at = site_place(c, &a->site, what), .in_action = true};
+        struct refs_check r = {.c = c, .at = place_site(c->ld, &a->site, what), .in_action = true};
         if (p->target.kind && !listed(a->type->targets, p->target.kind)) {
             diag_add(c->ld->d, "E107", &r.at, "%s acts on %s; this policy is for %s", what,
                      a->type->targets, p->target.kind);
@@ -320,7 +311,7 @@ static void check_actions(struct checker *c)
         check_cond(c, a->approval_unless);
         c->before_start = false;
         if (a->approval_unless && cond_true_without_data(a->approval_unless)) {
-            struct place at = site_place(c, &a->approval_unless->site, "");
+            struct place at = place_site(c->ld, &a->approval_unless->site, "");
             diag_add(c->ld->d, "E108", &at,
                      "approval_unless of %s could be true without data, by its missing = ...: "
                      "silence spares no approval",
@@ -354,8 +345,8 @@ static void too_short(struct checker *c, const struct place *at, const char *wha
     }
 }
 
-/* A leaf of the check turns over at the very threshold of `when`, without a duration: it can flap.
- */
+/* A leaf of the check turns over at the very threshold of `when`, without a duration: it can flap,
+ * unless that leaf of `when` has a `clear`, at a distance. */
 static const struct cond *flapping(const struct cond *when, const struct cond *check)
 {
     const struct cond *found = NULL;
@@ -377,8 +368,8 @@ static const struct cond *flapping(const struct cond *when, const struct cond *c
          high = check->cmp == CMP_ABOVE || check->cmp == CMP_AT_LEAST;
     bool meet = (up && down && check->threshold >= when->threshold) ||
                 (low && high && check->threshold <= when->threshold);
-    return meet && when->signal == check->signal && check->lasting_ms == 0 &&
-                   json_equal(when->opts, check->opts)
+    return meet && !when->clear_site.file && when->signal == check->signal &&
+                   check->lasting_ms == 0 && json_equal(when->opts, check->opts)
                ? check
                : NULL;
 }
@@ -449,10 +440,10 @@ static void check_step(struct checker *c, const struct scan_step *s)
         if (flaps && !c->ld->quiet) {
             char what[80];
             snprintf(what, sizeof what, "sig.%s", flaps->signal->name);
-            struct place leaf = site_place(c, &flaps->site, what);
+            struct place leaf = place_site(c->ld, &flaps->site, what);
             diag_add(c->ld->d, "W204", &leaf,
                      "check \"%s\" turns over where `when` does, without `lasting`: it can flap; "
-                     "leave a distance, or let it last",
+                     "leave a distance, give the leaf of `when` a `clear`, or let the check last",
                      name);
         }
     }
@@ -468,6 +459,7 @@ void check_policy(lua_State *L, struct policy *p, int table, int defaults, int r
                         .defaults = lua_absindex(L, defaults)};
     luaL_checkstack(L, 10, NULL);
     check_when(&c);
+    check_clear(ld, p);
     check_actions(&c);
     if (p->ladder && p->when && p->nactions) {
         struct place at = field_place(&c, "verify_within");

@@ -96,6 +96,8 @@ static void made_of(lua_State *L, const struct tab *t, struct node *n, struct js
     n->comparators = lua_rawget(L, t->index) != LUA_TNIL;
     lua_pop(L, 1);
     c->threshold = json_num(limit, 0);
+    read_clear(L, t, n,
+               option_find(c->signal->options, c->signal->noptions, c->signal->comparator));
     if (c->signal->derive == DERIVE_CHANGE) {
         (void)part_of(L, t, opts, "of", &a);
         c->cmp = c->threshold < 0 ? CMP_AT_MOST : CMP_AT_LEAST;

@@ -46,6 +46,12 @@ struct policy *build_policy(lua_State *L, const char *name, int table, int defau
  * pushed) when there is none. */
 bool run_push(lua_State *L, const char *name);
 
+/* clear.c: when a policy is over whose `when` has leaves with `clear`: none { when }, in which
+ * those leaves have that threshold and no `lasting` (M6). NULL: there is no such leaf. */
+struct cond *clear_of_when(struct arena *a, struct cond *when);
+/* E108 for a `clear` on the wrong side of its comparator, E106 for one that nothing asks. */
+void check_clear(const struct loader *ld, const struct policy *p);
+
 /* check.c: checks of one policy that need its text (steps by name, E108 of verifies); in Lua, run
  * function (or nil) at `run`. */
 void check_policy(lua_State *L, struct policy *p, int table, int defaults, int run);

@@ -81,6 +81,7 @@ struct place place_call(lua_State *L,
                         int table); /* of the expression that the table is the argument of */
 struct place place_key(lua_State *L, int table, const char *key, int index);
 struct place place_value(lua_State *L, int table, const char *key, int index);
+struct place place_site(const struct loader *ld, const struct site *site, const char *word);
 struct site site_of(const struct loader *ld, const struct place *p);
 
 /* ---- values ---- */
@@ -124,6 +125,8 @@ int policy_finish(lua_State *L); /* builds the policies once the file has run */
 /* The node of a signal that no collector reads. */
 void derived_push(lua_State *L, const struct signal *s, const struct tab *t);
 void read_clock(lua_State *L, const struct tab *t, struct cond *c); /* lasting and missing */
+/* clear, of the type of the comparator's value, which is written as `as`; E106 without one. */
+void read_clear(lua_State *L, const struct tab *t, struct node *n, const struct option *as);
 int signal_push(lua_State *L, const char *name); /* sig.NAME's function; 0: no such signal */
 
 /* The names of all signals, actions, kinds of targets, for "did you mean"; how many. */

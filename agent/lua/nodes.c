@@ -118,6 +118,36 @@ void read_clock(lua_State *L, const struct tab *t, struct cond *c)
                                               : MISSING_HOLD;
 }
 
+void read_clear(lua_State *L, const struct tab *t, struct node *n, const struct option *as)
+{
+    struct loader *ld = loader_of(L);
+    bool given;
+    lua_pushliteral(L, "clear");
+    given = lua_rawget(L, t->index) != LUA_TNIL;
+    lua_pop(L, 1);
+    if (!given) {
+        return;
+    }
+    struct place at = place_key(L, t->index, "clear", 0);
+    if (n->comparators == 0) {
+        diag_add(ld->d, "E106", &at,
+                 "clear of %s takes the comparator's place, and there is none: delete it", t->what);
+    } else if (as->type == OPT_STRING) {
+        diag_add(ld->d, "E106", &at,
+                 "clear of %s: between words there is no distance; delete it, or write when it is "
+                 "over as the policy's own clear = sig.x{...}",
+                 t->what);
+    } else {
+        struct option o = *as;
+        o.name = "clear";
+        const struct json *v = tab_option(L, t, &o, &given);
+        if (v) {
+            n->cond->clear_site = site_of(ld, &at);
+            n->cond->clear = json_num(v, 0);
+        }
+    }
+}
+
 static int make_leaf(lua_State *L)
 {
     struct loader *ld = loader_of(L);
@@ -151,6 +181,8 @@ static int make_leaf(lua_State *L)
         n->cond->threshold = 1;
     }
     read_clock(L, &t, n->cond);
+    const struct option as = {.type = schema_threshold(signal_unit(s, n->cond->opts))};
+    read_clear(L, &t, n, &as);
     char why[256];
     if (s->bad_period && !ld->quiet && s->bad_period(n->cond->opts, why, sizeof why)) {
         struct place at = place_value(L, t.index, "period", 0);

@@ -129,6 +129,19 @@ struct place place_value(lua_State *L, int table, const char *key, int index)
     return part(L, table, key, index, true);
 }
 
+struct place place_site(const struct loader *ld, const struct site *site, const char *word)
+{
+    struct place at = {
+        .file = site->file, .line = site->line, .column = site->column, .width = (int)strlen(word)};
+    for (int i = 0; i < ld->h->nsources; i++) {
+        if (ld->names[i] && strcmp(ld->names[i], site->file) == 0) {
+            at.text = ld->h->sources[i]->text;
+            at.text_len = ld->h->sources[i]->len;
+        }
+    }
+    return at;
+}
+
 struct site site_of(const struct loader *ld, const struct place *p)
 {
     (void)ld; /* a place's file is a name in the loader's arena */

@@ -94,7 +94,9 @@ static const struct field procedure_fields[] = {
 #define CLOCK_FIELDS                                                                               \
     BOUNDED("lasting", OPT_DURATION, "0s", 0, 30 * DAY,                                            \
             "every sample over this time must satisfy it"),                                        \
-        WORDS("missing", false, "hold", "hold|true|false", "what a missing sample counts as")
+        WORDS("missing", false, "hold", "hold|true|false", "what a missing sample counts as"),     \
+        OPTION("clear", OPT_NUMBER, NULL,                                                          \
+               "in `when`: once true, it is over only with this in the comparator's place")
 
 static const struct field derived_fields[] = {CLOCK_FIELDS};
 static const struct field leaf_fields[] = {

@@ -189,7 +189,8 @@ static struct json *convert(lua_State *L, int index, bool *poison, int depth)
         } else if (n->kind == NODE_SECRET) {
             return n->secret;
         } else if (n->kind == NODE_CONDITION && n->cond->kind == COND_LEAF && n->comparators == 0 &&
-                   n->cond->lasting_ms == 0 && n->cond->missing == MISSING_HOLD) {
+                   n->cond->lasting_ms == 0 && n->cond->missing == MISSING_HOLD &&
+                   !n->cond->clear_site.file) {
             struct json *j = keep_json(keep, json_new_map());
             json_set_str(j, "signal", n->cond->signal->name);
             json_set(j, "opts", json_copy(n->cond->opts));

@@ -259,7 +259,7 @@ static void derived_section(struct buf *out, const struct signal *s)
     (void)buf_adds(out, "\n\n| | |\n|---|---|\n");
     if (s->derive == DERIVE_CLOCK)
         (void)buf_adds(out,
-                       "| compared by | nothing, and it has no `lasting` and no `missing` |\n");
+                       "| compared by | nothing, and it has no `lasting`, no `missing` and no `clear` |\n");
     else
         (void)buf_addf(out,
                        "| compared by | `%s` |\n| a point every, lag | as what it is made of |\n",

@@ -102,10 +102,14 @@ static void comparators(struct buf *out, const struct signal *s)
 
     for (size_t k = 0; !s->comparator && k < (words ? 2 : 4); k++)
         (void)buf_addf(out, "---@field %s? %s\n", words ? word[k] : numeric[k], lua_type(&o));
-    for (size_t k = 0; k < schema_leaf.nfields; k++) {
-        const struct field *f = &schema_leaf.fields[k];
-        if (strcmp(f->option.name, "lasting") == 0 || strcmp(f->option.name, "missing") == 0)
+    for (size_t k = 0; k < schema_derived.nfields; k++) { /* of every signal with points */
+        const struct field *f = &schema_derived.fields[k];
+        if (strcmp(f->option.name, "clear") != 0)
             field(out, &f->option, field_lua_type(f));
+        else if (!words)
+            field(out, &f->option,
+                  s->comparator ? lua_type(option_find(s->options, s->noptions, s->comparator))
+                                : lua_type(&o));
     }
 }
 

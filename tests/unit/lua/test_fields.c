@@ -226,6 +226,44 @@ static void of_a_condition(void **state)
     }
 }
 
+/* M6: over when `when` is false with each `clear` in its comparator's place; what has none stays.
+ */
+static void of_a_clear(void **state)
+{
+    struct policy_set *set = help_policies(
+        "local low = sig.asg_in_service { below = '90%', lasting = '2m' }\n"
+        "policy 'p' { " HEAD
+        "verify_within = '1h', actions = { act.asg_scale { by = 1, max = 9 } }, "
+        "when = all { low, any { sig.asg_cpu { above = '60%', clear = '45%', lasting = '5m', "
+        "missing = 'false' }, sig.change { of = sig.asg_cpu {}, by = '-50%', clear = '-20%' } } } "
+        "}\n"
+        "policy 'q' { " HEAD "actions = { act.asg_scale { by = 1, max = 9 } }, when = low }",
+        NULL);
+    const struct policy *p = policy_find(set, "p");
+    const struct cond *over = p->clear, *all, *any;
+
+    (void)state;
+    assert_true(p->clear_of_when);
+    assert_int_equal(over->kind, COND_NONE);
+    assert_int_equal(over->nkids, 1);
+    all = over->kids[0];
+    assert_int_equal(all->kind, COND_ALL);
+    assert_ptr_equal(all->kids[0], p->when->kids[0]);
+    any = all->kids[1];
+    assert_int_equal(any->kind, COND_ANY);
+    assert_int_equal(any->kids[0]->cmp, CMP_ABOVE);
+    assert_true(any->kids[0]->threshold == 45 && any->kids[1]->threshold == -20);
+    assert_int_equal(any->kids[0]->lasting_ms, 0);
+    assert_int_equal(any->kids[0]->missing, MISSING_FALSE);
+    assert_int_equal(any->kids[1]->cmp, CMP_AT_MOST);
+    any = p->when->kids[1]; /* `when` fires where it did */
+    assert_true(any->kids[0]->threshold == 60 && any->kids[1]->threshold == -50);
+    assert_int_equal(any->kids[0]->lasting_ms, 300000);
+    assert_null(policy_find(set, "q")->clear);
+    assert_false(policy_find(set, "q")->clear_of_when);
+    policy_set_unref(set);
+}
+
 static void of_what_is_made_of_others(void **state)
 {
     struct policy_set *set = help_policies(
@@ -341,13 +379,10 @@ static void of_a_procedure(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(of_a_policy),
-        cmocka_unit_test(of_a_severity),
-        cmocka_unit_test(of_an_action),
-        cmocka_unit_test(of_a_condition),
-        cmocka_unit_test(of_what_is_made_of_others),
-        cmocka_unit_test(of_a_clock),
-        cmocka_unit_test(of_defaults),
+        cmocka_unit_test(of_a_policy),    cmocka_unit_test(of_a_severity),
+        cmocka_unit_test(of_an_action),   cmocka_unit_test(of_a_condition),
+        cmocka_unit_test(of_a_clear),     cmocka_unit_test(of_what_is_made_of_others),
+        cmocka_unit_test(of_a_clock),     cmocka_unit_test(of_defaults),
         cmocka_unit_test(of_a_procedure),
     };
 

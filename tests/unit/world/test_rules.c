@@ -35,6 +35,53 @@ static void M6_one_episode_until_clear_and_the_run_ended(void **state)
     rig_free(&r);
 }
 
+/* What the reading is from each minute on, whatever was done. */
+static void readings(struct rig *r, int64_t at_ms)
+{
+    static const struct {
+        int minute;
+        double reading;
+    } rows[] = {{0, 40},  {10, 80}, {11, 44}, {12, 50}, {13, 44}, {14, 46},
+                {15, 80}, {16, 59}, {20, 40}, {30, 80}, {31, 40}};
+
+    for (size_t k = 0; k < sizeof(rows) / sizeof(rows[0]); k++)
+        if (at_ms >= rows[k].minute * MIN_MS)
+            r->t[0].load = rows[k].reading * r->t[0].desired;
+}
+
+/* One point below `clear` is not enough, nor are two that the leaf's comparator alone finds low;
+ * and in the next episode the points of the one before it do not count. */
+static void M6_the_clear_of_a_leaf(void **state)
+{
+    (void)state;
+    for (int reloads = 0; reloads < 2; reloads++) {
+        struct cond *kid, none = {.kind = COND_NONE, .kids = &kid, .nkids = 1};
+        struct rig r;
+        struct policy *p;
+        const char *again;
+
+        rig_init(&r, 1);
+        p = rig_policy(&r, "hot");
+        p->when = rig_leaf(&r, CMP_ABOVE, 60, 0);
+        kid = rig_leaf(&r, CMP_ABOVE, 45, 0);
+        p->clear = &none;
+        p->clear_of_when = true;
+        r.script = readings;
+        rig_start(&r);
+        rig_run(&r, 20.5);
+        if (reloads)
+            rig_reload(&r); /* the first of the two points was before it */
+        rig_run(&r, 40);
+        SEEN("10m asg/g0 fire");
+        SEEN("21m asg/g0 clear");
+        again = strstr(r.timeline, "30m asg/g0 fire");
+        assert_non_null(again);
+        assert_non_null(strstr(again, "32m asg/g0 clear"));
+        assert_null(strstr(strstr(r.timeline, " clear ") + 1, "31m asg/g0 clear"));
+        rig_free(&r);
+    }
+}
+
 static void M7_a_vanished_target_ends_its_episode(void **state)
 {
     struct rig r;
@@ -332,6 +379,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(M6_one_episode_until_clear_and_the_run_ended),
+        cmocka_unit_test(M6_the_clear_of_a_leaf),
         cmocka_unit_test(M7_a_vanished_target_ends_its_episode),
         cmocka_unit_test(a_selector_that_matches_nothing_is_reported),
         cmocka_unit_test(M8_pages_by_severity_and_humans_have_a_key_of_their_own),
