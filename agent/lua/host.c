@@ -307,20 +307,22 @@ bool host_compile(lua_State *L, struct host *h, int n, int env, struct fault *f)
     char chunk[16];
     env = lua_absindex(L, env);
     snprintf(chunk, sizeof chunk, "=%d", n);
-    const struct scan *s = h->sources[n];
+    struct scan *s = h->sources[n];
     struct text plain = {s->text, s->len};
     /* First as it is, so that messages speak of the text that was written; then with the marks,
      * which change no line. */
     size_t string_max = h->string_max;
     h->string_max = h->block_max = HOST_MEMORY; /* long texts and long code are legitimate here */
-    int status = lua_load(L, reader, &plain, chunk, "t");
+    int status = s->compiled ? LUA_OK : lua_load(L, reader, &plain, chunk, "t");
     if (status == LUA_OK && s->whole) {
-        lua_pop(L, 1);
+        if (!s->compiled) {
+            lua_pop(L, 1);
+        }
+        s->compiled = true;
         size_t len;
-        char *marked = scan_marked(s, n << HOST_MARK_SHIFT, &len);
+        const char *marked = scan_marked(s, n << HOST_MARK_SHIFT, &len);
         struct text t = {marked, len};
         status = lua_load(L, reader, &t, chunk, "t");
-        mem_free(marked);
     }
     h->string_max = string_max;
     h->block_max = h->block;

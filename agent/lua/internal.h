@@ -12,11 +12,13 @@ struct source {
     struct json *libs;   /* name -> text, those that it uses */
     struct json *params; /* resolved: NAME -> value, those that it asks for */
     char hash[65];
+    struct scan **scans; /* of its text, then of the libs', while many runs of it are begun */
+    size_t nscans;
 };
 
 /* script_data of a policy. */
 struct policy_data {
-    const struct source *source;
+    struct source *source;
     const char *policy;
 };
 
@@ -79,6 +81,9 @@ void coverage_begin(lua_State *L, lua_State *co, const struct source *s, const c
 struct source *source_new(const char *name, const char *text, size_t len, const struct json *libs,
                           const struct json *params);
 void source_free(struct source *s);
+/* Reads its texts once for all runs that begin until source_forget. */
+void source_scan(struct source *s);
+void source_forget(struct source *s);
 /* A set of one stored source, which it takes over; NULL when there were errors. */
 struct policy_set *set_of_source(struct source *s, struct diags *d);
 /* Fills arguments for loading from a stored source: libs and parameters come from it. */

@@ -193,8 +193,7 @@ static struct policy_set *new_set(void)
 }
 
 /* Ties the loaded policies to their source. */
-static void adopt(struct policy_set *set, struct policy **policies, size_t n,
-                  const struct source *source)
+static void adopt(struct policy_set *set, struct policy **policies, size_t n, struct source *source)
 {
     const struct set_data *s = set->loader;
     for (size_t i = 0; i < n; i++) {

@@ -295,7 +295,11 @@ static int run_file(lua_State *L)
 static int add_source(struct loader *ld, const char *name, const char *text, size_t len)
 {
     char *kept = arena_strdup(ld->arena, name);
-    int n = host_add_source(ld->h, scan_new(kept, text, len));
+    struct scan *s = NULL;
+    for (size_t i = 0; i < ld->nscans && !s; i++) {
+        s = ld->scans[i]->text == text ? scan_ref(ld->scans[i]) : NULL;
+    }
+    int n = host_add_source(ld->h, s ? s : scan_new(kept, text, len));
     if (n >= 0) {
         ld->names[n] = kept;
     }

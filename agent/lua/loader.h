@@ -26,6 +26,9 @@ struct loader {
     struct diags *d;
     enum file_kind kind;
     const char *names[HOST_MAX_FILES]; /* the sources' names in the arena */
+    struct scan *const *scans;         /* of texts that were read before, borrowed; or NULL */
+    size_t nscans;
+    const char *only; /* the one policy that is wanted; NULL: all */
     /* use "x": text of lib x, or NULL; the text stays valid. path: where it came from, for
      * messages. */
     const char *(*lib)(void *arg, const char *name, size_t *len, const char **path);

@@ -286,13 +286,12 @@ static struct json *walk(const struct policy *p, const struct json *target, stru
     const struct policy_data *data = p->script_data;
     struct json *out = json_new_map(), *paths = json_set(out, "paths", json_new_list());
     struct path *path = mem_alloc(sizeof *path);
-    struct scan *scan = scan_new(data->source->name, data->source->text, data->source->len);
     bool complete = true, more = true;
     int n = 0;
     for (; more && n < MAX_PATHS; n++) {
         bool started = follow(p, path, target);
         if (started) {
-            judge(p, path, scan, d);
+            judge(p, path, data->source->scans[0], d);
             struct json *one = json_add(paths, json_new_map());
             const char *outcome = path->endless        ? "endless"
                                   : path->faulted      ? "fault"
@@ -311,7 +310,6 @@ static struct json *walk(const struct policy *p, const struct json *target, stru
     }
     json_set_str(out, "policy", p->name);
     json_set_bool(out, "complete", complete && !more);
-    scan_free(scan);
     mem_free(path);
     return out;
 }
@@ -320,6 +318,7 @@ struct json *policies_walk(const struct policy_set *set, const struct estate *es
                            struct diags *d)
 {
     struct json *list = json_new_list();
+    struct source *read = NULL;
     for (size_t i = 0; i < set->npolicies; i++) {
         const struct policy *p = set->policies[i];
         if (p->ladder || p->script != &lua_script_ops) {
@@ -335,8 +334,21 @@ struct json *policies_walk(const struct policy_set *set, const struct estate *es
         json_set_str(target, "id", real ? real->id : "target");
         json_set(target, "tag", real ? json_copy(real->tag) : json_new_map());
         json_set(target, "fields", real ? json_copy(real->fields) : json_new_map());
+        /* Each way is a run that begins anew: what stands in the file is read once for all of them,
+         * and for those of the file's other policies. */
+        struct source *source = ((struct policy_data *)p->script_data)->source;
+        if (source != read) {
+            if (read) {
+                source_forget(read);
+            }
+            source_scan(source);
+            read = source;
+        }
         json_add(list, walk(p, target, d));
         json_free(target);
+    }
+    if (read) {
+        source_forget(read);
     }
     return list;
 }

@@ -215,7 +215,7 @@ int policy_finish(lua_State *L)
             struct place here = place_line(ld, 0, at.line, name);
             diag_add(ld->d, "E106", &here, "%s \"%s\" needs a table, write { ... } after its name",
                      lua_toboolean(L, 6) ? "procedure" : "policy", name);
-        } else if (lua_type(L, 5) == LUA_TTABLE) {
+        } else if (lua_type(L, 5) == LUA_TTABLE && (!ld->only || strcmp(ld->only, name) == 0)) {
             struct policy *p = build_policy(L, name, 5, 2, lua_toboolean(L, 6));
             if (ld->npolicies == ld->policies_cap) {
                 ld->policies_cap = ld->policies_cap ? ld->policies_cap * 2 : 8;

@@ -505,6 +505,7 @@ static void block(struct parser *p)
 struct scan *scan_new(const char *file, const char *text, size_t len)
 {
     struct scan *s = mem_alloc(sizeof *s);
+    s->refs = 1;
     s->name = file;
     s->text = text;
     s->len = len;

@@ -49,16 +49,24 @@ struct scan {
     size_t *bitwise; /* tokens of bitwise operators beside a number */
     size_t nbitwise, bitwise_cap;
     bool whole; /* the text was understood to its end */
+    /* What reading the same text again need not do again. */
+    int refs;
+    bool compiled; /* Lua has taken it as it is */
+    char *marked;  /* of scan_marked, for this base */
+    size_t marked_len;
+    int marked_base;
 };
 
-/* Of a text that Lua has compiled. Borrows name and text. Never fails: `whole` tells. */
+/* Of a text that Lua has compiled. Borrows name and text. Never fails: `whole` tells. For one
+ * thread. */
 struct scan *scan_new(const char *name, const char *text, size_t len);
+struct scan *scan_ref(struct scan *s); /* and returns it: freed by the last scan_free */
 void scan_free(struct scan *s);
 
 /* The text with a hidden entry [SCAN_MARK] = base + index in each table constructor, lines
- * unchanged; the caller frees. */
+ * unchanged; it is the scan's, until it is asked for another base. */
 #define SCAN_MARK 0x1p-1074
-char *scan_marked(const struct scan *s, int base, size_t *len);
+const char *scan_marked(struct scan *s, int base, size_t *len);
 
 /* The field of this name (or list index) in table `i`, or NULL. */
 const struct scan_field *scan_field(const struct scan *s, size_t table, const char *name,

@@ -4,9 +4,15 @@
 #include "base/mem.h"
 #include "lua/scan.h"
 
+struct scan *scan_ref(struct scan *s)
+{
+    s->refs++;
+    return s;
+}
+
 void scan_free(struct scan *s)
 {
-    if (!s) {
+    if (!s || --s->refs > 0) {
         return;
     }
     for (size_t i = 0; i < s->ntables; i++) {
@@ -17,12 +23,17 @@ void scan_free(struct scan *s)
     mem_free(s->steps);
     mem_free(s->bitwise);
     mem_free(s->tokens);
+    mem_free(s->marked);
     mem_free(s);
 }
 
-char *scan_marked(const struct scan *s, int base, size_t *len)
+const char *scan_marked(struct scan *s, int base, size_t *len)
 {
     struct buf out;
+    if (s->marked && s->marked_base == base) {
+        *len = s->marked_len;
+        return s->marked;
+    }
     buf_init(&out, s->len + s->ntables * 40 + 1);
     size_t from = 0;
     for (size_t i = 0; i < s->ntables && s->whole; i++) {
@@ -32,8 +43,10 @@ char *scan_marked(const struct scan *s, int base, size_t *len)
         from = brace;
     }
     (void)buf_add(&out, s->text + from, s->len - from);
-    *len = out.len;
-    return buf_take(&out);
+    *len = s->marked_len = out.len;
+    mem_free(s->marked);
+    s->marked_base = base;
+    return s->marked = buf_take(&out);
 }
 
 const struct scan_field *scan_field(const struct scan *s, size_t table, const char *field,

@@ -354,6 +354,7 @@ static struct script *script_start(void *data, const struct json *target, const 
     loader_init(&s->ld, s->arena, &s->keep, s->d, FILE_POLICY);
     source_serve(&s->ld, src);
     s->ld.quiet = true;
+    s->ld.only = p->policy;
     s->ld.out = s;
     bool ok = loader_run(&s->ld, src->name, src->text, src->len, policy_finish);
     for (size_t i = 0; ok && i < s->ld.npolicies; i++) {

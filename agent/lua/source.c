@@ -41,11 +41,34 @@ struct source *source_new(const char *name, const char *text, size_t len, const 
     return s;
 }
 
+void source_scan(struct source *s)
+{
+    size_t n = json_len(s->libs) + 1;
+    source_forget(s);
+    s->scans = mem_calloc(n, sizeof(struct scan *));
+    s->scans[s->nscans++] = scan_new(s->name, s->text, s->len);
+    for (const struct json *lib = json_first(s->libs); lib; lib = json_next(lib)) {
+        const char *text = json_str(lib, "");
+        s->scans[s->nscans++] = scan_new(json_key(lib), text, strlen(text));
+    }
+}
+
+void source_forget(struct source *s)
+{
+    for (size_t i = 0; i < s->nscans; i++) {
+        scan_free(s->scans[i]);
+    }
+    mem_free(s->scans);
+    s->scans = NULL;
+    s->nscans = 0;
+}
+
 void source_free(struct source *s)
 {
     if (!s) {
         return;
     }
+    source_forget(s);
     mem_free(s->name);
     mem_free(s->text);
     json_free(s->libs);
@@ -75,6 +98,8 @@ void source_serve(struct loader *ld, const struct source *s)
     ld->lib = stored_lib;
     ld->arg = p.out;
     ld->params = s->params;
+    ld->scans = s->scans;
+    ld->nscans = s->nscans;
 }
 
 static struct json *loader_source(void *arg, const struct policy *p)
