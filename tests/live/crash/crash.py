@@ -2,7 +2,8 @@
 """kill -9 of the real agent before and after each system call that has an effect, in one run of one kind; then it is
 started again on the same state directory and left to finish, and the world is looked at from outside.
 
-Usage: crash.py asg|replace|cache|pg KILLER [--all | --every K] [--jobs N] [--only before|after:from:N,...]
+Usage: crash.py KIND[,KIND...] KILLER [--all | --every K | --steps] [--jobs N] [--only before|after:from:N,...]
+KIND: one of worlds.py's. --steps: at the boundaries of the step only; several kinds then go side by side.
 
 A point is (before or after, what counting starts from, N). Counting starts at the agent's start, at the journal's write of
 the intent, or at the request itself, so that the points around the effect are the same in every run."""
@@ -18,242 +19,11 @@ import traceback
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "agent"))
-from rig import Leak, Postgres, Rig, Sim, eventually, group, scenario, undelivered  # noqa: E402
+from rig import Rig, eventually, undelivered  # noqa: E402
+from worlds import WORLDS, Wrong, need  # noqa: E402
 
 INTENT = '"state":"intent"'
 END_S = 75  # a request that may still be on its way is not settled before 30 s
-
-
-class Wrong(Exception):
-    pass
-
-
-def need(ok, text):
-    if not ok:
-        raise Wrong(text)
-
-
-class World:
-    """The servers that all points of a kind share; each slot has a group or a database of its own, and a routing key."""
-
-    def __init__(self, slots):
-        import tempfile
-        self.dir = tempfile.mkdtemp(prefix="rb-crash-")
-        self.pg = None
-        self.seen = 0  # the newest event of the pager that any point has looked at
-        self.sim = Sim(self.dir, self.scenario(slots))
-
-    def scenario(self, slots):
-        return scenario(*(self.group(n) for n in range(slots)))
-
-    def name(self, slot):
-        return f"slot{slot}"
-
-    def group(self, slot):
-        return group(self.name(slot))
-
-    def stop(self):
-        import shutil
-        self.sim.stop()
-        if self.pg:
-            self.pg.stop()
-        shutil.rmtree(self.dir, ignore_errors=True)
-
-
-class AsgWorld(World):
-    request = "Action=SetDesiredCapacity"
-    policy = """
-policy "grow" {
-  owner = "crash", severity = "sev2", doc = "https://runbooks.example.com/crash", target = find.asg {},
-  when = sig.asg_cpu { above = "60%", lasting = "1s", period = "1s" },
-  checks = { grown = sig.asg_in_service { at_least = "100%", period = "1s" } },
-  actions = { grow = act.asg_scale { by = 2, max = 6 } },
-  mode = "enforce", limit = "2 per 1d", cooldown = "10m", max_targets = "100%",
-  run = function(r)
-    if not r:act "grow" then return r:page "it did not grow" end
-    if not r:verify("grown", "40s") then r:page "not in service" end
-  end,
-}
-"""
-
-    def prepare(self, slot, rig):
-        """A group of two at 80 % CPU, as at the start, and the agent's files."""
-        name = self.name(slot)
-        self.sim.call("POST", "group", {"group": name, "desired": 2, "who": "the test"})
-        eventually(lambda: len([i for i in rig.group(name)["instances"]]) == 2, 20)
-        rig.estate(f'asg "{name}" {{ aws = "prod" }}')
-        rig.write("policies/grow.lua", self.policy)
-        rig.before = len(rig.scalings(name))
-
-    def effects(self, slot, rig):
-        """[(time in s, what)] of what was really done since prepare."""
-        done = rig.scalings(self.name(slot))[rig.before:]
-        return [(e["time"], e["params"]["DesiredCapacity"]) for e in done]
-
-    def intended(self, plan):
-        return plan["calls"][0]["args"]["DesiredCapacity"]
-
-    def look(self, slot, rig, effects, succeeded):
-        desired = rig.group(self.name(slot))["desired"]
-        need(desired == (4 if effects else 2), f"desired is {desired} after {effects}")
-        need(not succeeded or effects, "the run succeeded without an effect")
-
-    def clear(self, slot, rig):
-        pass
-
-
-class ReplaceWorld(AsgWorld):
-    """An identity in place of a value: one of four instances is unhealthy."""
-
-    request = "Action=TerminateInstanceInAutoScalingGroup"
-    policy = """
-policy "replace" {
-  owner = "crash", severity = "sev2", doc = "https://runbooks.example.com/crash", target = find.asg {},
-  when = sig.alb_healthy { below = "100%", lasting = "1s", period = "1s" },
-  checks = { well = sig.alb_healthy { at_least = "100%", period = "1s" } },
-  actions = { replace = act.asg_replace {} },
-  mode = "enforce", limit = "2 per 1d", cooldown = "10m", max_targets = "100%",
-  run = function(r)
-    if not r:act "replace" then return r:page "not replaced" end
-    if not r:verify("well", "40s") then r:page "still unhealthy" end
-  end,
-}
-"""
-
-    def group(self, slot):
-        return group(self.name(slot), desired=4, traffic=[{"at": 0, "rps": 20}], target_group=f"targetgroup/{self.name(slot)}/0123456789abcdef",
-                     load_balancer=f"app/{self.name(slot)}/456789abcdef0123")
-
-    def prepare(self, slot, rig):
-        name = self.name(slot)
-        for i in rig.group(name)["instances"]:
-            if i["target"] == "unhealthy":
-                self.sim.call("POST", "instance", {"id": i["id"], "target": "healthy"})
-        eventually(lambda: [i["target"] for i in rig.group(name)["instances"]] == ["healthy"] * 4, 20)
-        rig.ids = {i["id"] for i in rig.group(name)["instances"]}
-        rig.ill = min(rig.ids)
-        self.sim.call("POST", "instance", {"id": rig.ill, "target": "unhealthy"})
-        rig.estate(f'asg "{name}" {{ aws = "prod", target_group = "targetgroup/{name}/0123456789abcdef", alb = "app/{name}/456789abcdef0123" }}')
-        rig.write("policies/replace.lua", self.policy)
-
-    def effects(self, slot, rig):
-        done = [e for e in self.sim.call("GET", "effects")["list"] if e["action"] == "TerminateInstanceInAutoScalingGroup"]
-        return [(e["time"], e["params"]["InstanceId"]) for e in done if e["params"]["InstanceId"] in rig.ids]
-
-    def intended(self, plan):
-        return plan["calls"][0]["args"]["InstanceId"]
-
-    def look(self, slot, rig, effects, succeeded):
-        now = rig.group(self.name(slot))
-        there = {i["id"] for i in now["instances"] if i["state"] == "InService"}
-        need(now["desired"] == 4, f"desired is {now['desired']}")
-        need(rig.ids - there == ({rig.ill} if effects else set()), f"gone {rig.ids - there}, ill {rig.ill}, done {effects}")
-        need(not succeeded or effects, "the run succeeded without an effect")
-
-
-class CacheWorld(World):
-    request = "Action=ModifyReplicationGroup"
-    policy = """
-policy "grow" {
-  owner = "crash", severity = "sev2", doc = "https://runbooks.example.com/crash", target = find.cache {},
-  when = sig.cache_evictions { above = 0, lasting = "1s", period = "1s" },
-  checks = { ended = sig.cache_evictions { at_most = 0, lasting = "1s", period = "1s" } },
-  actions = { grow = act.cache_scale { ladder = { "cache.t4g.micro", "cache.t4g.small", "cache.t4g.medium" } } },
-  mode = "enforce", limit = "2 per 1d", cooldown = "10m", max_targets = "100%",
-  run = function(r)
-    if not r:act "grow" then return r:page "it did not grow" end
-    if not r:verify("ended", "6m") then r:page "still evicting" end
-  end,
-}
-"""
-
-    def scenario(self, slots):
-        caches = [{"name": self.name(n), "replicas": 0, "data_mib": 640, "writes_rps": 50, "modify_seconds": 0.5} for n in range(slots)]
-        return {**scenario(), "caches": caches}
-
-    def prepare(self, slot, rig):
-        name = self.name(slot)
-        self.sim.call("POST", "cache", {"cache": name, "node_type": "cache.t4g.micro", "pending_type": None})
-        rig.estate(f'cache "{name}" {{ aws = "prod", replication_group = "{name}" }}')
-        rig.write("policies/grow.lua", self.policy)
-        rig.before = len(self.modified(name))
-
-    def modified(self, name):
-        return [e for e in self.sim.call("GET", "effects")["list"]
-                if e["action"] == "ModifyReplicationGroup" and e["params"]["ReplicationGroupId"] == name]
-
-    def effects(self, slot, rig):
-        done = self.modified(self.name(slot))[rig.before:]
-        return [(e["time"], e["params"]["CacheNodeType"]) for e in done]
-
-    def intended(self, plan):
-        return plan["calls"][0]["args"]["CacheNodeType"]
-
-    def look(self, slot, rig, effects, succeeded):
-        cache = self.sim.call("GET", "state")["caches"][self.name(slot)]
-        need(cache["node_type"] == ("cache.t4g.small" if effects else "cache.t4g.micro"), f"{cache} after {effects}")
-        need(not succeeded or effects, "the run succeeded without an effect")
-
-    def clear(self, slot, rig):
-        pass
-
-
-class PgWorld(World):
-    request = "pg_terminate_backend("
-    policy = """
-policy "free" {
-  owner = "crash", severity = "sev2", doc = "https://runbooks.example.com/crash", target = find.postgres {},
-  when = sig.pg_connections { above = 6, lasting = "1s", period = "1s", database = "@DATABASE@" },
-  checks = { relieved = sig.pg_connections { at_most = 6, lasting = "1s", period = "1s", database = "@DATABASE@" } },
-  actions = { free = act.pg_terminate { idle_over = "1s", max = 4, database = "@DATABASE@" } },
-  mode = "enforce", limit = "2 per 1d", cooldown = "10m", max_targets = "100%",
-  run = function(r)
-    if not r:act "free" then return r:page "none could be ended" end
-    if not r:verify("relieved", "40s") then r:page "still too many" end
-  end,
-}
-"""
-
-    def __init__(self, slots):
-        super().__init__(0)
-        self.pg = Postgres(30 + 20 * slots)
-        for n in range(slots):
-            self.pg.sql(f"CREATE DATABASE {self.name(n)}")
-
-    def prepare(self, slot, rig):
-        name = self.name(slot)
-        rig.pg = self.pg
-        rig.estate(rig.postgres("db", name))
-        rig.write("policies/free.lua", self.policy.replace("@DATABASE@", name))
-        rig.before = len(self.pg.log(name))
-        rig.leak = Leak(self.pg, name, idle=7, busy=1, in_transaction=1, superuser=1)
-
-    def effects(self, slot, rig):
-        """Statements that the server carried out; their sessions are looked at in look()."""
-        rows = self.pg.log(self.name(slot))[rig.before:]
-        return [(None, text) for _, text in rows if self.request in text and ("execute" in text or "statement" in text)]
-
-    def intended(self, plan):
-        return None
-
-    def look(self, slot, rig, effects, succeeded):
-        rows = self.pg.log(self.name(slot))[rig.before:]
-        ended = [pid for pid, text in rows if "due to administrator command" in text]
-        named = {int(name.split("@")[0]) for _, _, d in rig.journal.intents() for name in d["plan"]["names"]}
-        need(len(ended) == len(set(ended)), f"a session was ended twice: {ended}")
-        need(set(ended) <= named, f"ended {ended}, named in intents only {named}")
-        need(set(ended) <= rig.leak.sessions["idle"], f"sessions were ended that were not eligible: {ended}, {rig.leak.sessions}")
-        need(len(ended) <= 4, f"more than the plan's 4 were ended: {ended}")
-        need(not effects or set(ended) == named, f"the statement ran, but ended {ended} of {named}")
-        gone = set().union(*rig.leak.sessions.values()) - self.pg.pids()
-        need(gone == set(ended), f"gone {gone}, ended by command {ended}")
-        need(not succeeded or ended, "the run succeeded without an effect")
-
-    def clear(self, slot, rig):
-        rig.leak.stop()
-        where = f"FROM pg_stat_activity WHERE datname = '{self.name(slot)}'"
-        self.pg.sql("SELECT pg_terminate_backend(pid) " + where)  # what sleeps does not notice that its client is gone
-        eventually(lambda: self.pg.sql("SELECT count(*) " + where) == "0", 10)
 
 
 class Point:
@@ -264,7 +34,7 @@ class Point:
         return f"{self.when}:{self.start}:{self.at}"
 
 
-def over(rig):
+def over(world, rig):
     """The run that has ended with all said, or None."""
     runs = [doc for doc, _ in rig.journal.state("run").values()]
     if len(runs) != 1 or runs[0].get("state") != "ended":
@@ -272,7 +42,7 @@ def over(rig):
     if any(is_open for _, is_open in rig.journal.state("report").values()):
         return None
     episodes = rig.journal.state("episode").values()
-    if runs[0]["outcome"] == "succeeded" and any(is_open for _, is_open in episodes):
+    if world.clears and runs[0]["outcome"] == "succeeded" and any(is_open for _, is_open in episodes):
         return None
     return runs[0]
 
@@ -289,7 +59,7 @@ def killer(args, world, point, rig, listing):
 
 def check(world, slot, rig, point):
     """All that must hold once it is over."""
-    run = over(rig)
+    run = over(world, rig)
     events = rig.events()
     world.seen = max([world.seen] + [e["seq"] for e in events])
     witnesses = [e["event"]["payload"]["custom_details"]["journal"] for e in events if "payload" in e["event"]]
@@ -314,7 +84,7 @@ def check(world, slot, rig, point):
         need(outcome == "failed" and "settled by probe" in str(steps), f"the run ended {outcome}: {run}")
         need(not effects, f"the run failed although {effects}")
         need(any(e["dedup_key"] and e["dedup_key"].endswith("/human") for e in events), "it failed and no human was called")
-    world.look(slot, rig, effects, outcome == "succeeded")
+    world.look(slot, rig, effects)
     return outcome
 
 
@@ -327,7 +97,7 @@ def try_point(args, world, slot, point, keep=None):
         world.prepare(slot, rig)
         rig.launcher = killer(args, world, point, rig, listing)
         p = rig.start(ready=False)
-        eventually(lambda: p.poll() is not None or over(rig), 120, 0.2)
+        eventually(lambda: p.poll() is not None or over(world, rig), 120, 0.2)
         if p.poll() is None:  # the run ended before the point came
             with open(f"/proc/{p.pid}/task/{p.pid}/children", encoding="ascii") as f:
                 os.kill(int(f.read().split()[0]), 15)
@@ -335,9 +105,9 @@ def try_point(args, world, slot, point, keep=None):
         need(p.returncode in (0, 10), f"killer ended with {p.returncode}")
         said = "killed" if p.returncode == 0 and point.when != "count" else "not reached"
         rig.launcher = ()
-        if not over(rig):
+        if not over(world, rig):
             p = rig.start()
-            eventually(lambda: over(rig) or p.poll() is not None, END_S, 0.2)
+            eventually(lambda: over(world, rig) or p.poll() is not None, END_S, 0.2)
             need(p.poll() is None, f"the second agent ended with {p.poll()}")
             need(rig.stop(p) == 0, "the second agent did not end in order")
         said += " " + check(world, slot, rig, point)
@@ -397,6 +167,10 @@ def counted(args, world):
     return many
 
 
+# Around the intent, the bytes of the request, the outcome.
+STEPS = "before:request:1,before:intent:1,after:intent:1,after:request:1,before:request:2,after:request:2"
+
+
 def points_of(args, many):
     if args.only:
         each = [text.split(":") for text in args.only.split(",")]
@@ -413,35 +187,51 @@ def points_of(args, many):
     return points
 
 
-WORLDS = {"asg": AsgWorld, "replace": ReplaceWorld, "cache": CacheWorld, "pg": PgWorld}
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("kind", choices=tuple(WORLDS))
-    parser.add_argument("killer")
-    parser.add_argument("--all", action="store_true")
-    parser.add_argument("--every", type=int, default=8, metavar="K")
-    parser.add_argument("--jobs", type=int, default=12)
-    parser.add_argument("--only")
-    parser.add_argument("--verbose", action="store_true")
-    args = parser.parse_args()
-    probe = subprocess.run([args.killer, "--count", "--children", "--", "true"], capture_output=True, text=True, check=False)
-    if probe.returncode == 12:
-        print(f"skipped: {probe.stderr.strip()}")
-        return 77
+def try_kind(args, kind):
+    """Problems, as texts."""
     began = time.monotonic()
-    world = WORLDS[args.kind](args.jobs)
+    world = WORLDS[kind](args.jobs)
     try:
         many = {} if args.only else counted(args, world)
         points = points_of(args, many)
         problems, seen = try_all(args, world, points)
     finally:
         world.stop()
-    print(f"{args.kind}: {many} calls, {len(points)} points in {time.monotonic() - began:.0f} s: "
-          + ", ".join(f"{n} {said}" for said, n in sorted(seen.items())))
-    if not args.only and not args.all and seen.get("not reached succeeded", 0) > len(points) // 2:
-        problems.append("most points were not reached: nothing was tested")
+    print(f"{kind}: {many} calls, {len(points)} points in {time.monotonic() - began:.0f} s: "
+          + ", ".join(f"{n} {said}" for said, n in sorted(seen.items())), flush=True)
+    missed = sum(n for said, n in seen.items() if said.startswith("not reached"))
+    if args.steps and missed:
+        problems.append(f"{kind}: {missed} boundaries were not reached")
+    if not args.only and not args.all and missed > len(points) // 2:
+        problems.append(f"{kind}: most points were not reached: nothing was tested")
+    return problems
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("kinds", metavar="KIND[,KIND...]")
+    parser.add_argument("killer", metavar="KILLER")
+    parser.add_argument("--all", action="store_true")
+    parser.add_argument("--every", type=int, default=8, metavar="K")
+    parser.add_argument("--steps", action="store_true")
+    parser.add_argument("--jobs", type=int, default=12)
+    parser.add_argument("--only")
+    parser.add_argument("--verbose", action="store_true")
+    args = parser.parse_args()
+    kinds = args.kinds.split(",")
+    if unknown := set(kinds) - set(WORLDS):
+        parser.error(f"there is no kind {', '.join(sorted(unknown))}; known: {', '.join(WORLDS)}")
+    if args.steps:
+        args.only = STEPS
+        args.jobs = len(STEPS.split(","))
+    probe = subprocess.run([args.killer, "--count", "--children", "--", "true"], capture_output=True, text=True, check=False)
+    if probe.returncode == 12:
+        print(f"skipped: {probe.stderr.strip()}")
+        return 77
+    with concurrent.futures.ThreadPoolExecutor(len(kinds)) as pool:
+        problems = sum(pool.map(lambda kind: try_kind(args, kind), kinds), [])
+    for problem in problems:
+        print(problem.splitlines()[0])
     print(f"FAILED: {len(problems)} points" if problems else "passed")
     return 1 if problems else 0
 
