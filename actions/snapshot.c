@@ -11,9 +11,6 @@
 #include "plugin/action.h"
 #include "shared_aws.h"
 
-/* A request whose answer was lost may still be on its way: so long after the plan was made, that
- * there is no snapshot proves nothing. */
-#define STILL_ON_ITS_WAY_MS 30000
 #define KEEP_TAG "runbookd:keep-until"
 
 /* Of which kind of target it is taken, and how the services name things. */
@@ -256,7 +253,7 @@ static enum verdict snapshot_judge(const struct action_input *in, const struct p
         return strcasecmp(json_get_str(s, "source", ""), source_of(in->target)) == 0
                    ? VERDICT_YES
                    : VERDICT_UNKNOWN;
-    return in->wall_ms - json_get_int(p->before, "at_ms", 0) >= STILL_ON_ITS_WAY_MS
+    return in->wall_ms - json_get_int(p->before, "at_ms", 0) >= AWS_STILL_ON_ITS_WAY_MS
                ? VERDICT_NO
                : VERDICT_UNKNOWN;
 }
