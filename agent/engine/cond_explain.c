@@ -80,10 +80,10 @@ static const char *leaf_name(char *out, size_t size, const struct leaf *l)
 static const char *unknown_why(const struct leaf *l, const struct bound *b, int64_t now_ms)
 {
     const struct series *s = l->series;
-    enum finding f = series_finding(s, now_ms);
+    const char *why = series_why(s, now_ms);
 
-    if (f != FINDING_NONE)
-        return s->why[0] != '\0' ? s->why : finding_name(f);
+    if (why != NULL)
+        return why;
     if (s->fresh < 2)
         return "only one fresh reading since the start, two are needed";
     if (!l->any)

@@ -28,6 +28,8 @@ int engine_load(struct engine *e, struct policy_set *set, struct estate *estate,
 /* From the world. */
 void engine_sample(struct engine *e, uint64_t series, int64_t start_wall_ms, int64_t period_ms, double value);
 void engine_unknown(struct engine *e, uint64_t series, const char *why);
+/* The source of a series does not answer, or (NULL) answers again: for what people are told. */
+void engine_lost(struct engine *e, uint64_t series, const char *why);
 void engine_wake(struct engine *e);
 /* Evaluates all conditions whose series changed; after each batch of samples (a collector's poll), so that a fleet is judged as a whole (M4). */
 void engine_flush(struct engine *e);

@@ -70,6 +70,7 @@ void series_free(struct series *s)
     estate_unref(s->estate);
     mem_free(s->points);
     mem_free(s->makes);
+    mem_free(s->lost);
     mem_free(s->key);
     mem_free(s);
 }
@@ -138,6 +139,28 @@ void series_unknown(struct series *s, enum finding f, const char *why, int64_t n
     if (f != FINDING_NONE && f != FINDING_NEVER && f != FINDING_STALE)
         s->restart = s->total;
     changed(s);
+}
+
+void series_lost(struct series *s, const char *why)
+{
+    mem_free(s->lost);
+    s->lost = mem_strdup(why);
+}
+
+/* What was said before the source fell silent is not why there is nothing now. */
+const char *series_why(const struct series *s, int64_t now_ms)
+{
+    enum finding f = series_finding(s, now_ms);
+
+    if (f == FINDING_NONE)
+        return NULL;
+    for (size_t i = 0; i < s->nfrom; i++) {
+        if (s->from[i]->lost != NULL)
+            return s->from[i]->lost;
+    }
+    if (s->lost != NULL)
+        return s->lost;
+    return s->why[0] != '\0' ? s->why : finding_name(f);
 }
 
 static void make_room(struct series *s, int64_t end_ms)

@@ -48,6 +48,7 @@ struct series {
     enum finding finding;              /* about the newest reading, kept until a good one arrives */
     int64_t finding_ms;                /* when it was made, steady */
     char why[160];                     /* the source's own words */
+    char *lost;                        /* why the source itself does not answer; NULL: it does */
     bool dirty;                        /* conditions that read it are to be evaluated */
     struct series *from[SIGNAL_PARTS]; /* what it is made of; they live as long as it does */
     size_t nfrom;                      /* 0: a collector's */
@@ -94,6 +95,11 @@ bool series_add(struct series *s, int64_t start_ms, int64_t period_ms, double va
  * once and their clocks begin anew. A poll that merely failed is not that: it is a missing sample,
  * which M2 bridges. */
 void series_unknown(struct series *s, enum finding f, const char *why, int64_t now_ms);
+/* Polls fail, and why; NULL: they do no longer. For what people are told only: it judges nothing.
+ */
+void series_lost(struct series *s, const char *why);
+/* What people are told of why there is no reading, or NULL where there is one. */
+const char *series_why(const struct series *s, int64_t now_ms);
 
 /* M4, over all series of one signal with the same options, one a target. A zero that follows a
  * reading above zero is taken for a value only once another target has shown, at that time or

@@ -268,6 +268,14 @@ void engine_unknown(struct engine *e, uint64_t series, const char *why)
     note_changed(e, s);
 }
 
+void engine_lost(struct engine *e, uint64_t series, const char *why)
+{
+    struct series *s = series_by_id(e, series);
+
+    if (s)
+        series_lost(s, why);
+}
+
 static bool has_word(const char *list, const char *word)
 {
     size_t n = strlen(word);

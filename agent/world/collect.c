@@ -15,10 +15,16 @@
 #define NAME_LEN 160
 
 /* What a source watches; one is in effect, another may wait for the end of a poll. */
+struct heard {
+    bool now;  /* this poll told something of it */
+    bool lost; /* the feed was told that its source does not answer */
+};
+
 struct set {
     struct estate *estate; /* counted: the targets live in it */
     struct watch *items;
     const struct watch **list;
+    struct heard *heard; /* of each of the items */
     size_t n;
     char print[SHA256_HEX]; /* of the definitions of its targets and accounts */
 };
@@ -83,6 +89,7 @@ static void set_free(struct set *s)
         json_free((struct json *)(uintptr_t)s->items[k].opts);
     mem_free(s->items);
     mem_free(s->list);
+    mem_free(s->heard);
     estate_unref(s->estate);
     mem_free(s);
 }
@@ -123,6 +130,39 @@ static void set_print(struct set *s, const char *source)
     hex_encode(digest, sizeof(digest), s->print);
 }
 
+/* Whether the source of a series answers */
+
+static void set_lost(struct source *s, size_t k, const char *why)
+{
+    struct heard *h = &s->set->heard[k];
+
+    if (why || h->lost)
+        s->c->feed.lost(s->c->feed.arg, s->set->items[k].series, why);
+    h->lost = why != NULL;
+}
+
+/* A poll may fail after some of it was told of: that is not lost. */
+static void tell_lost(struct source *s, const char *why)
+{
+    for (size_t k = 0; k < s->set->n; k++)
+        if (!s->set->heard[k].now)
+            set_lost(s, k, why);
+}
+
+static void tell_found(struct source *s)
+{
+    for (size_t k = 0; k < s->set->n; k++)
+        set_lost(s, k, NULL);
+}
+
+static void heard(struct source *s, const struct watch *w)
+{
+    size_t k = (size_t)(w - s->set->items);
+
+    s->set->heard[k].now = true;
+    set_lost(s, k, NULL);
+}
+
 /* The calls of a collector */
 
 static void on_sample(const struct collector_host *h, const struct watch *w, int64_t start_wall_ms,
@@ -130,16 +170,20 @@ static void on_sample(const struct collector_host *h, const struct watch *w, int
 {
     struct source *s = h->arg;
 
-    if (!s->c->dead)
-        s->c->feed.sample(s->c->feed.arg, w->series, start_wall_ms, period_ms, value);
+    if (s->c->dead)
+        return;
+    heard(s, w);
+    s->c->feed.sample(s->c->feed.arg, w->series, start_wall_ms, period_ms, value);
 }
 
 static void on_unknown(const struct collector_host *h, const struct watch *w, const char *why)
 {
     struct source *s = h->arg;
 
-    if (!s->c->dead)
-        s->c->feed.unknown(s->c->feed.arg, w->series, why);
+    if (s->c->dead)
+        return;
+    heard(s, w);
+    s->c->feed.unknown(s->c->feed.arg, w->series, why);
 }
 
 static void ended(struct source *s, const struct err *e)
@@ -177,6 +221,7 @@ static void failed(struct source *s, const struct err *e)
 {
     int64_t most = s->interval_ms > BACKOFF_MAX_MS ? s->interval_ms : BACKOFF_MAX_MS;
 
+    tell_lost(s, e->text);
     health_failed(&s->health, "collect", s->name, loop_boot_ms(s->c->loop), e);
     next_poll(s, health_backoff_ms(&s->health, s->interval_ms, most));
 }
@@ -186,6 +231,7 @@ static void succeeded(struct source *s)
     int64_t now = loop_boot_ms(s->c->loop);
     int64_t late = now - s->due_ms;
 
+    tell_found(s);
     health_ok(&s->health, "collect", s->name, now);
     /* The cadence is kept, and polls that came to lie in the past are left out. */
     next_poll(s, s->interval_ms - (late > 0 ? late % s->interval_ms : 0));
@@ -224,6 +270,8 @@ static void on_timer(void *arg)
         return;
     s->polling = true;
     s->ended = false;
+    for (size_t k = 0; k < s->set->n; k++)
+        s->set->heard[k].now = false;
     if (!s->self && open_source(s, &e)) {
         ended(s, &e);
         return;
@@ -249,6 +297,8 @@ static void close_source(struct source *s)
 static void source_free(struct source *s)
 {
     close_source(s);
+    if (s->set && !s->c->dead)
+        tell_found(s);
     loop_timer_free(s->timer);
     loop_timer_free(s->deadline);
     set_free(s->set);
@@ -298,6 +348,9 @@ static void take_set(struct source *s)
         s->settled = false;
         more = true;
     }
+    if (old)
+        tell_found(s); /* what is wanted now is told anew */
+    set->heard = mem_calloc(set->n, sizeof(*set->heard));
     s->set = set;
     s->interval_ms = shortest(set);
     if (s->type->pace_ms)

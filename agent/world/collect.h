@@ -14,6 +14,8 @@ struct collect_feed {
     void (*sample)(void *arg, uint64_t series, int64_t start_wall_ms, int64_t period_ms,
                    double value);
     void (*unknown)(void *arg, uint64_t series, const char *why);
+    /* Its source does not answer, and why; NULL: it answers again. Said at each failed poll. */
+    void (*lost)(void *arg, uint64_t series, const char *why);
     void (*flush)(void *arg);
     void *arg;
 };

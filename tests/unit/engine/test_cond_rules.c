@@ -472,6 +472,8 @@ static void the_line_for_a_page(void **state)
 
     (void)state;
     expect_summary(b, 1, "asg_cpu unknown: no reading yet");
+    series_lost(rig_series(&r, &sig_asg_cpu), "connection refused");
+    expect_summary(b, 1, "asg_cpu unknown: connection refused");
     average(b, 1, 45);
     average(b, 2, 45);
     expect_summary(b, 2, "asg_cpu 45% not above 60%");
@@ -480,6 +482,8 @@ static void the_line_for_a_page(void **state)
     expect_summary(b, 4, "asg_cpu 85% above 60% for 1m of 2m");
     average(b, 5, 85);
     expect_summary(b, 5, "asg_cpu 85% above 60% for 2m");
+    expect_summary(b, 12, "asg_cpu unknown: connection refused; last reading 85% 7m ago");
+    series_lost(rig_series(&r, &sig_asg_cpu), NULL);
     expect_summary(b, 12, "asg_cpu unknown: stale; last reading 85% 7m ago");
     series_add(rig_series(&r, &sig_asg_cpu), 12 * MIN_MS, MIN_MS, NAN, 13 * MIN_MS);
     expect_summary(b, 13, "asg_cpu unknown: the reading is not a number; last reading 85% 8m ago");

@@ -152,7 +152,7 @@ struct fixture {
     struct collect *collect;
     struct host_io io;
     int samples, unknowns, flushes, changes;
-    char why[160];
+    char why[160], lost[4][200];
     struct estate *estate;
     struct series *series[8];
     size_t n;
@@ -189,6 +189,14 @@ static void on_unknown(void *arg, uint64_t series, const char *why)
     (void)series;
     f->unknowns++;
     snprintf(f->why, sizeof(f->why), "%s", why);
+}
+
+static void on_lost(void *arg, uint64_t series, const char *why)
+{
+    struct fixture *f = arg;
+
+    assert_in_range(series, 1, 3);
+    snprintf(f->lost[series], sizeof(f->lost[series]), "%s", why ? why : "");
 }
 
 static void on_flush(void *arg)
@@ -240,7 +248,7 @@ static int setup(void **state)
 {
     struct fixture *f = mem_alloc(sizeof(*f));
     struct err e = ERR_INIT;
-    struct collect_feed feed = {on_sample, on_unknown, on_flush, f};
+    struct collect_feed feed = {on_sample, on_unknown, on_lost, on_flush, f};
 
     memset(behaviours, 0, sizeof(behaviours));
     keep_on_migrate = true;
@@ -318,6 +326,10 @@ static void a_failing_source_backs_off_and_its_recovery_is_said_once(void **stat
     /* 100, 200, 400, 800 ms less jitter: at 100 ms flat it would be 12 */
     assert_in_range(polls, 2, 6);
     assert_int_equal(warnings, 1);
+    /* Each of its series is told of why, another source's are not. */
+    assert_non_null(strstr(f->lost[1], "no route"));
+    assert_string_equal(f->lost[2], f->lost[1]);
+    assert_string_equal(f->lost[3], "");
     of("postgres/a")->how = DONE;
     for (int k = 0; k < 200 && !infos; k++)
         run_for(f->loop, 10);
@@ -325,6 +337,7 @@ static void a_failing_source_backs_off_and_its_recovery_is_said_once(void **stat
         run_for(f->loop, 10);
     assert_int_equal(infos, 1);
     assert_non_null(strstr(last_log, "answers again"));
+    assert_string_equal(f->lost[1], "");
     assert_true(of("postgres/a")->polls >= polls + 2); /* back at its interval */
 }
 
