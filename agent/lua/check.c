@@ -324,24 +324,29 @@ static void check_actions(struct checker *c)
 
 /* ---- run: names of steps, time for verifies, W204 ---- */
 
-static void too_short(struct checker *c, const struct place *at, const char *what,
-                      const struct cond *cond, int64_t within_ms)
+void check_within(struct diags *d, const struct place *at, const char *what, const struct policy *p,
+                  const struct cond *cond, int64_t within_ms, const struct estate *estate)
 {
     struct chosen of = {NULL, 0};
-    if (c->ld->quiet && !c->ld->estate) {
-        return; /* a run: this was judged by the estate when the policy was loaded */
-    }
-    if (c->ld->estate) {
-        of.n = estate_select(c->ld->estate, &c->p->target, &of.targets);
+    if (estate) {
+        of.n = estate_select(estate, &p->target, &of.targets);
     }
     int64_t need = slowest(cond, &of);
     mem_free(of.targets);
     char a[40], b[40];
     if (within_ms >= 0 && need > within_ms) {
-        diag_add(c->ld->d, "E108", at,
+        diag_add(d, "E108", at,
                  "%s is too short: the condition needs %s (2 periods + lag + lasting), got %s",
                  what, unit_format_duration(a, sizeof a, need),
                  unit_format_duration(b, sizeof b, within_ms));
+    }
+}
+
+static void too_short(struct checker *c, const struct place *at, const char *what,
+                      const struct cond *cond, int64_t within_ms)
+{
+    if (!c->ld->quiet || c->ld->estate) { /* else a run: it was judged by the estate at the load */
+        check_within(c->ld->d, at, what, c->p, cond, within_ms, c->ld->estate);
     }
 }
 

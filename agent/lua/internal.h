@@ -57,6 +57,10 @@ void check_clear(const struct loader *ld, const struct policy *p);
 /* check.c: checks of one policy that need its text (steps by name, E108 of verifies); in Lua, run
  * function (or nil) at `run`. */
 void check_policy(lua_State *L, struct policy *p, int table, int defaults, int run);
+/* E108 at `at` when `cond` cannot have a verdict within_ms after an act (M15; -1: it
+ * is not known); estate NULL: by the signals' usual periods. */
+void check_within(struct diags *d, const struct place *at, const char *what, const struct policy *p,
+                  const struct cond *cond, int64_t within_ms, const struct estate *estate);
 /* Of one policy against the host's limits: E117, W206. */
 void check_limits(const struct policy *p, const struct policy_load_options *o, const char *text,
                   size_t len, struct diags *d);

@@ -10,6 +10,13 @@
 #define MAX_TIMELESS 40 /* E113: so many steps in a row that take no time */
 #define MAX_OPTIONS 18  /* answers to one question: a wait for 16 checks, or none */
 
+struct walk {
+    const struct policy *p;
+    const struct estate *estate; /* NULL: none */
+    const struct scan *scan;
+    struct diags *d;
+};
+
 struct choice {
     int taken, options;
 };
@@ -126,11 +133,11 @@ static struct json *answer(const struct policy *p, struct path *path, const stru
     return j;
 }
 
-/* Parameters as some start might give them. */
+/* Parameters as some start might give them; a time is long enough for any verify. */
 static struct json *some_params(const struct policy *p)
 {
     static const char *const texts[] = {
-        [OPT_STRING] = "text", [OPT_PERCENT] = "50%",   [OPT_DURATION] = "5m",
+        [OPT_STRING] = "text", [OPT_PERCENT] = "50%",   [OPT_DURATION] = "1d",
         [OPT_SIZE] = "1GiB",   [OPT_RATE] = "1 per 1h",
     };
     struct json *all = params_default(p);
@@ -150,10 +157,45 @@ static struct json *some_params(const struct policy *p)
     return all;
 }
 
+static struct place line_place(const struct scan *s, const struct source *source, int line,
+                               const char *word)
+{
+    struct place at = {
+        .file = source->name, .line = line, .text = source->text, .text_len = source->len};
+    size_t found = word ? scan_find(s, line, word) : s->ntokens;
+    if (found == s->ntokens || s->tokens[found].line != line) {
+        found = scan_line(s, line);
+    }
+    if (s->tokens[found].line == line) {
+        at.column = s->tokens[found].column;
+        at.width = (int)s->tokens[found].len;
+    }
+    return at;
+}
+
+/* How long it may take is sometimes known only here: it was computed, or a function was given it.
+ */
+static void judge_verify(const struct walk *w, const struct ask *a)
+{
+    const struct policy *p = w->p;
+    const struct policy_data *data = p->script_data;
+    for (size_t i = 0; i < p->nchecks; i++) {
+        if (strcmp(p->checks[i].name, a->name) == 0) {
+            struct place at = line_place(w->scan, data->source, a->line, "verify");
+            if (!diags_has_at(w->d, "E108", at.file, at.line)) { /* the way leads here again */
+                check_within(w->d, &at, a->within_ms < 0 ? "verify_within" : "the time to verify",
+                             p, p->checks[i].cond,
+                             a->within_ms < 0 ? p->verify_within_ms : a->within_ms, w->estate);
+            }
+        }
+    }
+}
+
 /* Runs along the choices made so far, and on with the first answers. False: the script could not be
  * started. */
-static bool follow(const struct policy *p, struct path *path, const struct json *target)
+static bool follow(const struct walk *w, struct path *path, const struct json *target)
 {
+    const struct policy *p = w->p;
     struct err e = ERR_INIT;
     struct choice known[MAX_STEPS];
     int n = path->n;
@@ -182,6 +224,9 @@ static bool follow(const struct policy *p, struct path *path, const struct json 
         if (++path->timeless > MAX_TIMELESS) {
             path->endless = true;
             break;
+        }
+        if (a.kind == ASK_VERIFY) {
+            judge_verify(w, &a);
         }
         int options = options_of(p, path, &a);
         if (path->n < MAX_STEPS) {
@@ -212,22 +257,6 @@ static bool advance(struct path *path)
     return false;
 }
 
-static struct place line_place(const struct scan *s, const struct source *source, int line,
-                               const char *word)
-{
-    struct place at = {
-        .file = source->name, .line = line, .text = source->text, .text_len = source->len};
-    size_t found = word ? scan_find(s, line, word) : s->ntokens;
-    if (found == s->ntokens || s->tokens[found].line != line) {
-        found = scan_line(s, line);
-    }
-    if (s->tokens[found].line == line) {
-        at.column = s->tokens[found].column;
-        at.width = (int)s->tokens[found].len;
-    }
-    return at;
-}
-
 static char *told(const struct json *steps)
 {
     struct buf b;
@@ -249,9 +278,11 @@ static bool from_stand_in(const char *fault)
            !strstr(fault, "cannot be changed");
 }
 
-static void judge(const struct policy *p, const struct path *path, const struct scan *scan,
-                  struct diags *d)
+static void judge(const struct walk *w, const struct path *path)
 {
+    const struct policy *p = w->p;
+    const struct scan *scan = w->scan;
+    struct diags *d = w->d;
     const struct policy_data *data = p->script_data;
     char *steps = told(path->steps);
     if (path->endless) {
@@ -281,17 +312,19 @@ static void judge(const struct policy *p, const struct path *path, const struct 
     mem_free(steps);
 }
 
-static struct json *walk(const struct policy *p, const struct json *target, struct diags *d)
+static struct json *walk(const struct policy *p, const struct json *target,
+                         const struct estate *estate, struct diags *d)
 {
     const struct policy_data *data = p->script_data;
     struct json *out = json_new_map(), *paths = json_set(out, "paths", json_new_list());
     struct path *path = mem_alloc(sizeof *path);
+    const struct walk w = {.p = p, .estate = estate, .scan = data->source->scans[0], .d = d};
     bool complete = true, more = true;
     int n = 0;
     for (; more && n < MAX_PATHS; n++) {
-        bool started = follow(p, path, target);
+        bool started = follow(&w, path, target);
         if (started) {
-            judge(p, path, data->source->scans[0], d);
+            judge(&w, path);
             struct json *one = json_add(paths, json_new_map());
             const char *outcome = path->endless        ? "endless"
                                   : path->faulted      ? "fault"
@@ -344,7 +377,7 @@ struct json *policies_walk(const struct policy_set *set, const struct estate *es
             source_scan(source);
             read = source;
         }
-        json_add(list, walk(p, target, d));
+        json_add(list, walk(p, target, estate, d));
         json_free(target);
     }
     if (read) {
