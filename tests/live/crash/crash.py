@@ -78,6 +78,8 @@ def check(world, slot, rig, point):
     steps = [d for d, _ in rig.journal.state("step").values()]
     need(all(s.get("state") in ("done", "ended") or "result" in s or "answer" in s for s in steps), f"a step has no end: {steps}")
     outcome = run["outcome"]
+    if str(point) == "before:request:1":  # an intent, and nothing left: asked about, never simply sent again
+        need(outcome == "failed", f"the run ended {outcome}, though its request never left")
     if outcome == "succeeded":
         need(effects, "succeeded without an effect")
     else:
