@@ -45,14 +45,30 @@ static struct instance *find(struct engine *e, const char *policy, const char *t
     return found;
 }
 
+/* Why a policy does not apply to a target that was found, by its id or name (NULL: to the first);
+ * NULL: it was not left out. */
+static const char *why_left_out(const struct engine *e, const char *policy, const char *target)
+{
+    for (const struct json *o = json_first(e->left_out); o; o = json_next(o)) {
+        const char *id = json_get_str(o, "target", ""), *slash = strchr(id, '/');
+        if (policy && strcmp(json_get_str(o, "policy", ""), policy) == 0 &&
+            (!target || strcmp(id, target) == 0 || (slash && strcmp(slash + 1, target) == 0)))
+            return json_get_str(o, "why", "?");
+    }
+    return NULL;
+}
+
 struct instance *request_instance(struct request *q)
 {
+    const char *why = why_left_out(q->e, request_arg(q, "policy"), request_arg(q, "target"));
     struct instance *i = find(q->e, request_arg(q, "policy"), request_arg(q, "target"));
 
     if (!i && request_arg(q, "policy") &&
         !(q->e->set && policy_find(q->e->set, request_arg(q, "policy"))))
         request_fail(q, "there is no policy %s; runbookctl status lists them",
                      request_arg(q, "policy"));
+    else if (!i && why)
+        request_fail(q, "the policy does not apply to this target: %s", why);
     else if (!i && !find(q->e, request_arg(q, "policy"), NULL))
         request_fail(q, "policy %s: its selector matches no target of the estate, so it never acts",
                      request_arg(q, "policy") ? request_arg(q, "policy") : "?");

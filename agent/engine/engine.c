@@ -111,6 +111,7 @@ void engine_free(struct engine *e)
         mem_free(o);
     }
     json_free(e->no_targets);
+    json_free(e->left_out);
     json_free(e->restored_runs);
     json_free(e->restored_episodes);
     policy_set_unref(e->set);
@@ -356,9 +357,36 @@ static void take_over(struct instance *to, struct instance *from)
     from->run = NULL;
 }
 
-/* One instance a policy and target that it selects; NULL with *err. */
+/* NULL with *err where the policy cannot apply to the target. */
+static struct instance *make_one(struct engine *e, struct policy_set *set, const struct policy *p,
+                                 struct estate *estate, const struct target *t, struct err *err)
+{
+    const struct policy *variant = policy_variant(set, p, t);
+
+    if (!variant) { /* not the base in its place: that may be wider */
+        err_set(err, ERR_INPUT,
+                "policy %s: the parameters that the environment gives for %s do not fit each "
+                "other; correct its NAME@TARGET values",
+                p->name, t->id);
+        return NULL;
+    }
+    return instance_new(e, set, variant, estate, t, err);
+}
+
+static void leave_out(struct json *out, const struct policy *p, const struct target *t,
+                      const struct err *why)
+{
+    struct json *row = json_add(out, json_new_map());
+
+    json_set_str(row, "policy", p->name);
+    json_set_str(row, "target", t->id);
+    json_set_str(row, "why", why->text);
+}
+
+/* One instance a policy and target that it selects; NULL with *err. What was found is not the
+ * policy's fault: where it cannot apply, that target is left out, and all others go on. */
 static struct instance **make_all(struct engine *e, struct policy_set *set, struct estate *estate,
-                                  size_t *n, struct err *err)
+                                  size_t *n, struct json *out, struct err *err)
 {
     struct instance **made = NULL;
     size_t cap = 0;
@@ -374,17 +402,17 @@ static struct instance **make_all(struct engine *e, struct policy_set *set, stru
             made = mem_realloc(made, cap * sizeof(struct instance *));
         }
         for (size_t t = 0; t < ntargets && !bad; t++) {
-            const struct policy *policy = policy_variant(set, set->policies[p], targets[t]);
-            struct instance *i =
-                policy ? instance_new(e, set, policy, estate, targets[t], err) : NULL;
-            if (!policy) /* not the base in its place: that may be wider */
-                err_set(err, ERR_INPUT,
-                        "policy %s: the parameters that the environment gives for %s do not fit "
-                        "each other; correct its NAME@TARGET values",
-                        set->policies[p]->name, targets[t]->id);
-            if (i)
+            struct err why = ERR_INIT;
+            struct instance *i = make_one(e, set, set->policies[p], estate, targets[t], &why);
+            if (i) {
                 made[(*n)++] = i;
-            bad = !i;
+            } else if (targets[t]->found) {
+                leave_out(out, set->policies[p], targets[t], &why);
+            } else {
+                bad = true;
+                if (err)
+                    *err = why;
+            }
         }
         mem_free(targets);
         if (!bad)
@@ -438,10 +466,12 @@ int engine_load(struct engine *e, struct policy_set *set, struct estate *estate,
     struct instance **made;
     size_t n = 0;
     struct estate *old_estate = e->estate;
+    struct json *left_out = json_new_list(), *was = e->left_out;
 
     e->estate = estate; /* series are made in it */
-    made = make_all(e, set, estate, &n, err);
+    made = make_all(e, set, estate, &n, left_out, err);
     if (!made) {
+        json_free(left_out);
         e->estate = old_estate;
         return err ? err->code : ERR_INPUT;
     }
@@ -461,7 +491,10 @@ int engine_load(struct engine *e, struct policy_set *set, struct estate *estate,
         restore_attach(e);
     }
     e->loaded = true;
+    e->left_out = left_out;
     report_no_targets(e);
+    report_left_out(e, was);
+    json_free(was);
     engine_watch(e);
     for (size_t k = 0; k < e->ninst; k++)
         due_mark(e->inst[k]);

@@ -4,6 +4,7 @@
 #include <string.h>
 #include "base/log.h"
 #include "engine/internal.h"
+#include "plugin/refs.h"
 
 const char *const episode_state_names[] = {"quiet",      "pending",  "firing",
                                            "recovering", "resolved", "vanished"};
@@ -36,6 +37,42 @@ static int bind_one(struct bound **out, const struct cond *c, const struct bind_
                 : err_wrap(err, "%s:%d: %s", c->site.file ? c->site.file : "?", c->site.line, what);
 }
 
+struct naming {
+    const struct target *t;
+    struct err *err;
+};
+
+static bool names_something(void *arg, const char *ref)
+{
+    struct naming *n = arg;
+    struct json *written, *value;
+    char *text;
+
+    if (strncmp(ref, "target.", 7) != 0)
+        return true;
+    text = mem_printf("$%s", ref);
+    written = json_new_str(text);
+    value = refs_resolve(written, &(struct refs){.target = n->t}, n->err);
+    json_free(written);
+    json_free(value);
+    mem_free(text);
+    return value != NULL;
+}
+
+/* An action that names what this target does not have could only fail, once it is wanted.
+ * Conditions are told when they are bound. */
+static int actions_fit(const struct policy *p, const struct target *t, struct err *err)
+{
+    struct naming n = {t, err};
+
+    for (size_t a = 0; a < p->nactions; a++)
+        if (!refs_each(p->actions[a].opts, names_something, &n))
+            return err_wrap(err, "%s:%d: E102 act.%s",
+                            p->actions[a].site.file ? p->actions[a].site.file : "?",
+                            p->actions[a].site.line, p->actions[a].type->name);
+    return 0;
+}
+
 struct instance *instance_new(struct engine *e, struct policy_set *set, const struct policy *p,
                               struct estate *estate, const struct target *t, struct err *err)
 {
@@ -64,6 +101,8 @@ struct instance *instance_new(struct engine *e, struct policy_set *set, const st
     for (size_t a = 0; a < p->nactions; a++)
         if (bind_one(&i->unless[a], p->actions[a].approval_unless, &ctx, "approval_unless", err))
             goto fail;
+    if (t->found && actions_fit(p, t, err)) /* of what is declared the check has told (E102) */
+        goto fail;
     json_free(params);
     return i;
 fail:

@@ -220,6 +220,7 @@ struct engine {
     struct policy_set *set;
     struct estate *estate;
     struct json *no_targets; /* names of the policies of which it was reported */
+    struct json *left_out;   /* found targets that a policy cannot apply to: policy, target, why */
     enum mode mode;
     bool storm;
     int64_t *fires; /* times of the latest fires, a ring for the storm guard */
@@ -496,6 +497,8 @@ void report_agent(struct engine *e, struct jtx *tx, enum report_kind k, const ch
 /* A policy whose selector matches nothing is reported: a mistyped tag looks just like peace. Once,
  * and not before everything that is discovered was listed. */
 void report_no_targets(struct engine *e);
+/* Found targets that were left out of a policy and were not in `was`: one report a policy. */
+void report_left_out(struct engine *e, const struct json *was);
 void report_deliver(
     struct engine *e,
     const struct jtx *tx); /* hands the reports of a committed transaction to the world */
@@ -534,6 +537,8 @@ void request_fail(struct request *q, const char *fmt, ...) __attribute__((format
 const char *request_arg(const struct request *q, const char *name); /* NULL if absent */
 struct instance *
 request_instance(struct request *q); /* by policy and target; NULL after request_fail */
+/* Adds the rows of what is left out of a policy (NULL: of any) to a list. */
+void query_left_out(const struct engine *e, const char *policy, struct json *list);
 void query_status(struct request *q);
 void query_episodes(struct request *q);
 void query_runs(struct request *q);

@@ -49,6 +49,13 @@ static struct json *doubt_row(const struct run *r)
     return j;
 }
 
+void query_left_out(const struct engine *e, const char *policy, struct json *list)
+{
+    for (const struct json *o = json_first(e->left_out); o; o = json_next(o))
+        if (!policy || strcmp(json_get_str(o, "policy", ""), policy) == 0)
+            json_add(list, json_copy(o));
+}
+
 void query_status(struct request *q)
 {
     struct engine *e = q->e;
@@ -68,6 +75,7 @@ void query_status(struct request *q)
     for (size_t k = 0; k < e->ninst; k++)
         if (!e->inst[k]->gone)
             json_add(list, instance_row(e->inst[k]));
+    query_left_out(e, NULL, json_set(q->answer, "left_out", json_new_list()));
     list = json_set(q->answer, "in_doubt", json_new_list());
     for (size_t k = 0; k < e->nruns; k++)
         if (e->runs[k]->state == RUN_IN_DOUBT)
@@ -208,6 +216,9 @@ void query_explain(struct request *q)
     }
     if (!any)
         request_fail(q, "nothing to explain");
+    if (!request_arg(q, "target"))
+        query_left_out(q->e, request_arg(q, "policy"),
+                       json_set(q->answer, "left_out", json_new_list()));
 }
 
 /* plan: what each action would do now; asks the world, changes nothing */

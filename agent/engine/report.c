@@ -208,6 +208,8 @@ void report_no_targets(struct engine *e)
     for (size_t k = 0; k < e->ninst; k++)
         if (!e->inst[k]->gone)
             map_put(with, e->inst[k]->p->name, e->inst[k]);
+    for (const struct json *o = json_first(e->left_out); o; o = json_next(o))
+        map_put(with, json_get_str(o, "policy", ""), with); /* of these report_left_out tells */
     for (size_t p = 0; p < e->set->npolicies; p++) {
         const struct policy *policy = e->set->policies[p];
         struct jtx *tx;
@@ -233,6 +235,57 @@ void report_no_targets(struct engine *e)
     map_free(with);
     json_free(e->no_targets);
     e->no_targets = told;
+}
+
+static char *left_out_key(const struct json *row)
+{
+    return mem_printf("%s@%s", json_get_str(row, "policy", ""), json_get_str(row, "target", ""));
+}
+
+void report_left_out(struct engine *e, const struct json *was)
+{
+    struct map *known = map_new(); /* its keys are borrowed */
+    char **keys = mem_calloc(json_len(was) + 1, sizeof(*keys));
+    size_t nkeys = 0;
+
+    for (const struct json *o = json_first(was); o; o = json_next(o)) {
+        keys[nkeys] = left_out_key(o);
+        map_put(known, keys[nkeys++], known);
+    }
+    for (const struct json *o = json_first(e->left_out), *next; o; o = next) {
+        const char *policy = json_get_str(o, "policy", ""), *why = NULL;
+        int news = 0;
+        struct jtx *tx;
+        char *more;
+
+        /* The rows of a policy stand together. */
+        for (next = o; next && strcmp(json_get_str(next, "policy", ""), policy) == 0;
+             next = json_next(next)) {
+            char *key = left_out_key(next);
+            if (!map_get(known, key) && news++ == 0)
+                why = json_get_str(next, "why", "?");
+            mem_free(key);
+        }
+        if (!news)
+            continue;
+        more = news > 1
+                   ? mem_printf(" (and %d more targets: runbookctl explain %s)", news - 1, policy)
+                   : mem_strdup("");
+        tx = commit_new(e);
+        report_add(
+            e, tx, REPORT_NOTE, NULL, NULL,
+            "policy %s does not apply to a target that was found, and goes on on the others: "
+            "%s%s",
+            policy, why, more);
+        log_warn("engine", "policy %s does not apply to a target that was found: %s%s", policy, why,
+                 more);
+        commit_owed(e, tx, NULL, NULL);
+        mem_free(more);
+    }
+    map_free(known);
+    for (size_t k = 0; k < nkeys; k++)
+        mem_free(keys[k]);
+    mem_free(keys);
 }
 
 void engine_page(struct engine *e, const char *subject, const char *text)

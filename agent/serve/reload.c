@@ -55,8 +55,8 @@ void agent_relisted(void *agent, const char *worry)
 
     if (a->stopping)
         return;
-    /* Only parameters that do not fit one of the targets that were found stand in the way: what was
-     * in force stays, and it is tried again when a listing changes. */
+    /* A target that was found and that a policy cannot apply to is left out, so nothing should stand
+     * in the way: if it does, what was in force stays, and it is tried again with the next change. */
     if (swap(a, &a->now, &e))
         log_error("discover", "what was listed cannot be put in force: %s", e.text);
     if (worry)

@@ -97,6 +97,21 @@ static void show_outside(struct text *t, const struct json *m)
               json_get_num(m, "loop_lag_minute_ms", 0));
 }
 
+#define LEFT_OUT_SHOWN 5
+
+void show_left_out(struct text *t, const struct json *rows)
+{
+    size_t n = 0, all = json_len(rows);
+
+    for (const struct json *o = json_first(rows); o && n < LEFT_OUT_SHOWN; o = json_next(o), n++) {
+        text_addf(t, TONE_WARN, "%s does not apply to %s:\n  ", json_get_str(o, "policy", "?"),
+                  json_get_str(o, "target", "?"));
+        text_wrap(t, TONE_WARN, json_get_str(o, "why", ""), 2, 2);
+    }
+    if (n < all)
+        text_addf(t, TONE_WARN, "... and to %zu more targets (--json has all of them)\n", all - n);
+}
+
 void show_status(struct text *t, const struct json *a)
 {
     const char *mode = json_get_str(a, "mode", "?");
@@ -126,6 +141,7 @@ void show_status(struct text *t, const struct json *a)
             policy_row(&table, p);
         table_print(&table, t);
     }
+    show_left_out(t, json_get(a, "left_out"));
     for (const struct json *r = json_first(json_get(a, "in_doubt")); r; r = json_next(r)) {
         text_addf(t, TONE_BAD, "IN DOUBT: did the last request of %s to %s take effect? ",
                   json_get_str(r, "policy", "?"), json_get_str(r, "target", "?"));

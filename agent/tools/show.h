@@ -5,6 +5,8 @@
 #include "tools/text.h"
 
 /* status: "metrics" may be in it, from the command of that name. Each takes the whole answer. */
+/* Found targets that a policy does not apply to, and why. */
+void show_left_out(struct text *t, const struct json *rows);
 void show_status(struct text *t, const struct json *a);
 void show_episodes(struct text *t, const struct json *a);
 void show_runs(struct text *t, const struct json *a);

@@ -252,6 +252,10 @@ void show_explain(struct text *t, const struct json *a)
         explain_one(t, x, json_get(a, "listings"));
         first = false;
     }
+    if (json_len(json_get(a, "left_out")) > 0) {
+        text_add(t, TONE_PLAIN, "\n");
+        show_left_out(t, json_get(a, "left_out"));
+    }
 }
 
 void show_plans(struct text *t, const struct json *a)

@@ -81,6 +81,26 @@ class Discover(Rig):
         eventually(lambda: set(self.targets()) == {"asg/web-1", "asg/web-2"})
         self.assertEqual(self.listing()["absent"], 0)
 
+    def test_a_group_without_a_tag_that_the_policy_names(self):
+        """It is left out and told of once, at the start and over many listings; the other one is acted on, and it as soon as it has the tag."""
+        self.write("policies/hot.lua", POLICY.replace('period = "1s"', 'period = "1s" }, sig.cloudwatch { namespace = "AWS/EC2", metric = "CPUUtilization", '
+                                                      'unit = "percent", dimensions = { AutoScalingGroupName = "$target.tag.group" }, above = "60%"')
+                   .replace("when = sig.asg_cpu", "when = any { sig.asg_cpu").replace('above = "60%" },', 'above = "60%" } },'))
+        self.sim.call("POST", "group", {"group": "web-1", "tags": {"team": "web", "group": "web-1"}})
+        self.start()
+        eventually(lambda: set(self.targets()) == {"asg/web-1"})
+        self.make_hot("web-1")
+        self.make_hot("web-2")
+        eventually(lambda: self.scalings("web-1"), 20)
+        self.assertEqual(self.scalings("web-2"), [])
+        self.assertEqual([(r["policy"], r["target"]) for r in self.ask("status")["left_out"]], [("hot", "asg/web-2")])
+        self.assertIn("unknown name $target.tag.group", " ".join(self.ctl("status").stdout.split()))
+        self.assertIn("hot does not apply to asg/web-2", self.ctl("explain", "hot").stdout)
+        self.assertEqual(len([r for r in self.journal.reports() if "does not apply" in r["summary"]]), 1)
+        self.sim.call("POST", "group", {"group": "web-2", "tags": {"team": "web", "group": "web-2"}})
+        eventually(lambda: self.scalings("web-2"), 20)
+        self.assertEqual(self.ask("status")["left_out"], [])
+
     def test_a_vanished_target_ends_its_episode(self):
         """Fired and scaled, then absent from two listings: vanished, the run cancelled, the page resolved with a word on why."""
         self.start()

@@ -190,6 +190,99 @@ static void no_target_is_told_once(void **state)
     rig_free(&r);
 }
 
+static int count(const char *text, const char *what)
+{
+    int n = 0;
+
+    for (const char *at = text; at && (at = strstr(at, what)); at++)
+        n++;
+    return n;
+}
+
+/* Group by group: what the policy names of a target is there, or is not. */
+static struct estate *tagged(const char *const *queues, int n)
+{
+    struct estate *e = estate_new();
+
+    for (int k = 0; k < n; k++) {
+        char name[16];
+        struct json *tag = json_new_map();
+        snprintf(name, sizeof(name), "g%d", k);
+        if (queues[k])
+            json_set_str(tag, "queue", queues[k]);
+        assert_int_equal(
+            estate_add(e, "asg", name, tag, json_new_map(), MODE_ENFORCE, "estate.lua", 1, NULL),
+            0);
+        estate_found(e, "asg", name, LISTED);
+    }
+    return e;
+}
+
+/* A tag that a condition or an action names and that a found target lacks: that target is left out
+ * and told of once, the others are watched and acted on. A declared one is the policy's mistake. */
+static void what_a_found_target_lacks_leaves_it_out(void **state)
+{
+    static const char *const one_lacks[] = {"a", NULL, "c"}, *const all_have[] = {"a", "b", "c"},
+                             *const none_has[] = {NULL, NULL, NULL};
+
+    (void)state;
+    for (int in_action = 0; in_action < 2; in_action++) {
+        struct rig r;
+        struct policy *p;
+        struct estate *declared = estate_new();
+        struct err e = ERR_INIT;
+        struct json *opts = json_new_map(), *answer;
+
+        rig_init(&r, 3);
+        p = rig_policy(&r, "hot");
+        p->cooldown_ms = 1;
+        p->max_targets = 10;
+        json_set_str(opts, "queue", "$target.tag.queue");
+        if (in_action)
+            json_set_str(p->actions[0].opts, "queue", "$target.tag.queue");
+        else
+            p->when->opts = opts;
+        estate_unref(r.estate);
+        r.estate = tagged(one_lacks, 3);
+        rig_start(&r);
+        put(&r, tagged(one_lacks, 3)); /* listed again: no news */
+        for (int k = 0; k < 3; k++)
+            r.t[k].load = 700;
+        rig_run(&r, 12);
+        SEEN("asg/g0 fire");
+        SEEN("asg/g2 act scale");
+        NOT_SEEN("asg/g1");
+        assert_int_equal(count(r.reports, "does not apply"), 1);
+        assert_non_null(strstr(r.reports, in_action ? "E102 act.scale" : "E102 sig.load"));
+        assert_non_null(strstr(r.reports, "unknown name $target.tag.queue"));
+        answer = rig_order(&r, "status", NULL);
+        assert_int_equal(json_len(json_get(answer, "left_out")), 1);
+        assert_int_equal(json_len(json_get(answer, "policies")), 2);
+        json_free(answer);
+        assert_non_null(strstr(rules_order(&r, "explain", "policy", "hot", "target", "asg/g1"),
+                               "does not apply to this target"));
+        put(&r, tagged(all_have, 3));
+        rig_run(&r, 17.5);
+        SEEN("asg/g1 fire");
+        put(&r, tagged(none_has, 3)); /* one report for all of them, and none of "no target" */
+        rig_run(&r, 20);
+        SEEN("asg/g1 vanish");
+        assert_int_equal(count(r.reports, "does not apply"), 2);
+        assert_non_null(strstr(r.reports, "and 2 more targets"));
+        assert_int_equal(count(r.reports, "matches no target"), 0);
+        assert_int_equal(estate_add(declared, "asg", "g0", json_new_map(), json_new_map(),
+                                    MODE_ENFORCE, "estate.lua", 1, NULL),
+                         0);
+        if (!in_action) { /* what actions name of a declared one is told by the check */
+            assert_int_not_equal(virtual_reload(r.v, r.set, declared, &e), 0);
+            assert_non_null(strstr(e.text, "E102"));
+        }
+        estate_unref(declared);
+        rig_free(&r);
+        json_free(opts);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -199,6 +292,7 @@ int main(void)
         cmocka_unit_test(the_share_is_of_what_is_listed),
         cmocka_unit_test(gone_ends_the_episode),
         cmocka_unit_test(no_target_is_told_once),
+        cmocka_unit_test(what_a_found_target_lacks_leaves_it_out),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
