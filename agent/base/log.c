@@ -27,6 +27,7 @@
 #define SECRET_MIN 6u
 
 static atomic_int threshold = LOG_LVL_INFO;
+static _Thread_local bool muted;
 static _Atomic(log_clock) clock_fn;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of all below */
 static log_sink sink_fn;
@@ -224,7 +225,7 @@ void log_at(enum log_level level, const char *part, const char *fmt, va_list ap)
     char text[TEXT_MAX];
     int saved = errno;
 
-    if ((int)level < atomic_load_explicit(&threshold, memory_order_relaxed))
+    if (muted || (int)level < atomic_load_explicit(&threshold, memory_order_relaxed))
         return;
     if ((unsigned)level > LOG_LVL_ERROR)
         level = LOG_LVL_ERROR;
@@ -268,6 +269,11 @@ LOG_FUNCTION(log_error, LOG_LVL_ERROR)
 void log_set_level(enum log_level level)
 {
     atomic_store(&threshold, (int)level);
+}
+
+void log_mute(void)
+{
+    muted = true;
 }
 
 int log_level_parse(const char *word)

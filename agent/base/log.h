@@ -18,6 +18,7 @@ void log_error(const char *part, const char *fmt, ...) __attribute__((format(pri
 void log_at(enum log_level level, const char *part, const char *fmt, va_list ap);
 
 void log_set_level(enum log_level level);
+void log_mute(void); /* this thread says nothing more: what it does is a rehearsal */
 int log_level_parse(const char *word); /* a level, or -1 */
 typedef int64_t (*log_clock)(void);
 void log_set_clock(log_clock wall_ms); /* NULL: the system's */

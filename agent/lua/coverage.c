@@ -13,7 +13,7 @@ struct coverage {
     struct covered *all;
 };
 
-static struct coverage *in_use;
+static _Thread_local struct coverage *in_use; /* a reload's tests are on a thread of their own */
 
 struct coverage *coverage_new(void)
 {

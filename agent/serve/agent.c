@@ -574,7 +574,7 @@ static const struct part {
     {"house", start_house, stop_house},
 };
 
-enum exit_code agent_run(const char *config, const char *version)
+enum exit_code agent_run(const char *config, const char *version, tests_fn *tests)
 {
     struct agent *a = mem_alloc(sizeof(*a));
     size_t n = sizeof(parts) / sizeof(parts[0]), k;
@@ -584,6 +584,7 @@ enum exit_code agent_run(const char *config, const char *version)
 
     a->config_path = config;
     a->version = version;
+    a->tests = tests;
     for (k = 0; k < n; k++) {
         code = parts[k].start(a, &e);
         if (code) {

@@ -11,6 +11,7 @@
 
 struct agent {
     const char *config_path, *version;
+    tests_fn *tests;
     struct loaded now; /* what is in force */
     char *host;
     struct loop *loop;

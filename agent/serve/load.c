@@ -53,6 +53,13 @@ void loaded_free(struct loaded *l)
     memset(l, 0, sizeof(*l));
 }
 
+void tested_free(struct tested *t)
+{
+    json_free(t->failing);
+    mem_free(t->text);
+    memset(t, 0, sizeof(*t));
+}
+
 enum exit_code load_exit(struct diags *d, const char *config)
 {
     switch (diags_class(d)) {

@@ -22,6 +22,18 @@ void loaded_free(struct loaded *l);
  * for them when the set is put in force. */
 void load_variants(const struct loaded *l);
 
+/* What the tests beside the policies have shown, each carried out once. */
+struct tested {
+    size_t ran, left; /* left: not carried out to its end, for want of time or because of many */
+    struct json *failing; /* list of "FILE:LINE: NAME" */
+    char *text;           /* for a person: the first that fails as `runbookd test` shows it */
+};
+void tested_free(struct tested *t);
+/* Shares nothing with what is in force: for a thread of its own, which is mute from then on. Tests
+ * that cannot be read are errors in d. enough: asked now and then; true ends it. */
+typedef void tests_fn(const struct loaded *l, bool (*enough)(void *arg), void *arg,
+                      struct tested *out, struct diags *d);
+
 /* The exit code for the errors in d; config: the path of the configuration, whose being unreadable
  * is another matter than a policy's. */
 enum exit_code load_exit(struct diags *d, const char *config);

@@ -1,12 +1,16 @@
 /* Reloading: a fresh read of everything, all of its errors, what it widens, then one swap. */
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "base/mem.h"
 #include "serve/internal.h"
 #include "serve/notify.h"
+
+#define TESTS_MS 30000 /* so long the tests beside the policies may take */
 
 /* What is read once, at the start. */
 static const char *const fixed[] = {
@@ -79,17 +83,30 @@ static int put_in_force(struct agent *a, struct loaded *next, struct err *e)
     return 0;
 }
 
-/* Reading and checking takes as long as there are policies: it is done beside the loop, by a thread
- * that shares nothing with it but this, which it alone touches until on_read. */
+/* Reading, checking and testing takes as long as there are policies: it is done beside the loop, by
+ * a thread that shares nothing with it but this, which it alone touches until on_read. */
 struct reload {
     struct agent *a;
     pthread_t thread;
     bool widen, ok;
+    atomic_bool stop; /* from the loop: its tests are not waited for */
+    int64_t until_ms; /* of CLOCK_MONOTONIC */
     struct loaded next;
+    struct tested tested;
     struct diags *d;
     command_fn *fn; /* NULL: nobody waits for the answer */
     void *arg;
 };
+
+static struct json *tests_json(const struct tested *t)
+{
+    struct json *j = json_new_map();
+
+    json_set_int(j, "ran", (int64_t)t->ran);
+    json_set_int(j, "not_carried_out", (int64_t)t->left);
+    json_set(j, "failing", json_copy(t->failing));
+    return j;
+}
 
 /* On the loop again: what was read is put in force, or refused. */
 static struct json *conclude(struct reload *r)
@@ -104,6 +121,13 @@ static struct json *conclude(struct reload *r)
     if (!r->ok) {
         json_set_strf(answer, "error", "%zu errors; what was in force stays in force",
                       diags_errors(r->d));
+        json_set_str(answer, "code", "input");
+        goto out;
+    }
+    json_set(answer, "tests", tests_json(&r->tested));
+    if (json_len(r->tested.failing) > 0) {
+        json_set_strf(answer, "error", "%zu of %zu tests fail; what was in force stays in force",
+                      json_len(r->tested.failing), r->tested.ran);
         json_set_str(answer, "code", "input");
         goto out;
     }
@@ -131,13 +155,17 @@ static struct json *conclude(struct reload *r)
     ok = true;
 out:
     diags_print(r->d, &text, false);
+    (void)buf_adds(&text, r->tested.text ? r->tested.text : "");
     json_set(answer, "diagnostics", diags_json(r->d));
     json_set_str(answer, "text", buf_str(&text));
     json_set(answer, "wider", wider ? wider : json_new_list());
     if (ok)
-        log_info("reload", "%zu policies, %zu targets in force%s", a->now.set->npolicies,
-                 estate_len(a->now.estate), json_len(wider) ? ", wider than before" : "");
-    else
+        log_info("reload", "%zu policies, %zu targets in force%s; %zu tests passed",
+                 a->now.set->npolicies, estate_len(a->now.estate),
+                 json_len(wider) ? ", wider than before" : "", r->tested.ran);
+    if (ok && r->tested.left)
+        log_warn("reload", "%zu tests were not carried out: there was no time", r->tested.left);
+    if (!ok)
         log_error("reload", "refused: %s%s%s", json_get_str(answer, "error", ""),
                   text.len ? "; " : "", buf_str(&text));
     buf_free(&text);
@@ -162,6 +190,7 @@ static void end(struct reload *r, struct json *answer)
         json_free(answer);
     diags_free(r->d);
     loaded_free(&r->next);
+    tested_free(&r->tested);
     mem_free(r);
 }
 
@@ -183,11 +212,31 @@ static void on_read(void *arg)
     }
 }
 
+static int64_t monotonic_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static bool enough(void *arg)
+{
+    struct reload *r = arg;
+
+    return atomic_load(&r->stop) || monotonic_ms() >= r->until_ms;
+}
+
 static void *read_all(void *arg)
 {
     struct reload *r = arg;
 
     r->ok = load_all(r->a->config_path, NULL, 0, &r->next, r->d);
+    if (r->ok) {
+        r->until_ms = monotonic_ms() + TESTS_MS;
+        r->a->tests(&r->next, enough, r, &r->tested, r->d);
+        r->ok = diags_errors(r->d) == 0;
+    }
     if (r->ok)
         load_variants(&r->next);
     loop_post(r->a->loop, on_read, r->a);
@@ -230,6 +279,7 @@ void agent_reload_stop(struct agent *a)
 {
     if (!a->reload)
         return;
+    atomic_store(&a->reload->stop, true);
     (void)pthread_join(a->reload->thread, NULL);
     end(a->reload, refused("the agent is stopping"));
 }

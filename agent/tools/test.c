@@ -205,7 +205,7 @@ int tool_test(int argc, char **argv)
 
     if (code || a.help)
         return code;
-    log_set_level(LOG_LVL_ERROR + 1);
+    log_mute();
     s.d = diags_new();
     s.coverage = json_new_list();
     load(&s);

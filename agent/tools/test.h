@@ -4,6 +4,7 @@
 
 #include "lua/lua.h"
 #include "lua/tests.h"
+#include "serve/load.h"
 #include "tools/text.h"
 #include "world/testbed.h"
 
@@ -18,7 +19,12 @@ struct test_verdict {
     struct testbed_result killed;
 };
 
-void test_one(const struct test_case *t, struct test_verdict *v);
+/* Without a crash; until says when it is enough. */
+void test_once(const struct test_case *t, const struct testbed_kill *until, struct test_verdict *v);
+void test_one(const struct test_case *t, struct test_verdict *v); /* with all of its crashes */
+/* What a reload does with the tests beside the policies. */
+tests_fn tests_beside;
+
 void test_verdict_free(struct test_verdict *v);
 bool test_passed(const struct test_verdict *v);
 

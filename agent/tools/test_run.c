@@ -174,9 +174,9 @@ static void restart(struct test_verdict *v, struct policy_set *set)
     }
 }
 
-void test_one(const struct test_case *t, struct test_verdict *v)
+static struct policy_set *first(const struct test_case *t, const struct testbed_kill *until,
+                                struct test_verdict *v)
 {
-    struct testbed_kill never = {0};
     struct policy_set *set;
 
     memset(v, 0, sizeof(*v));
@@ -184,9 +184,27 @@ void test_one(const struct test_case *t, struct test_verdict *v)
     v->failures = json_new_list();
     set = set_of(t, v);
     if (!set)
-        return;
-    testbed_run(t, set, &never, &v->first);
+        return NULL;
+    testbed_run(t, set, until, &v->first);
     judge(v);
+    return set;
+}
+
+void test_once(const struct test_case *t, const struct testbed_kill *until, struct test_verdict *v)
+{
+    struct policy_set *set = first(t, until, v);
+
+    if (set)
+        policy_set_unref(set);
+}
+
+void test_one(const struct test_case *t, struct test_verdict *v)
+{
+    struct testbed_kill never = {0};
+    struct policy_set *set = first(t, &never, v);
+
+    if (!set)
+        return;
     if (test_passed(v))
         restart(v, set);
     policy_set_unref(set);

@@ -5,6 +5,7 @@
 #include "plugin/action.h"
 #include "plugin/collector.h"
 #include "serve/agent.h"
+#include "tools/test.h"
 #include "tools/tools.h"
 
 const char usage_version[] = "usage: runbookd version [--json]\n";
@@ -50,5 +51,5 @@ int tool_run(int argc, char **argv)
         fputs(usage_run, stderr);
         return EXIT_USAGE;
     }
-    return (int)agent_run(a.config, RB_VERSION);
+    return (int)agent_run(a.config, RB_VERSION, tests_beside);
 }

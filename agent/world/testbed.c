@@ -9,6 +9,7 @@
 
 #define MAX_EVENTS 20000000 /* of one test: 31 days of a reading a second, and some */
 #define MAX_ROWS 10000
+#define LOOK_EVERY 256   /* events between two questions whether it is enough */
 #define ANSWER_MS 60000  /* an operator waits so long */
 #define BACK_MS 100      /* after a restart it has taken up what was there */
 #define DEFERRED_MS 5000 /* what a guard holds back is asked again after that */
@@ -395,9 +396,14 @@ static bool step(struct bed *b, int64_t until_ms)
 
 static void until(struct bed *b, int64_t at_ms)
 {
-    while (!b->out->broken && step(b, at_ms))
-        if (b->events > MAX_EVENTS)
+    while (!b->out->broken && step(b, at_ms)) {
+        b->out->left =
+            b->kill->enough && b->events % LOOK_EVERY == 0 && b->kill->enough(b->kill->arg);
+        if (b->out->left)
+            b->out->broken = mem_strdup("it was left before its end");
+        else if (b->events > MAX_EVENTS)
             b->out->broken = mem_printf("more than %d events: it does not end", MAX_EVENTS);
+    }
     virtual_run_until(b->v, b->out->broken ? virtual_now(b->v) : at_ms);
 }
 

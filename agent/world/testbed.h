@@ -19,6 +19,7 @@ struct testbed_result {
     struct testbed_row *rows; /* of the tested policy on the tested target */
     size_t nrows, cap;
     char *broken;          /* why the test could not be carried out to its end, or NULL */
+    bool left;             /* there was enough of it before its end */
     struct json *explains; /* the answers to the test's explains, in their order */
     bool *read;            /* which of the test's series somebody asked for */
     uint64_t *commits;     /* after these it may be killed: no request is on its way then */
@@ -27,11 +28,13 @@ struct testbed_result {
         slack_ms; /* so much later a row may come after a restart: data must be fresh again (M5) */
 };
 
-/* Where the agent dies (kill -9), and is back a millisecond later. */
+/* Where the agent dies (kill -9), and is back a millisecond later; and when to leave it at that. */
 struct testbed_kill {
     uint64_t after_commit; /* counted from 1; 0: never */
     uint64_t after_event; /* the same by events, of which each commit is one: also between an intent
                              and its request; 0: never */
+    bool (*enough)(void *arg); /* asked now and then: true ends the test where it is; NULL: never */
+    void *arg;
 };
 
 /* set: the test's policies, loaded with its parameters and its mode. The caller frees the result.

@@ -1,4 +1,4 @@
-"""A reload reads and checks beside the loop: while every way through its policies is walked, the agent answers."""
+"""A reload reads, checks and tests beside the loop: while every way through its policies is walked and every test carried out, the agent answers."""
 
 import json
 import os
@@ -26,6 +26,34 @@ policy "p{n}" {{
 }}
 '''
 POLICIES = 12
+
+# One that has tests: it grows at its limit, once.
+GROW = '''
+policy "grow" {{
+  owner = "ops", severity = "sev3", doc = "https://runbooks/p", mode = "shadow", target = find.asg {{ name = "web-1" }},
+  when = sig.asg_cpu {{ above = "{limit}%", lasting = "2m" }},
+  checks = {{ cool = sig.asg_cpu {{ below = "50%" }} }},
+  actions = {{ grow = act.asg_scale {{ by = 2, max = 20 }} }},
+  run = function(r)
+    if not r:act "grow" then return r:page "no" end
+    if not r:verify("cool", "10m") then r:page "it did not help" end
+  end,
+}}
+'''
+TEST = '''
+test "{name}" {{
+  policy = "grow", target = {{ id = "web-1", desired = 8 }}, run_for = "{run_for}",
+  series = {{ asg_cpu = "0m:45% 5m:85% 9m:40%" }},
+  timeline = [[
+    7m   fire
+    7m   act grow desired 8 -> 10 ok
+    9m   verify cool ok
+    9m   end succeeded
+    10m  clear
+    10m  resolve ]],
+}}
+'''
+TESTS = 200
 
 
 class Pulse(threading.Thread):
@@ -103,6 +131,80 @@ class Reload(Rig):
         time.sleep(0.05)
         self.assertEqual(self.stop(agent), 0)
         self.assertNotIn(f"reload: {POLICIES} policies", self.log(agent).split("2 policies")[-1])
+
+    def grow(self, limit=60, tests=TESTS, run_for="2h"):
+        self.write("policies/grow.lua", GROW.format(limit=limit))
+        self.write("policies/grow_test.lua", "".join(TEST.format(name=f"number {k}", run_for=run_for) for k in range(tests)))
+
+    def in_force(self):
+        return sorted(p["policy"] for p in self.ask("status")["policies"])
+
+    def test_tests_that_fail_refuse_it(self):
+        """The tests of 200 are carried out while the loop turns; where one fails, what was in force stays, and the operator reads why."""
+        self.policies(60, 0)
+        agent = self.start()
+        self.grow()
+        pulse = Pulse(self.path("run", "control.sock"))
+        pulse.start()
+        eventually(lambda: pulse.answers > 10)
+        pulse.longest, before = 0.0, pulse.answers
+        answer = self.ask("reload")
+        pulse.over.set()
+        pulse.join(10)
+        self.assertEqual(answer["tests"], {"ran": TESTS, "not_carried_out": 0, "failing": []}, answer)
+        self.assertGreater(pulse.answers - before, 20)
+        time.sleep(1.1)  # the agent looks at its loop once a second
+        lag = self.raw({"command": "metrics"})[0]["loop_lag_minute_ms"]
+        self.assertLess(lag, float(os.environ.get("RB_TURN_MS", "50")), f"{pulse.answers - before} answers meanwhile, the last after {pulse.longest:.3f} s at most")
+        self.assertEqual(self.in_force(), ["grow"])
+        log = self.log(agent)
+        self.assertIn(f"{TESTS} tests passed", log)
+        self.assertNotIn("grow of web-1", log, "what happens in a test's world is not the agent's to say")
+
+        self.grow(limit=90, tests=3)
+        self.write("policies/more.lua", POLICY.format(n="more", percent=60))
+        answer = self.raw({"command": "reload"})[0]
+        self.assertIn("3 of 3 tests fail", answer["error"])
+        self.assertEqual([f.split(": ")[1] for f in answer["tests"]["failing"]], [f"number {k}" for k in range(3)])
+        shown = self.ctl("reload", ok=False)
+        self.assertNotEqual(shown.returncode, 0)
+        self.assertEqual(shown.stdout.count("- expected, + got:"), 1, shown.stdout)
+        self.assertRegex(shown.stdout, r"- +7m +fire")
+        self.assertIn("number 2", shown.stdout)
+        self.assertEqual(self.in_force(), ["grow"])
+        agent.send_signal(signal.SIGHUP)
+        eventually(lambda: self.log(agent).count("refused: 3 of 3 tests fail") == 3)
+        self.assertEqual(self.in_force(), ["grow"])
+
+        self.write("policies/grow_test.lua", 'test "x" { policy = "shrink" }')
+        answer = self.raw({"command": "reload"})[0]
+        self.assertIn("error", answer)
+        self.assertIn("grow_test.lua", json.dumps(answer["diagnostics"]))
+        self.assertEqual(self.in_force(), ["grow"])
+
+        os.unlink(self.path("policies", "grow_test.lua"))
+        self.assertEqual(self.ask("reload")["tests"]["ran"], 0)
+        self.assertEqual(self.in_force(), ["grow", "pmore"])
+
+    def test_the_end_does_not_wait_for_tests(self):
+        self.policies(60, 0)
+        agent = self.start()
+        self.grow(run_for="30d", tests=50)
+        agent.send_signal(signal.SIGHUP)
+        time.sleep(0.5)
+        begin = time.monotonic()
+        self.assertEqual(self.stop(agent), 0)
+        self.assertLess(time.monotonic() - begin, 5)
+        self.assertNotIn("in force", self.log(agent))
+
+    def test_files_of_policies_need_no_tests(self):
+        """The test beside a file that is configured by name is carried out; where there is none, nothing is missed."""
+        self.policies(60, 0)
+        self.grow(tests=1)
+        self.write("policies/more.lua", POLICY.format(n="more", percent=60))
+        self.configure('policies = { "policies/grow.lua", "policies/more.lua" },')
+        self.start()
+        self.assertEqual(self.ask("reload")["tests"]["ran"], 1)
 
 
 if __name__ == "__main__":
