@@ -12,13 +12,16 @@ local window = sig.clock {
   tz = param("cache_window_tz", "UTC"),
 }
 
+local evicting = sig.cache_evictions { above = limit, lasting = lasting, period = period }
+
 policy "cache-evictions" {
   owner = "team-db", severity = "sev3", doc = "https://runbooks.example.com/cache-evictions",
   target = find.cache {},
-  when   = sig.cache_evictions { above = limit, lasting = lasting, period = period },
+  when   = evicting,
   checks = {
     -- While a snapshot is made the group takes no other change.
     saved = all { sig.snapshot_progress { at_least = "100%", period = look }, sig.cache_status { is = "available", period = look } },
+    evicting = evicting,
     ended = sig.cache_evictions { at_most = limit, lasting = param("cache_ended_lasting", "5m"), period = period },
   },
   actions = {
@@ -34,6 +37,8 @@ policy "cache-evictions" {
   run = function(r)
     if not r:act "save" then return r:page "no snapshot could be taken: the cache evicts keys and was not scaled up" end
     if not r:verify("saved", param("cache_save_within", "1h")) then return r:page "the snapshot did not come to its end: the cache was not scaled up" end
+    -- A snapshot takes its time: what is over by then needs no larger node, not even in the window.
+    if r:wait({ "ended", "evicting" }, param("cache_verify_within", "45m")) ~= "evicting" then return end
     if not r:act "grow" then return r:page "the cache evicts keys and was not scaled up" end
     -- The nodes are replaced one by one: minutes, and more for much data.
     if r:verify("ended", param("cache_verify_within", "45m")) then return end

@@ -17,7 +17,8 @@ test "a snapshot, a question, a step up; done when evictions end" {
     15m  fire
     15m  act save snapshot before of portal, to be kept for 7d ok
     20m  verify saved ok
-    20m  page approval grow node type cache.r6g.large -> cache.r6g.xlarge
+    21m  wait ended|evicting -> evicting
+    21m  page approval grow node type cache.r6g.large -> cache.r6g.xlarge
     25m  act grow node type cache.r6g.large -> cache.r6g.xlarge ok
     41m  clear
     45m  verify ended ok
@@ -72,7 +73,8 @@ test "one step does not help: it says so and does not go on" {
     15m  fire
     15m  act save snapshot before of portal, to be kept for 7d ok
     20m  verify saved ok
-    20m  page approval grow node type cache.r6g.large -> cache.r6g.xlarge
+    21m  wait ended|evicting -> evicting
+    21m  page approval grow node type cache.r6g.large -> cache.r6g.xlarge
     25m  act grow node type cache.r6g.large -> cache.r6g.xlarge ok
     70m  verify ended failed
     70m  page the larger node type is there and keys are still evicted: look at what is written, and with which expiry
@@ -115,7 +117,8 @@ test "the request is refused: a human hears of it" {
     15m  fire
     15m  act save snapshot before of portal, to be kept for 7d ok
     20m  verify saved ok
-    20m  page approval grow node type cache.r6g.large -> cache.r6g.xlarge
+    21m  wait ended|evicting -> evicting
+    21m  page approval grow node type cache.r6g.large -> cache.r6g.xlarge
     25m  act grow node type cache.r6g.large -> cache.r6g.xlarge failed
     25m  page the cache evicts keys and was not scaled up
     25m  end failed
@@ -130,11 +133,51 @@ test "the answer is lost: it is settled by looking, not by asking again" {
     15m  fire
     15m  act save snapshot before of portal, to be kept for 7d ok
     20m  verify saved ok
-    20m  page approval grow node type cache.r6g.large -> cache.r6g.xlarge
+    21m  wait ended|evicting -> evicting
+    21m  page approval grow node type cache.r6g.large -> cache.r6g.xlarge
     25m  act grow node type cache.r6g.large -> cache.r6g.xlarge ok
     41m  clear
     45m  verify ended ok
     45m  end succeeded
     45m  resolve
+  ]],
+}
+
+test "evictions that end while the snapshot is made need no larger node, not even in the window" {
+  policy = "cache-evictions", params = named, target = portal, starts_at = "2026-11-22T02:00:00Z", -- a Sunday
+  series = {
+    cache_evictions = "0m:0 10m:500 37m:0",
+    snapshot_progress = "0m:_ 15m20s:0% 40m:100%", cache_status = "0m:available 15m20s:snapshotting 40m:available",
+  },
+  run_for = "2h",
+  timeline = [[
+    15m  fire
+    15m  act save snapshot before of portal, to be kept for 7d ok
+    38m  clear
+    40m  verify saved ok
+    42m  wait ended|evicting -> ended
+    42m  end succeeded
+    42m  resolve
+  ]],
+}
+
+test "evictions that pause while the snapshot is made and come back do" {
+  policy = "cache-evictions", params = named, target = portal, starts_at = "2026-11-22T02:00:00Z", -- a Sunday
+  series = {
+    cache_evictions = "0m:0 10m:500 38m:0 41m:500 70m:0",
+    snapshot_progress = "0m:_ 15m20s:0% 40m:100%", cache_status = "0m:available 15m20s:snapshotting 40m:available",
+  },
+  run_for = "90m",
+  timeline = [[
+    15m  fire
+    15m  act save snapshot before of portal, to be kept for 7d ok
+    39m  clear
+    40m  verify saved ok
+    46m  wait ended|evicting -> evicting
+    46m  act grow node type cache.r6g.large -> cache.r6g.xlarge ok
+    71m  clear
+    75m  verify ended ok
+    75m  end succeeded
+    75m  resolve
   ]],
 }
