@@ -183,15 +183,23 @@ static bool first_of_server(const struct loaded *l, const struct json *needs,
 
 /* Redis */
 
+/* The user that the agent has for itself, or NULL: Redis' default user is everybody's. */
+static const char *own_user(const struct target *t)
+{
+    const char *user = json_get_str(t->fields, "user", "default");
+
+    return strcmp(user, "default") != 0 ? user : NULL;
+}
+
 /* An ACL rule as https://redis.io/docs/latest/commands/acl-setuser/ has it: nothing but what is
- * needed, on no key and no channel. */
+ * needed, on no key and no channel. Never of the default user: it would shut others out. */
 static char *acl_of(const struct json *needs, const struct target *t)
 {
     struct buf out;
 
     buf_init(&out, GRANTS_MAX);
     (void)buf_addf(&out, "ACL SETUSER %s on >PASSWORD resetkeys resetchannels -@all",
-                   json_get_str(t->fields, "user", "default"));
+                   own_user(t) ? own_user(t) : "runbookd");
     for (const struct json *n = json_first(needs); n; n = json_next(n))
         if (is(n, "redis", t->name))
             (void)buf_addf(&out, " +%s",
@@ -218,15 +226,18 @@ static struct json *servers_of(const struct loaded *l, const struct json *needs,
         json_set_str(row, "system", pg ? "postgres" : "redis");
         json_set_str(row, "host", json_get_str(t->fields, "host", ""));
         json_set_int(row, "port", json_get_int(t->fields, "port", 0));
+        if (json_len(json_get(t->fields, "nodes")) > 0)
+            json_set(row, "nodes", json_copy(json_get(t->fields, "nodes")));
         names = json_set(row, "targets", json_new_list());
         text = pg ? sql_of(l, needs, t, only != NULL, names) : acl_of(needs, t);
         if (!pg)
             json_add(names, json_new_str(t->id));
         json_set_str(row, pg ? "sql" : "acl", text);
         mem_free(text);
-        if (cache && !json_get_str(t->fields, "user", NULL)) {
+        if (cache && !own_user(t)) {
             text = mem_printf("%s: the agent signs in as Redis' default user, whom others use too: "
-                              "give it a user = \"...\" of its own in the estate",
+                              "the line makes it a user of its own, give it user = "
+                              "\"runbookd\" in the estate",
                               t->id);
             json_add(notes, json_new_str(text));
             mem_free(text);
@@ -243,7 +254,13 @@ static void print_server(const struct json *row, bool alone)
     printf("%s ", mark);
     for (const struct json *t = json_first(json_get(row, "targets")); t; t = json_next(t))
         printf("%s%s", json_str(t, ""), json_next(t) ? ", " : "");
-    printf(" (%s:%lld)", json_get_str(row, "host", ""), (long long)json_get_int(row, "port", 0));
+    if (json_get(row, "nodes"))
+        printf(" (on each of its nodes: ");
+    else
+        printf(" (%s:%lld", json_get_str(row, "host", ""), (long long)json_get_int(row, "port", 0));
+    for (const struct json *n = json_first(json_get(row, "nodes")); n; n = json_next(n))
+        printf("%s%s", json_str(n, ""), json_next(n) ? ", " : "");
+    printf(")");
     if (pg)
         printf(": as a superuser, on RDS as the master user:\n"
                "--   runbookd grants TARGET | psql -X -v ON_ERROR_STOP=1 -h HOST -d DATABASE\n%s",
