@@ -3,12 +3,14 @@
 #include "io/http.h"
 
 #include <curl/curl.h>
+#include <errno.h>
 #include <event2/event.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/log.h"
@@ -577,6 +579,12 @@ struct http *http_new(struct loop *l, struct resolver *r, const char *ca_file, s
     h->timer = loop_timer_new(l, on_timer, h);
     if (!h->multi) {
         err_set(e, ERR_IO, "cannot make the HTTP client (curl)");
+        http_free(h);
+        return NULL;
+    }
+    if (access(h->ca_file, R_OK)) { /* else each connection would fail of it, the pager's too */
+        err_set(e, ERR_IO, "the certificates that TLS trusts cannot be read: %s: %s", h->ca_file,
+                strerror(errno));
         http_free(h);
         return NULL;
     }

@@ -2,7 +2,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/url.h"
 #include "lua/internal.h"
+
+/* Where reports go: what signs or addresses them is a secret, and a pager that cannot be reached is
+ * noticed when it is needed. */
+static void check_url(lua_State *L, const struct tab *t, const struct option *o, const char *value)
+{
+    bool is_url = strcmp(o->name, "url") == 0 || strcmp(o->name, "change_url") == 0;
+    if (is_url && !url_safe(value)) {
+        struct place at = place_value(L, t->index, o->name, 0);
+        diag_add(loader_of(L)->d, "E107", &at,
+                 "%s of %s needs https://HOST/PATH (http:// only to this host itself), got \"%s\"",
+                 o->name, t->what, value);
+    }
+}
 
 /* The fields of a schema as held, sections as maps. */
 static struct json *read_fields(lua_State *L, const struct tab *t, const struct field *fields,
@@ -18,6 +32,7 @@ static struct json *read_fields(lua_State *L, const struct tab *t, const struct 
             bool given;
             struct json *v = tab_option(L, t, &f->option, &given);
             if (v) {
+                check_url(L, t, &f->option, json_str(v, ""));
                 json_set(held, f->option.name, json_copy(v));
             } else if (!given && f->option.required) {
                 tab_missing(L, t, f);

@@ -166,6 +166,17 @@ class Codes(AgentCase):
         self.start()
         self.assertEqual(self.ask("status")["host"], "testhost")
 
+    def test_a_pager_that_cannot_be_one(self):
+        for url in ("events.pagerduty.com/v2/enqueue", "http://events.pagerduty.com/v2/enqueue", "https://"):
+            self.configure(f'pagerduty = {{ routing_key = secret.file "key", url = "{url}" }},')
+            self.both(14, "url of pagerduty needs https://", url)
+
+    def test_no_certificates(self):
+        self.configure('ca_file = "nowhere.pem",')
+        code, said = self.run_once()
+        self.assertEqual(code, 26, said)
+        self.assertIn(self.path("nowhere.pem") + ": No such file", said)
+
     def test_out_of_files_it_says_so(self):
         code, text = self.run_once(preexec_fn=lambda: __import__("resource").setrlimit(__import__("resource").RLIMIT_NOFILE, (5, 5)))
         self.assertNotEqual(code, 0)
