@@ -53,7 +53,24 @@ test "{name}" {{
     10m  resolve ]],
 }}
 '''
+# One that a guard holds back for a while, which an agent logs.
+NIGHT = '''
+policy "night" {
+  owner = "ops", severity = "sev4", doc = "https://runbooks/p", mode = "shadow", target = find.asg { name = "web-1" },
+  when = sig.asg_cpu { below = "10%", lasting = "5m" },
+  actions = { shrink = act.asg_scale { by = -2, min = 4, max = 20 } },
+  window = sig.clock { from = "01:00", to = "03:00" }, outside = "wait",
+  run = function(r) if not r:act "shrink" then return r:page "not now" end end,
+}
+'''
+NIGHT_TEST = '''
+test "it waits" {
+  policy = "night", target = { id = "web-1", desired = 8 }, series = { asg_cpu = "5%" }, starts_at = "2026-11-23T00:45:00Z", run_for = "1h",
+  never = { "page" },
+}
+'''
 TESTS = 200
+TURN_S = float(os.environ.get("RB_TURN_MS", "50")) / 1000
 
 
 class Pulse(threading.Thread):
@@ -147,23 +164,22 @@ class Reload(Rig):
         pulse = Pulse(self.path("run", "control.sock"))
         pulse.start()
         eventually(lambda: pulse.answers > 10)
-        pulse.longest, before = 0.0, pulse.answers
-        answer = self.ask("reload")
+        longest = []
+        while len(longest) < 3 and not (longest and min(longest) < TURN_S):  # what blocks the loop does so each time, a busy machine does not
+            pulse.longest, before = 0.0, pulse.answers
+            answer = self.ask("reload")
+            longest.append(pulse.longest)
+            self.assertEqual(answer["tests"], {"ran": TESTS, "not_carried_out": 0, "failing": []}, answer)
+            self.assertGreater(pulse.answers - before, 20)
         pulse.over.set()
         pulse.join(10)
-        self.assertEqual(answer["tests"], {"ran": TESTS, "not_carried_out": 0, "failing": []}, answer)
-        self.assertGreater(pulse.answers - before, 20)
-        time.sleep(1.1)  # the agent looks at its loop once a second
-        lag = self.raw({"command": "metrics"})[0]["loop_lag_minute_ms"]
-        self.assertLess(lag, float(os.environ.get("RB_TURN_MS", "50")), f"{pulse.answers - before} answers meanwhile, the last after {pulse.longest:.3f} s at most")
+        self.assertLess(min(longest), TURN_S)
         self.assertEqual(self.in_force(), ["grow"])
-        log = self.log(agent)
-        self.assertIn(f"{TESTS} tests passed", log)
-        self.assertNotIn("grow of web-1", log, "what happens in a test's world is not the agent's to say")
+        self.assertIn(f"{TESTS} tests passed", self.log(agent))
 
         self.grow(limit=90, tests=3)
         self.write("policies/more.lua", POLICY.format(n="more", percent=60))
-        answer = self.raw({"command": "reload"})[0]
+        answer = json.loads(self.ctl("--json", "reload", ok=False).stdout)
         self.assertIn("3 of 3 tests fail", answer["error"])
         self.assertEqual([f.split(": ")[1] for f in answer["tests"]["failing"]], [f"number {k}" for k in range(3)])
         shown = self.ctl("reload", ok=False)
@@ -177,7 +193,7 @@ class Reload(Rig):
         self.assertEqual(self.in_force(), ["grow"])
 
         self.write("policies/grow_test.lua", 'test "x" { policy = "shrink" }')
-        answer = self.raw({"command": "reload"})[0]
+        answer = json.loads(self.ctl("--json", "reload", ok=False).stdout)
         self.assertIn("error", answer)
         self.assertIn("grow_test.lua", json.dumps(answer["diagnostics"]))
         self.assertEqual(self.in_force(), ["grow"])
@@ -185,6 +201,14 @@ class Reload(Rig):
         os.unlink(self.path("policies", "grow_test.lua"))
         self.assertEqual(self.ask("reload")["tests"]["ran"], 0)
         self.assertEqual(self.in_force(), ["grow", "pmore"])
+
+    def test_what_a_test_plays_is_not_logged(self):
+        self.policies(60, 0)
+        self.write("policies/night.lua", NIGHT)
+        self.write("policies/night_test.lua", NIGHT_TEST)
+        agent = self.start()
+        self.assertEqual(self.ask("reload")["tests"]["ran"], 1)
+        self.assertNotIn("deferred by", self.log(agent))
 
     def test_the_end_does_not_wait_for_tests(self):
         self.policies(60, 0)
