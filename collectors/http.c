@@ -139,8 +139,16 @@ static int64_t http_interval(const struct target *t, const struct json *opts)
 
 static int http_check(const struct json *opts, struct err *e)
 {
-    const char *expect = json_get_str(opts, "expect", "");
+    const char *expect = json_get_str(opts, "expect", ""), *url = json_get_str(opts, "url", NULL);
+    size_t scheme = url != NULL && strncmp(url, "https://", 8) == 0  ? 8
+                    : url != NULL && strncmp(url, "http://", 7) == 0 ? 7
+                                                                     : 0;
 
+    if (url != NULL && *url != '$' &&
+        (scheme == 0 || strcspn(url + scheme, "/?#") == 0 || strcspn(url, " \t\r\n") < strlen(url)))
+        return err_set(
+            e, ERR_INPUT,
+            "url is none; write e.g. \"https://shop.example.com/health\", got \"%.100s\"", url);
     /* What a reference stands for is known when it is asked. */
     if (strchr(expect, '$') == NULL && expected(expect, 0) < 0)
         return err_set(

@@ -1,13 +1,16 @@
 /* The signals that are metrics of CloudWatch, and the metrics that each is made of. */
 #include "shared_cloudwatch_signals.h"
 
+#include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "shared_source.h"
 
 #define MINUTE_MS 60000
+#define DIMENSIONS_MAX 30 /* of the model of CloudWatch: Dimensions */
 
 /* A dimension of a metric: the value of a field of the target, or its name. */
 struct dimension {
@@ -286,6 +289,52 @@ static const struct option any_options[] = {
      .help = "metric math in which the metric is m: \"m * 1000\" makes milliseconds of seconds"},
 };
 
+/* https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Statistics-definitions.html */
+static bool is_stat(const char *stat)
+{
+    static const char *const words[] = {"Average", "Sum",         "Minimum",
+                                        "Maximum", "SampleCount", "IQM"};
+    static const char *const shares[] = {"p", "tm", "wm", "tc", "ts"}, *const ranges[] = {
+                                                                           "TM(", "WM(", "PR(",
+                                                                           "TC(", "TS("};
+    size_t len = strlen(stat);
+
+    for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) {
+        if (strcmp(stat, words[i]) == 0)
+            return true;
+    }
+    for (size_t i = 0; i < sizeof(ranges) / sizeof(*ranges); i++) {
+        if (strncmp(stat, ranges[i], 3) == 0)
+            return stat[len - 1] == ')' && strchr(stat, ':') != NULL;
+    }
+    for (size_t i = 0; i < sizeof(shares) / sizeof(*shares); i++) {
+        size_t n = strlen(shares[i]);
+        char *end;
+
+        if (strncmp(stat, shares[i], n) == 0 && isdigit((unsigned char)stat[n]) &&
+            strspn(stat + n, "0123456789.") == len - n)
+            return strtod(stat + n, &end) <= 100 && *end == '\0';
+    }
+    return false;
+}
+
+/* CloudWatch would refuse the question each time that it is asked: a typo is told at load. */
+static int any_check(const struct json *opts, struct err *e)
+{
+    const char *stat = json_get_str(opts, "stat", "Average");
+    size_t n = json_len(json_get(opts, "dimensions"));
+
+    if (strchr(stat, '$') == NULL && !is_stat(stat))
+        return err_set(e, ERR_INPUT,
+                       "CloudWatch has no statistic \"%.60s\"; write Average, Sum, Minimum, "
+                       "Maximum, SampleCount or a percentile, \"p99\"",
+                       stat);
+    if (n > DIMENSIONS_MAX)
+        return err_set(e, ERR_INPUT, "a metric has at most %d dimensions, got %zu", DIMENSIONS_MAX,
+                       n);
+    return 0;
+}
+
 #define METRIC .lag_ms = 180000, .default_interval_ms = MINUTE_MS, .bad_period = bad_period
 #define ALB "by LoadBalancer and TargetGroup"
 #define RDS(metric) "AWS/RDS " metric " by DBInstanceIdentifier, Average"
@@ -404,6 +453,7 @@ const struct signal cw_signals[CW_SIGNALS] = {
      .unit = UNIT_NUMBER,
      .targets = "any",
      .options = OPTIONS(any_options),
+     .check = any_check,
      .interval_ms = minute_interval,
      METRIC},
 };

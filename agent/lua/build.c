@@ -441,7 +441,11 @@ static void run(struct build *b, const struct schema *s, bool list)
 static void check_doc(struct build *b)
 {
     const char *doc = b->p->doc;
-    if (doc && strncmp(doc, "https://", 8) != 0 && strncmp(doc, "http://", 7) != 0) {
+    size_t scheme = doc && strncmp(doc, "https://", 8) == 0  ? 8
+                    : doc && strncmp(doc, "http://", 7) == 0 ? 7
+                                                             : 0;
+    if (doc && (scheme == 0 || strcspn(doc + scheme, "/?# \t\r\n") == 0 ||
+                doc[strcspn(doc, " \t\r\n")] != '\0')) {
         const struct tab *from = get(b, "doc");
         lua_pop(b->L, 1);
         struct place at = place_value(b->L, from->index, "doc", 0);

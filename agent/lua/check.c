@@ -10,7 +10,7 @@
 #define MAX_NAMES 128
 
 /* Whether a word is in a space-separated list; "any" and an empty list take all. */
-static bool listed(const char *list, const char *word)
+bool check_listed(const char *list, const char *word)
 {
     size_t n = strlen(word);
     if (!list || !*list || strcmp(list, "any") == 0) {
@@ -227,7 +227,7 @@ static void check_cond(struct checker *c, const struct cond *cond)
     const struct json *part_opts[SIGNAL_PARTS];
     size_t n = 1 + signal_parts(cond->signal, cond->opts, parts + 1, part_opts);
     for (size_t i = 0; i < n; i++) {
-        if (c->p->target.kind && !listed(parts[i]->targets, c->p->target.kind)) {
+        if (c->p->target.kind && !check_listed(parts[i]->targets, c->p->target.kind)) {
             diag_add(c->ld->d, "E107", &r.at, "sig.%s is read from %s; this policy is for %s",
                      parts[i]->name, parts[i]->targets, c->p->target.kind);
         }
@@ -303,7 +303,7 @@ static void check_actions(struct checker *c)
         char what[80];
         snprintf(what, sizeof what, "act.%s", a->type->name);
         struct refs_check r = {.c = c, .at = place_site(c->ld, &a->site, what), .in_action = true};
-        if (p->target.kind && !listed(a->type->targets, p->target.kind)) {
+        if (p->target.kind && !check_listed(a->type->targets, p->target.kind)) {
             diag_add(c->ld->d, "E107", &r.at, "%s acts on %s; this policy is for %s", what,
                      a->type->targets, p->target.kind);
         }
@@ -501,6 +501,40 @@ static struct place policy_place(const struct policy *p, const char *text, size_
                           .text_len = len};
 }
 
+/* Where the policy writes that field, narrowed to that string if there is one; else the policy
+ * itself, as when the field comes from defaults. */
+static struct place written_place(const struct policy *p, const char *text, size_t len,
+                                  const char *field, const char *word)
+{
+    struct place at = policy_place(p, text, len);
+    struct scan *s = scan_new(p->site.file, text, len);
+    for (size_t i = 0; i < s->ntables; i++) {
+        const struct token *call = &s->tokens[s->tables[i].call];
+        if (call->line != p->site.line || call->column != p->site.column) {
+            continue;
+        }
+        for (size_t k = 0; k < s->tables[i].nfields; k++) {
+            const struct scan_field *f = &s->tables[i].fields[k];
+            if (f->index != 0 || !token_is(text, &s->tokens[f->key], field)) {
+                continue;
+            }
+            const struct token *t = &s->tokens[f->value];
+            for (size_t n = f->value; word && n <= f->last; n++) {
+                const struct token *one = &s->tokens[n];
+                if (one->kind == TOKEN_STRING && one->body_len == strlen(word) &&
+                    memcmp(text + one->body, word, one->body_len) == 0) {
+                    t = one;
+                }
+            }
+            at.line = t->line;
+            at.column = t->column;
+            at.width = (int)t->len;
+        }
+    }
+    scan_free(s);
+    return at;
+}
+
 void check_limits(const struct policy *p, const struct policy_load_options *o, const char *text,
                   size_t len, struct diags *d)
 {
@@ -509,7 +543,8 @@ void check_limits(const struct policy *p, const struct policy_load_options *o, c
     const struct rate *most = &o->max_limit;
     if (most->n > 0 && p->limit.n > 0 &&
         (double)p->limit.n / (double)p->limit.per_ms > (double)most->n / (double)most->per_ms) {
-        diag_add(d, "E117", &at,
+        struct place wide = written_place(p, text, len, "limit", NULL);
+        diag_add(d, "E117", &wide,
                  "policy \"%s\" has limit = \"%s\", wider than this host's max_limit \"%s\"",
                  p->name, unit_format_rate(a, sizeof a, p->limit.n, p->limit.per_ms),
                  unit_format_rate(b, sizeof b, most->n, most->per_ms));
@@ -601,7 +636,8 @@ void check_set(struct policy_set *set, const struct policy_load_options *o, bool
             if (!known) {
                 char hint[160];
                 did_you_mean(hint, sizeof hint, p->inhibits[k], names, set->npolicies);
-                diag_add(d, "E102", &at, "policy \"%s\" inhibits \"%s\", which does not exist%s",
+                struct place named = written_place(p, s->text, s->len, "inhibits", p->inhibits[k]);
+                diag_add(d, "E102", &named, "policy \"%s\" inhibits \"%s\", which does not exist%s",
                          p->name, p->inhibits[k], hint);
             }
         }

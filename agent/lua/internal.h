@@ -62,6 +62,8 @@ void check_policy(lua_State *L, struct policy *p, int table, int defaults, int r
 void check_within(struct diags *d, const struct place *at, const char *what, const struct policy *p,
                   const struct cond *cond, int64_t within_ms, const struct estate *estate);
 /* Of one policy against the host's limits: E117, W206. */
+/* Whether a word is in a descriptor's list of target kinds. */
+bool check_listed(const char *list, const char *word);
 void check_limits(const struct policy *p, const struct policy_load_options *o, const char *text,
                   size_t len, struct diags *d);
 /* Across files: E110, W203, what inhibits names (when whole folders were read). */

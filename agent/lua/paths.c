@@ -221,6 +221,14 @@ static bool follow(const struct walk *w, struct path *path, const struct json *t
             break;
         }
         path->fault_line = a.line;
+        const struct signal *read = a.kind == ASK_READ ? signal_find(a.name, NULL) : NULL;
+        if (read && p->target.kind && !check_listed(read->targets, p->target.kind)) {
+            path->faulted = true; /* it would be nil for ever */
+            snprintf(path->fault, sizeof path->fault,
+                     "E107 : sig.%s is read from %s; this policy is for %s", a.name, read->targets,
+                     p->target.kind);
+            break;
+        }
         if (++path->timeless > MAX_TIMELESS) {
             path->endless = true;
             break;
@@ -275,7 +283,7 @@ static char *told(const struct json *steps)
 static bool from_stand_in(const char *fault)
 {
     return strncmp(fault, "E118", 4) == 0 && !strstr(fault, "attempt to call") &&
-           !strstr(fault, "cannot be changed");
+           !strstr(fault, "cannot be changed") && !strstr(fault, "string.format knows");
 }
 
 static void judge(const struct walk *w, const struct path *path)

@@ -337,7 +337,7 @@ static void read_test(lua_State *L, const struct tab *t, struct test_case *c)
     read_timeline(L, t, c);
     read_never(L, t, c);
     read_explain(L, t, c);
-    if (!c->has_timeline && !c->never && !c->nexplains) {
+    if (!c->has_timeline && json_len(c->never) == 0 && !c->nexplains) {
         at = place_call(L, t->index);
         diag_add(ld->d, "E105", &at, "%s expects nothing: give it a timeline, never or explain",
                  t->what);

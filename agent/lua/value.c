@@ -1,5 +1,6 @@
 /* From Lua's values to checked data: nodes, JSON, options with their errors at the place where the
  * value was written. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include "lua/loader.h"
@@ -178,7 +179,10 @@ static struct json *convert(lua_State *L, int index, bool *poison, int depth)
     case LUA_TBOOLEAN:
         return keep_json(keep, json_new_bool(lua_toboolean(L, index)));
     case LUA_TNUMBER:
-        return keep_json(keep, json_new_num(lua_tonumber(L, index)));
+        /* Neither infinity nor what is no number is data: JSON has no word for them. */
+        return isfinite(lua_tonumber(L, index))
+                   ? keep_json(keep, json_new_num(lua_tonumber(L, index)))
+                   : NULL;
     case LUA_TSTRING:
         return keep_json(keep, json_new_str(lua_tostring(L, index)));
     case LUA_TTABLE:

@@ -194,12 +194,71 @@ static void sources(void **state)
     estate_unref(e);
 }
 
+/* What no source would ever answer is told when the policy is loaded. */
+static void checked_at_load(void **state)
+{
+    static const struct {
+        const char *signal, *opts;
+        bool good;
+    } rows[] = {
+        {"cloudwatch", "{}", true},
+        {"cloudwatch", "{\"stat\": \"SampleCount\"}", true},
+        {"cloudwatch", "{\"stat\": \"p99.9\"}", true},
+        {"cloudwatch", "{\"stat\": \"tm90\"}", true},
+        {"cloudwatch", "{\"stat\": \"TM(10%:90%)\"}", true},
+        {"cloudwatch", "{\"stat\": \"IQM\"}", true},
+        {"cloudwatch", "{\"stat\": \"$target.tag.stat\"}", true},
+        {"cloudwatch", "{\"stat\": \"Avg\"}", false},
+        {"cloudwatch", "{\"stat\": \"average\"}", false},
+        {"cloudwatch", "{\"stat\": \"\"}", false},
+        {"cloudwatch", "{\"stat\": \"p\"}", false},
+        {"cloudwatch", "{\"stat\": \"p101\"}", false},
+        {"cloudwatch", "{\"stat\": \"p9.9.9\"}", false},
+        {"cloudwatch", "{\"stat\": \"TM(10%:90%\"}", false},
+        {"http", "{\"url\": \"https://shop.example.com/health?a=b\", \"expect\": \"200\"}", true},
+        {"http", "{\"url\": \"http://$target.name:8080/\", \"expect\": \"200\"}", true},
+        {"http", "{\"url\": \"$target.url\", \"expect\": \"200\"}", true},
+        {"http", "{\"url\": \"ftp://shop/\", \"expect\": \"200\"}", false},
+        {"http", "{\"url\": \"shop.example.com\", \"expect\": \"200\"}", false},
+        {"http", "{\"url\": \"http:///health\", \"expect\": \"200\"}", false},
+        {"http", "{\"url\": \"https://\", \"expect\": \"200\"}", false},
+        {"http", "{\"url\": \"http://shop/\\r\\nHost: other\", \"expect\": \"200\"}", false},
+        {"probe_failures", "{\"expect\": \"200\"}", true},
+    };
+    struct json *many = parse("{\"dimensions\": {}}"), *dims = json_new_map();
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        struct err e = ERR_INIT;
+        struct json *opts = parse(rows[i].opts);
+        bool good = find(rows[i].signal)->check(opts, &e) == 0;
+
+        if (good != rows[i].good)
+            fail_msg("%s %s: %s", rows[i].signal, rows[i].opts, good ? "taken" : e.text);
+        json_free(opts);
+    }
+    for (int i = 0; i <= 30; i++) {
+        struct err e = ERR_INIT;
+        char name[8];
+
+        json_set(many, "dimensions", json_copy(dims));
+        assert_int_equal(find("cloudwatch")->check(many, &e), 0);
+        snprintf(name, sizeof(name), "d%d", i);
+        json_set_str(dims, name, "x");
+    }
+    struct err e = ERR_INIT;
+    json_set(many, "dimensions", dims);
+    assert_int_equal(find("cloudwatch")->check(many, &e), ERR_INPUT);
+    assert_string_equal(e.text, "a metric has at most 30 dimensions, got 31");
+    json_free(many);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tables),    cmocka_unit_test(paces),    cmocka_unit_test(units),
-        cmocka_unit_test(intervals), cmocka_unit_test(warnings), cmocka_unit_test(zeros),
-        cmocka_unit_test(sources),
+        cmocka_unit_test(intervals), cmocka_unit_test(warnings), cmocka_unit_test(checked_at_load),
+        cmocka_unit_test(zeros),     cmocka_unit_test(sources),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

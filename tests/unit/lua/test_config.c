@@ -303,6 +303,52 @@ static void overrides_reach_their_target(void **state)
     diags_free(d);
 }
 
+/* JSON has no word for it: it would be no value, and the field would fall back to its default. */
+static void parameters_are_finite(void **state)
+{
+    static const char *const texts[] = {"return { most = 1/0 }", "return { most = -1/0 }",
+                                        "return { most = 0/0 }"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+        const char *path = help_file("pol/p.lua", example);
+        const struct policy_load_options o = {.paths = &path,
+                                              .npaths = 1,
+                                              .mode = MODE_ENFORCE,
+                                              .params = help_file("finite.lua", texts[i])};
+        struct diags *d = diags_new();
+
+        assert_null(policies_load(&o, d));
+        char *text = told(d);
+        assert_non_null(strstr(text, "finite.lua:1:1: E106 parameters are"));
+        mem_free(text);
+        diags_free(d);
+    }
+}
+
+/* What policies say of each other is told where it is written. */
+static void names_across_policies(void **state)
+{
+    char folder[256];
+    const char *path = folder;
+
+    (void)state;
+    snprintf(folder, sizeof(folder), "%s/across", help_dir());
+    help_file("across/p.lua", "policy \"p\" { owner = \"o\", severity = \"sev3\", doc = "
+                              "\"https://x.example\", target = find.asg {},\n"
+                              "  when = sig.asg_cpu { above = \"60%\" },\n"
+                              "  actions = { act.asg_scale { by = 1, max = 5 } },\n"
+                              "  inhibits = { \"p\", \"q\" } }\n");
+    const struct policy_load_options o = {.paths = &path, .npaths = 1, .mode = MODE_ENFORCE};
+    struct diags *d = diags_new();
+
+    assert_null(policies_load(&o, d));
+    char *text = told(d);
+    assert_non_null(strstr(text, "p.lua:4:21: E102 policy \"p\" inhibits \"q\", which does not"));
+    mem_free(text);
+    diags_free(d);
+}
+
 /* Overrides that are right one by one and wrong together: nothing acts, the wider base least of
  * all. */
 static void overrides_that_do_not_fit_fail_closed(void **state)
@@ -411,6 +457,8 @@ int main(void)
         cmocka_unit_test(reads_the_estate),
         cmocka_unit_test(how_to_sign_in_is_checked),
         cmocka_unit_test(overrides_reach_their_target),
+        cmocka_unit_test(parameters_are_finite),
+        cmocka_unit_test(names_across_policies),
         cmocka_unit_test(overrides_that_do_not_fit_fail_closed),
         cmocka_unit_test(replays_equal),
     };
