@@ -142,7 +142,7 @@ static void call_deadline(void *arg)
         c->answer.request_left = left;
         c->answer.no_address = c->phase == PHASE_NAME;
         err_set(&c->err, ERR_TIMEOUT, "%s: no end after %lld ms%s", phase, (long long)c->total_ms,
-                left ? "; the request was sent, its effect is unknown" : "");
+                left && c->mutating ? "; the request was sent, its effect is unknown" : "");
         call_done(c);
     }
     run_done(h);

@@ -230,7 +230,11 @@ static void a_hung_server_meets_the_deadline(void **state)
     assert_true(f->left);
     assert_non_null(strstr(f->err.text, "POST http://localhost:"));
     assert_non_null(strstr(f->err.text, "waiting for the answer"));
+    assert_null(strstr(f->err.text, "effect")); /* a question has none */
     lag_check(&w, f->loop);
+    ask(f, (struct http_request){
+               .method = "POST", .body = "x", .body_len = 1, .total_ms = 100, .mutating = true});
+    assert_non_null(strstr(f->err.text, "its effect is unknown"));
 }
 
 static void a_hung_tls_handshake_has_not_left(void **state)
