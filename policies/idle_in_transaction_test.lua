@@ -62,3 +62,8 @@ test "in shadow nothing is ended" {
     8m40s  resolve
   ]],
 }
+
+test "what ends by itself while the cooldown lasts calls nobody" {
+  policy = "pg-idle-in-transaction", target = { id = "orders", sessions = { "20 idle in transaction 1h" } },
+  series = { pg_idle_in_transaction = "0m:0s 5m:2h 6m30s:0s 10m:1h 14m:0s" }, run_for = "1h", never = { "page" },
+}

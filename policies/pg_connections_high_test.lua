@@ -249,3 +249,22 @@ test "somebody else widens the pool between plan and request: nothing is sent" {
     20m    end failed
   ]],
 }
+
+test "a second rise that ends by itself within the cooldown is no failure" {
+  policy = "pg-connections-high", target = { id = "orders", sessions = { "60 idle 45m", "790 active 1m" } },
+  series = { pg_connections = "0m:700 5m:850 7m30s:790 9m:850 15m:700" }, run_for = "1h",
+  timeline = [[
+    7m     fire
+    7m     page at_fire
+    7m     act free end 50 idle sessions (oldest idle 52m) ok
+    7m40s  clear
+    8m     verify relieved ok
+    8m     end succeeded
+    8m     resolve
+    11m    fire
+    11m    page at_fire
+    15m    end cancelled
+    15m10s clear
+    15m10s resolve
+  ]],
+}

@@ -233,6 +233,14 @@ static void defer(struct run *r, const char *guard, const char *why)
     run_set_state(r, RUN_RUNNING);
 }
 
+/* What it was to mend ended by itself while it waited for another run or a cooldown: no failure,
+ * and nobody is called. The data guard denies a known "false" to a run's first act only. */
+static bool passed_by(const struct run *r, const char *guard)
+{
+    return r->act.deferred_ms != 0 && !r->act.approved && strcmp(guard, "data") == 0 &&
+           r->inst->now.value == TRI_FALSE;
+}
+
 static bool ask_guards(struct run *r, bool planned)
 {
     struct guard_input in;
@@ -243,7 +251,9 @@ static bool ask_guards(struct run *r, bool planned)
     buf_init(&why, 2048);
     guard_input_of(r, &in);
     v = guard_ask(&in, planned, &guard, &why);
-    if (v == GUARD_DENY)
+    if (v == GUARD_DENY && passed_by(r, guard))
+        run_end(r, OUT_CANCELLED, "it ended while the run waited: %s", buf_str(&why));
+    else if (v == GUARD_DENY)
         act_refuse_step(r, guard, buf_str(&why), false);
     else if (v == GUARD_DEFER)
         defer(r, guard, buf_str(&why));
