@@ -273,7 +273,9 @@ static const struct field config_fields[] = {
     OPTION("dashboard", OPT_STRING, NULL, "URL prefix of links in reports"),
     OPTION("host", OPT_STRING, NULL, "this host's name in reports; default: the system's"),
     OPTION("operators", OPT_LIST, NULL,
-           "users who may approve, freeze and change modes; default: who can open the socket"),
+           "users who may change things, beside root; default: who can open the socket, as for "
+           "looking "
+           "and freezing"),
     OPTION("nameserver", OPT_STRING, NULL, "address:port of the resolver; default: the system's"),
     OPTION("ca_file", OPT_STRING, "/etc/ssl/certs/ca-certificates.crt",
            "the certificates that TLS trusts"),

@@ -54,11 +54,16 @@ static void lines_unref(struct lines *l)
 static void complete(void *arg)
 {
     struct line *x = arg;
-    struct sink_answer a = {x->failed ? SINK_RETRY : SINK_DELIVERED, -1, true,
-                            x->failed ? strerror(x->failed) : "written"};
+    char *why = NULL;
+    struct sink_answer a = {x->failed ? SINK_RETRY : SINK_DELIVERED, -1, true, "written"};
 
-    if (x->fn)
+    if (x->fn) { /* else the sink may be gone */
+        if (x->failed)
+            a.text = why =
+                mem_printf("%s cannot be written: %s", x->self->path, strerror(x->failed));
         x->fn(x->arg, &a);
+    }
+    mem_free(why);
     mem_free(x->text);
     mem_free(x);
 }

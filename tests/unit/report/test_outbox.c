@@ -2,6 +2,8 @@
  * nothing held up. */
 #include "help_outbox.h"
 
+#include <sys/stat.h>
+
 static void a_report_is_delivered_and_its_row_closed(void **state)
 {
     struct fixture *f = *state;
@@ -158,6 +160,27 @@ static void a_mark_that_cannot_be_written_is_tried_again(void **state)
     assert_int_equal(open_rows(f), 0);
 }
 
+static void a_shadow_file_that_cannot_be_written_is_named(void **state)
+{
+    struct fixture *f = *state;
+    struct json *s;
+    char want[160], *got;
+
+    log_set_level(LOG_LVL_ERROR + 1);
+    assert_int_equal(mkdir(f->shadow_file, 0700), 0);
+    report(f, "note", "E1", "planned", true);
+    run_for(f->loop, 100);
+    s = outbox_status(f->outbox);
+    got = json_print(s);
+    snprintf(want, sizeof(want), "%s cannot be written: Is a directory", f->shadow_file);
+    if (!strstr(got, want))
+        fail_msg("no %s in %s", want, got);
+    mem_free(got);
+    json_free(s);
+    assert_int_equal(rmdir(f->shadow_file), 0);
+    wait_until_idle(f); /* tried again until it is taken */
+}
+
 static void shadow_reports_never_reach_the_pager(void **state)
 {
     struct fixture *f = *state;
@@ -255,6 +278,7 @@ int main(void)
         TEST(accepted_but_not_recorded_is_told_again_in_order),
         TEST(a_mark_that_cannot_be_written_is_tried_again),
         TEST(shadow_reports_never_reach_the_pager),
+        TEST(a_shadow_file_that_cannot_be_written_is_named),
         TEST(an_emergency_needs_no_journal),
         TEST(an_emergency_overtakes_what_waits),
         TEST(a_key_that_others_can_read_is_refused),
