@@ -228,7 +228,7 @@ void host_fault(struct host *h, lua_State *L, int status, struct fault *f)
         snprintf(f->text, sizeof f->text, "%s",
                  !strstr(text, "stack overflow")
                      ? "out of memory: something grows without end, or calls itself without end"
-                     : "the calls are nested too deep: a recursion without end");
+                     : "nested too deep: brackets or functions of the text, or calls without end");
     } else {
         /* a code of its own: raised by the door's own functions */
         bool coded = text[0] == 'E' && text[1] == '1' && strlen(text) > 5 && text[4] == ' ';

@@ -53,6 +53,14 @@ static void check_field(struct loader *ld, const struct scan *s, const struct pl
     } else if (strcmp(root, "find") == 0 && !target_kind_find(field)) {
         what = "kind of target";
         n = names_kinds(names);
+    } else if (strcmp(root, "discover") == 0) {
+        const struct target_kind *k = target_kind_find(field);
+        what = k && k->discover ? NULL : "discovery of";
+        for (size_t i = 0; i < target_kinds_len && n < MAX_NAMES; i++) {
+            if (target_kinds[i].discover) {
+                names[n++] = target_kinds[i].name;
+            }
+        }
     } else if (strcmp(root, "math") == 0) {
         bool known = false;
         for (n = 0; n < sizeof maths / sizeof *maths; n++) {

@@ -290,7 +290,7 @@ static int f_tonumber(lua_State *L)
 static int f_error(lua_State *L)
 {
     lua_settop(L, 1);
-    if (lua_type(L, 1) != LUA_TSTRING) {
+    if (lua_type(L, 1) != LUA_TSTRING || lua_rawlen(L, 1) == 0) {
         lua_settop(L, 0);
         lua_pushliteral(L, "error");
     }
@@ -306,8 +306,9 @@ static int f_assert(lua_State *L)
     if (lua_toboolean(L, 1)) {
         return lua_gettop(L);
     }
+    lua_settop(L, 2); /* the place must not stand where the message is looked for */
     luaL_where(L, 1);
-    if (lua_type(L, 2) == LUA_TSTRING) {
+    if (lua_type(L, 2) == LUA_TSTRING && lua_rawlen(L, 2) > 0) {
         lua_pushvalue(L, 2);
     } else {
         lua_pushliteral(L, "assertion failed");
