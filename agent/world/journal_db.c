@@ -137,6 +137,30 @@ int journal_db_meta(struct sqlite3 *db, struct journal_meta *m, struct err *e)
     return r;
 }
 
+/* What the engine will take up is what the log says: no freeze, mode or approval of someone else's.
+ */
+static int check_states(struct sqlite3 *db, int64_t since, struct err *e)
+{
+    struct sqlite3_stmt *q =
+        db_query(db, e,
+                 "SELECT s.kind, s.key FROM state s LEFT JOIN log l ON l.seq = s.seq WHERE "
+                 "(s.open <> 0 OR s.seq > ?1) AND (l.seq IS NULL OR l.kind <> s.kind OR "
+                 "l.key <> s.key OR l.doc <> s.doc OR l.open <> s.open) "
+                 "UNION ALL SELECT l.kind, l.key FROM log l WHERE l.seq > ?1 AND "
+                 "l.kind NOT IN ('token', 'source') AND NOT EXISTS (SELECT 1 FROM state s WHERE "
+                 "s.kind = l.kind AND s.key = l.key AND s.seq >= l.seq) LIMIT 1",
+                 "i", since);
+    int r = db_row(q, e);
+    if (r > 0)
+        r = err_set(e, ERR_INPUT,
+                    "the journal was changed by something else than the agent: %s %s is not what "
+                    "the log says: see what \"runbookd audit\" says, then restore it from a copy "
+                    "or move it away",
+                    db_text(q, 0), db_text(q, 1));
+    db_end(q);
+    return r;
+}
+
 int journal_db_check_tail(struct sqlite3 *db, struct err *e)
 {
     struct journal_meta m;
@@ -179,7 +203,7 @@ int journal_db_check_tail(struct sqlite3 *db, struct err *e)
             "after row %lld: see what \"runbookd audit\" says, then restore it from a copy "
             "or move it away",
             (long long)c.seq);
-    return 0;
+    return check_states(db, m.head.seq - TAIL_ROWS, e);
 }
 
 /* Writing. */

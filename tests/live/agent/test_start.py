@@ -1,6 +1,7 @@
 """Each way in which a start can fail has a message and an exit code of its own."""
 
 import os
+import shutil
 import socket
 import sqlite3
 import subprocess
@@ -130,6 +131,28 @@ class Codes(AgentCase):
         self.assertEqual(code, 22, text)
         run = subprocess.run([RUNBOOKD, "audit", self.path("state/journal.db")], capture_output=True, text=True)
         self.assertEqual(run.returncode, 22, run.stdout)
+
+    def test_a_freeze_that_somebody_took_out(self):
+        self.ended_after("freeze", "drill")
+        for change in ("UPDATE state SET doc = replace(doc, 'drill', 'other') WHERE kind = 'freeze'", "DELETE FROM state WHERE kind = 'freeze'",
+                       "INSERT INTO state SELECT 'mode', 'agent', first, seq, '{}', 1 FROM state WHERE kind = 'freeze'"):
+            before = self.path("before.db")
+            shutil.copy(self.path("state/journal.db"), before)
+            db = sqlite3.connect(self.path("state/journal.db"))
+            self.assertEqual(db.execute(change).rowcount, 1, change)
+            db.commit()
+            db.close()
+            code, text = self.run_once()
+            self.assertEqual(code, 22, change + text)
+            self.assertIn("is not what the log says", text)
+            shutil.copy(before, self.path("state/journal.db"))
+        self.ended_after("status")  # as it was
+
+    def ended_after(self, *command):
+        """An agent that got this command, and then ended in order: all is in the one file."""
+        p = self.start()
+        self.ctl(*command)
+        self.stop(p)
 
     def test_no_journal_at_all(self):
         os.mkdir(self.path("state"), 0o700)
