@@ -11,6 +11,9 @@
 #include "shared_source.h"
 
 #define BODY_MAX (256u << 10) /* a page that tells a health is small */
+/* A point is of when it was asked, and a poll lasts until its slowest probe has ended: so much
+ * later may a point come, and so much lag it has. */
+#define TIMEOUT_MAX_MS 10000
 
 /* Where a series asks: the option url, or what the service says. */
 static const char *url_of(const struct watch *w)
@@ -173,7 +176,7 @@ static int http_check(const struct json *opts, struct err *e)
          .type = OPT_DURATION,                                                                     \
          .fallback = "5s",                                                                         \
          .min = 100,                                                                               \
-         .max = 10000,                                                                             \
+         .max = TIMEOUT_MAX_MS,                                                                    \
          .help = "an answer that is not whole by then is a failure"},                              \
         {.name = "ca_file",                                                                        \
          .type = OPT_STRING,                                                                       \
@@ -206,7 +209,8 @@ static const struct signal http_signals[] = {
      .options = OPTIONS(service_options),
      .check = http_check,
      .interval_ms = http_interval,
-     .default_interval_ms = 10000},
+     .default_interval_ms = 10000,
+     .lag_ms = TIMEOUT_MAX_MS},
     {.name = "http",
      .summary = "probes of a URL in a row that failed; 0 while it answers well",
      .source = SOURCE,
@@ -215,7 +219,8 @@ static const struct signal http_signals[] = {
      .options = OPTIONS(url_options),
      .check = http_check,
      .interval_ms = http_interval,
-     .default_interval_ms = 10000},
+     .default_interval_ms = 10000,
+     .lag_ms = TIMEOUT_MAX_MS},
 };
 
 static const char *const http_permissions[] = {NULL};

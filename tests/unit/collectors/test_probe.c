@@ -256,6 +256,23 @@ static void days_are_those_of_the_certificate_shown(void **state)
     assert_int_equal(s->c.ngot + (size_t)s->c.ended, 1); /* what has no host is told at once */
 }
 
+/* A probe's point is of when it was asked, and all probes of a service end before the next are
+ * asked: while it hangs the points come so much later, and must not be too old then. */
+static void a_server_that_hangs_is_not_unknown(void **state)
+{
+    static const char *const names[] = {"http", "probe_failures"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+        const struct signal *s = signal_find(names[i], NULL);
+
+        for (size_t k = 0; k < s->noptions; k++) {
+            if (strcmp(s->options[k].name, "timeout") == 0)
+                assert_true((double)s->lag_ms >= (double)s->options[k].max);
+        }
+    }
+}
+
 static void lists_of_status_codes_are_checked(void **state)
 {
     static const struct {
@@ -289,6 +306,7 @@ int main(void)
         T(what_says_nothing_of_the_server_is_unknown),
         T(a_cancelled_poll_is_silent),
         T(days_are_those_of_the_certificate_shown),
+        cmocka_unit_test(a_server_that_hangs_is_not_unknown),
         cmocka_unit_test(lists_of_status_codes_are_checked),
     };
 
