@@ -180,6 +180,7 @@ static int http_check(const struct json *opts, struct err *e)
          .help = "an answer that is not whole by then is a failure"},                              \
         {.name = "ca_file",                                                                        \
          .type = OPT_STRING,                                                                       \
+         .path = true,                                                                             \
          .help = "file of CA certificates that the server's is checked against; without it the "   \
                  "agent's"},                                                                       \
     {                                                                                              \

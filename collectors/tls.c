@@ -119,6 +119,7 @@ static const struct option host_options[] = {
      .help = "TCP port"},
     {.name = "ca_file",
      .type = OPT_STRING,
+     .path = true,
      .help = "file of CA certificates that the chain is checked against; without it the system's"},
     PERIOD,
 };

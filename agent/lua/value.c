@@ -3,7 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include "lua/loader.h"
+#include "lua/internal.h"
 
 #define MAX_DEPTH 16
 #define MAX_NAMES 128
@@ -302,6 +302,12 @@ struct json *tab_option(lua_State *L, const struct tab *t, const struct option *
                                      : "E107",
                  &at, "%s %s", o->name, e.text);
         return NULL;
+    }
+    if (o->path && json_type(held) == JSON_STRING) {
+        char *full = path_beside(ld->names[0], json_str(held, ""));
+        json_free(held);
+        held = json_new_str(full);
+        mem_free(full);
     }
     return keep_json(ld->keep, held);
 }

@@ -40,6 +40,7 @@ struct option {
     double min, max;      /* in base units (text and lists: length); both 0: no limits, but only
                              OPT_NUMBER may be negative then */
     const char *words;    /* OPT_ENUM: "a|b|c"; OPT_TARGET: the kind; OPT_STEP: the output */
+    bool path;            /* OPT_STRING: of a file, beside the one that it is written in */
     const char *one_of;   /* options that share this word: exactly one of them must be given */
     const char *help;     /* one line, for the manual and the errors */
 };

@@ -49,6 +49,7 @@ static const struct option aws_options[] = {
      .help = "URL in place of every AWS endpoint: a stand-in, a proxy"},
     {.name = "ca_file",
      .type = OPT_STRING,
+     .path = true,
      .help = "file of CA certificates that the endpoint's is checked against"},
 };
 
@@ -119,9 +120,11 @@ static const struct option postgres_options[] = {
      .help = "how TLS is asked for and checked"},
     {.name = "ca_file",
      .type = OPT_STRING,
+     .path = true,
      .help = "file of CA certificates that the server's is checked against"},
     {.name = "cert_file",
      .type = OPT_STRING,
+     .path = true,
      .help = "file of the client certificate to sign in with, PEM"},
     {.name = "key_file",
      .type = OPT_SECRET,
@@ -156,6 +159,7 @@ static const struct option cache_options[] = {
     {.name = "tls", .type = OPT_BOOL, .fallback = "false", .help = "connect with TLS"},
     {.name = "ca_file",
      .type = OPT_STRING,
+     .path = true,
      .help = "file of CA certificates that the server's is checked against"},
     {.name = "user", .type = OPT_STRING, .help = "user of the access control list"},
     {.name = "auth", .type = OPT_SECRET, .help = "its password, or the AUTH token"},
@@ -173,6 +177,7 @@ static const struct option service_options[] = {
     {.name = "url", .type = OPT_STRING, .help = "URL that tells its health"},
     {.name = "ca_file",
      .type = OPT_STRING,
+     .path = true,
      .help = "file of CA certificates that the url's certificate is checked against"},
     {.name = "asg", .type = OPT_TARGET, .words = "asg", .help = "the group that it runs on"},
     {.name = "postgres", .type = OPT_TARGET, .words = "postgres", .help = "its database"},
@@ -209,6 +214,7 @@ static const struct option certificate_options[] = {
     PORT("443"),
     {.name = "ca_file",
      .type = OPT_STRING,
+     .path = true,
      .help = "file of CA certificates that its chain is checked against; without it the system's"},
     AWS_OPTIONAL,
 };

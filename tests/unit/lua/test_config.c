@@ -210,6 +210,28 @@ static void reads_the_estate(void **state)
     diags_free(d);
 }
 
+/* As a secret's: the agent may run anywhere. */
+static void files_stand_beside_the_estate(void **state)
+{
+    struct diags *d = diags_new();
+    char *path = mem_strdup(
+        help_file("estate.lua", "aws \"prod\" { region = \"us-east-1\", ca_file = \"a.pem\" }\n"
+                                "cache \"c\" { host = \"h\", ca_file = \"/etc/b.pem\" }\n"));
+    struct estate *e = estate_load(path, NULL, d);
+    char *want = mem_printf("%.*sa.pem", (int)(strrchr(path, '/') + 1 - path), path);
+
+    (void)state;
+    if (!e)
+        fail_msg("%s", told(d));
+    assert_string_equal(json_get_str(estate_find(e, "aws", "prod")->fields, "ca_file", ""), want);
+    assert_string_equal(json_get_str(estate_find(e, "cache", "c")->fields, "ca_file", ""),
+                        "/etc/b.pem");
+    mem_free(want);
+    mem_free(path);
+    estate_unref(e);
+    diags_free(d);
+}
+
 static void how_to_sign_in_is_checked(void **state)
 {
     static const struct {
@@ -455,6 +477,7 @@ int main(void)
         cmocka_unit_test(a_byte_order_mark_is_named),
         cmocka_unit_test(guards_secrets),
         cmocka_unit_test(reads_the_estate),
+        cmocka_unit_test(files_stand_beside_the_estate),
         cmocka_unit_test(how_to_sign_in_is_checked),
         cmocka_unit_test(overrides_reach_their_target),
         cmocka_unit_test(parameters_are_finite),
