@@ -282,8 +282,9 @@ static struct json *replace_state_seen(const struct action_input *in, const stru
     }
     for (int64_t i = 0; i < desired; i++) {
         struct json *row = json_add(list, json_new_map());
+        int64_t number = replaced + i + 1;
 
-        json_set_strf(row, "id", "i-%04lld", (long long)(replaced + i + 1));
+        json_set_strf(row, "id", "i-%04lld", (long long)number);
         json_set_str(row, "state", "InService");
         json_set_str(row, "health", "Healthy");
         json_set_str(row, "target", i < unhealthy ? "unhealthy" : "healthy");

@@ -342,7 +342,7 @@ static struct plan *pool_plan(const struct action_input *in, const struct json *
 {
     int64_t most = (int64_t)json_get_num(in->opts, "max", 90), to;
     const struct json *add = json_get(in->opts, "add");
-    struct pool now;
+    struct pool now = {0};
 
     if (read_pool(seen, &now, e) != 0)
         return NULL;
@@ -383,7 +383,7 @@ static struct plan *pool_undo(const struct action_input *in, const struct plan *
     int64_t ours = json_get_int(last->after, PERCENT, -1),
             idle = json_get_int(first->before, IDLE, -1),
             to = json_get_int(first->before, PERCENT, -1);
-    struct pool now;
+    struct pool now = {0};
 
     if (read_pool(seen, &now, e) != 0)
         return NULL;

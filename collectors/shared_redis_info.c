@@ -153,8 +153,8 @@ static double a_minute(double delta, int64_t period_ms)
 bool info_rate(const struct info_node *now, const struct info_node *before, size_t n,
                const char *field, double *per_minute, int64_t *period_ms, char *why, size_t size)
 {
-    double delta;
-    int64_t ms;
+    double delta = 0;
+    int64_t ms = 0;
 
     *per_minute = 0;
     *period_ms = 0;
@@ -297,8 +297,8 @@ bool info_value_rate(const struct info_node *now, const struct info_node *before
                      const char *field, const char *agg, double *per_minute, int64_t *period_ms,
                      char *why, size_t size)
 {
-    double delta;
-    int64_t ms;
+    double delta = 0;
+    int64_t ms = 0;
 
     *period_ms = 0;
     for (size_t i = 0; i < n; i++) {

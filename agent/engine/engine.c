@@ -397,7 +397,7 @@ static struct instance **make_all(struct engine *e, struct policy_set *set, stru
         size_t ntargets = estate_select(estate, &set->policies[p]->target, &targets);
         bool bad = false;
 
-        if (*n + ntargets + 1 > cap) {
+        if (!made || *n + ntargets + 1 > cap) {
             cap = (*n + ntargets + 1) * 2;
             made = mem_realloc(made, cap * sizeof(struct instance *));
         }

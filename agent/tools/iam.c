@@ -91,7 +91,7 @@ static struct json *resources_of(const struct json *needs, const char *account, 
 
 /* "ActAutoscaling2" for the second statement of acts on Auto Scaling; IAM takes letters and digits
  * only. What looks without a narrower resource is one statement for all services, "Look". */
-static void name_statement(struct json *statement, const struct json *list, const char *right,
+static void name_statement(struct json *found, const struct json *statements, const char *right,
                            bool acts, bool anything)
 {
     char sid[96], service[64] = "";
@@ -106,15 +106,15 @@ static void name_statement(struct json *statement, const struct json *list, cons
     if (!acts && anything)
         service[0] = '\0';
     snprintf(sid, sizeof(sid), "%s%s", acts ? "Act" : "Look", service);
-    for (const struct json *s = json_first(list); s; s = json_next(s))
+    for (const struct json *s = json_first(statements); s; s = json_next(s))
         same += strncmp(json_get_str(s, "Sid", ""), sid, strlen(sid)) == 0 &&
                 (json_get_str(s, "Sid", "")[strlen(sid)] == '\0' ||
                  strspn(json_get_str(s, "Sid", "") + strlen(sid), "0123456789") ==
                      strlen(json_get_str(s, "Sid", "") + strlen(sid)));
     if (same > 0)
-        json_set_strf(statement, "Sid", "%s%zu", sid, same + 1);
+        json_set_strf(found, "Sid", "%s%zu", sid, same + 1);
     else
-        json_set_str(statement, "Sid", sid);
+        json_set_str(found, "Sid", sid);
 }
 
 /* Where no resource can be named at least the region can; of what is discovered, its tags.

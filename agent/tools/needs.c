@@ -324,6 +324,7 @@ static void need_discovered(struct gathering *g, const struct json *row)
         }
         json_free(tags);
     }
+    g->t = NULL;
 }
 
 struct json *needs_of(const struct loaded *l, struct json *notes)

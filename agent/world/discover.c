@@ -1,4 +1,5 @@
 /* Rows of the estate's discover: listed page by page, journaled, put into force. */
+#include <assert.h>
 #include "world/discover.h"
 
 #include <string.h>
@@ -152,6 +153,7 @@ static void put(struct discover *d, const char *key, const struct json *listing,
 {
     struct jtx *tx = jtx_new(d->o.now_ms(d->o.arg), loop_wall_ms(d->o.loop));
 
+    assert(d->o.journal != NULL);
     jtx_put(tx, "listing", key, json_copy(listing), open);
     d->o.journal->ops->submit(d->o.journal, tx, fn, arg);
 }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include "base/mem.h"
 #include "bench.h"
+#include "harness/number.h"
 #include "engine/cond.h"
 #include "plugin/action.h"
 #include "plugin/collector.h"
@@ -69,7 +70,7 @@ static double value(int which, int64_t n)
 
 int main(int argc, char **argv)
 {
-    int64_t rounds = argc > 1 ? atoll(argv[1]) : 1000000, now = 1790000000000;
+    int64_t rounds = argc > 1 ? number_in(argv[1]) : 1000000, now = 1790000000000;
     struct estate *estate = estate_new();
     struct json *opts = json_new_map();
     struct err e = ERR_INIT;

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "bench.h"
+#include "harness/number.h"
 #include "engine/engine.h"
 #include "engine/series.h"
 #include "plugin/collector.h"
@@ -187,7 +188,7 @@ static double measure(int policies, int per, const struct signal *signal, double
 
 int main(int argc, char **argv)
 {
-    int policies = argc > 1 ? atoi(argv[1]) : 1000, targets = argc > 2 ? atoi(argv[2]) : 10000;
+    int policies = argc > 1 ? number_in(argv[1]) : 1000, targets = argc > 2 ? number_in(argv[2]) : 10000;
 
     log_set_level(LOG_LVL_ERROR);
     for (int k = 0; k < 2; k++) {

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "bench.h"
+#include "harness/number.h"
 #include "engine/series.h"
 #include "io/loop.h"
 #include "plugin/collector.h"
@@ -131,7 +132,7 @@ static double plain(const char *dir, int steps, double *t)
 int main(int argc, char **argv)
 {
     struct err e = ERR_INIT;
-    int steps = argc > 2 ? atoi(argv[2]) : 1000;
+    int steps = argc > 2 ? number_in(argv[2]) : 1000;
     double *t = mem_calloc((size_t)steps, sizeof(double)), begin, middle, peer;
     struct loop *l = loop_new(&e);
     struct sqlite_journal_options o = {.created_by = "bench"};

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "bench.h"
+#include "harness/number.h"
 #include "model.h"
 
 static double traffic(const struct sim *s, int group, int64_t at_ms)
@@ -16,7 +17,7 @@ int main(int argc, char **argv)
 {
     static const struct scenario sc = {.traffic = traffic, .mode = MODE_ENFORCE};
     static struct sim s;
-    int days = argc > 1 ? atoi(argv[1]) : 60;
+    int days = argc > 1 ? number_in(argv[1]) : 60;
     double begin;
 
     sim_begin(&s, &sc, RB_SOURCE_DIR "/policies/asg_cpu_high.lua", 1);

@@ -13,8 +13,8 @@ int main(void)
     struct arena *a = arena_new();
     struct zone *z = NULL;
     struct err e = ERR_INIT;
-    char line[256], days[64], from[16], to[16];
-    int64_t t, begin, end;
+    char line[256];
+    int64_t begin, end;
 
     while (fgets(line, sizeof(line), stdin)) {
         line[strcspn(line, "\n")] = 0;
@@ -24,15 +24,18 @@ int main(void)
                 fprintf(stderr, "%s\n", e.text);
                 return 1;
             }
-        } else if (z && sscanf(line, "t %" SCNd64, &t) == 1) {
-            int offset = zone_offset(z, t, &begin, &end);
+        } else if (z && strncmp(line, "t ", 2) == 0) {
+            int offset = zone_offset(z, strtoll(line + 2, NULL, 10), &begin, &end);
             printf("%d %" PRId64 " %" PRId64 "\n", offset, begin, end);
-        } else if (z && sscanf(line, "w %63s %15s %15s %" SCNd64, days, from, to, &t) == 4) {
+        } else if (z && strncmp(line, "w ", 2) == 0) { /* DAYS FROM TO TIME */
             struct window w = {.zone = z};
-            if (window_days(days, &w.days) || window_time(from, false, &w.from_min) ||
-                window_time(to, true, &w.to_min))
+            char *word[4] = {0}, *rest = NULL;
+            for (int i = 0; i < 4; i++)
+                word[i] = strtok_r(i ? NULL : line + 2, " ", &rest);
+            if (!word[3] || window_days(word[0], &w.days) ||
+                window_time(word[1], false, &w.from_min) || window_time(word[2], true, &w.to_min))
                 return 1;
-            printf("%d", window_open(&w, t, &begin, &end));
+            printf("%d", window_open(&w, strtoll(word[3], NULL, 10), &begin, &end));
             printf(" %" PRId64 " %" PRId64 "\n", begin, end);
         } else {
             fprintf(stderr, "what is \"%s\"?\n", line);

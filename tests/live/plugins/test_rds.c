@@ -519,8 +519,10 @@ static void a_snapshot_of(struct stage *s, const struct target *t, const char *c
     struct plan *p = plan_of("snapshot", t, NAMED, seen, NULL, &e), *again;
     struct action_input in = {.target = t, .wall_ms = 1790000000000 + 60000};
 
-    if (p == NULL || plan_broken(p) != NULL)
+    if (p == NULL || plan_broken(p) != NULL) {
         fail_msg("%s", p == NULL ? e.text : plan_broken(p));
+        return;
+    }
     assert_int_equal(a->judge(&in, p, 0, seen), VERDICT_NO);
     json_free(seen);
     /* The answer is lost, and the probe finds that it was carried out. */
