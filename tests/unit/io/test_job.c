@@ -135,7 +135,9 @@ static void descriptors_are_closed_and_signals_reset(void **state)
     sigaddset(&block, SIGTERM);
     sigprocmask(SIG_BLOCK, &block, &before);
     sh(f,
-       "ls /proc/$$/fd; sed -n 's/SigBlk:\t//p; s/SigIgn:.*\\(.......\\)$/\\1/p' /proc/$$/status; "
+       /* sed's own: while the shell forks, the C library has all of its signals blocked */
+       "ls /proc/$$/fd; sed -n 's/SigBlk:\t//p; s/SigIgn:.*\\(.......\\)$/\\1/p' "
+       "/proc/self/status; "
        "ulimit -c; umask; pwd",
        PLAIN);
     sigprocmask(SIG_SETMASK, &before, NULL);
