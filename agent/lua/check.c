@@ -75,17 +75,6 @@ struct checker {
     bool before_start; /* of conditions that are asked before a procedure has its parameters */
 };
 
-static struct place step_place(const struct checker *c, size_t token)
-{
-    const struct token *t = &c->scan->tokens[token];
-    return (struct place){.file = c->ld->names[c->source],
-                          .line = t->line,
-                          .column = t->column,
-                          .width = (int)t->len,
-                          .text = c->scan->text,
-                          .text_len = c->scan->len};
-}
-
 /* Of the field, wherever it was written. */
 static struct place field_place(struct checker *c, const char *name)
 {
@@ -397,7 +386,7 @@ static void check_step(struct checker *c, const struct scan_step *s)
     char name[80], hint[160];
     size_t n = 0;
     snprintf(name, sizeof name, "%.*s", (int)t->body_len, text + t->body);
-    struct place at = step_place(c, s->text);
+    struct place at = place_token(c->ld, c->source, s->text);
     if (token_is(text, m, "act") || token_is(text, m, "undo")) {
         const struct declared_action *a = NULL;
         for (size_t i = 0; i < p->nactions && n < MAX_NAMES; i++) {
@@ -434,7 +423,7 @@ static void check_step(struct checker *c, const struct scan_step *s)
             char written[40];
             const struct token *w = &c->scan->tokens[s->within];
             snprintf(written, sizeof written, "%.*s", (int)w->body_len, text + w->body);
-            struct place there = step_place(c, s->within);
+            struct place there = place_token(c->ld, c->source, s->within);
             if (unit_parse_duration(written, &within) != 0) {
                 diag_add(c->ld->d, "E107", &there, "r:verify needs a duration, write e.g. \"5m\"");
                 within = -1;

@@ -256,7 +256,7 @@ static bool prepare(lua_State *L, struct loader *ld, int n)
             }
         }
         lua_pop(L, 1);
-        loader_names(ld, s, n, globals, count);
+        loader_names(ld, n, globals, count);
     }
     return true;
 }

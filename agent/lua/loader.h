@@ -78,6 +78,7 @@ void loader_fault(struct loader *ld, const struct fault *f);
 char *read_text(const char *path, size_t *len, struct diags *d);
 
 /* ---- places ---- */
+struct place place_token(const struct loader *ld, int source, size_t token);
 struct place place_line(const struct loader *ld, int source, int line, const char *word);
 struct place place_here(lua_State *L, const char *word); /* of the calling Lua code */
 struct place place_call(lua_State *L,
@@ -139,7 +140,6 @@ size_t names_actions(const char **names);
 size_t names_kinds(const char **names);
 
 /* Checks of names that stand in the text (E102, E103, W201) before it runs. */
-void loader_names(struct loader *ld, const struct scan *s, int source, const char *const *globals,
-                  size_t n);
+void loader_names(struct loader *ld, int source, const char *const *globals, size_t n);
 
 #endif

@@ -19,6 +19,7 @@ size_t names_signals(const char **names)
     }
     return n;
 }
+
 size_t names_actions(const char **names)
 {
     size_t n = 0;
@@ -27,6 +28,7 @@ size_t names_actions(const char **names)
     }
     return n;
 }
+
 size_t names_kinds(const char **names)
 {
     size_t n = 0;
@@ -36,14 +38,13 @@ size_t names_kinds(const char **names)
     return n;
 }
 
-static void check_field(struct loader *ld, const struct scan *s, const struct place *at,
-                        const char *root, const char *field)
+static void check_field(struct loader *ld, const struct place *at, const char *root,
+                        const char *field)
 {
     const char *names[MAX_NAMES];
     size_t n = 0;
     const char *what = NULL;
     static const char *const maths[] = {"floor", "ceil", "min", "max", "abs"};
-    (void)s;
     if (strcmp(root, "sig") == 0 && !signal_find(field, NULL)) {
         what = "signal";
         n = names_signals(names);
@@ -79,76 +80,63 @@ static void check_field(struct loader *ld, const struct scan *s, const struct pl
     }
 }
 
-void loader_names(struct loader *ld, const struct scan *s, int source, const char *const *globals,
-                  size_t n)
+/* Whether the text assigns to this name somewhere, which is said there already. */
+static bool assigned(const struct scan *s, const struct token *t)
 {
-    char word[128], field[128];
-    for (size_t i = 0; i < s->nuses; i++) {
-        const struct scan_use *u = &s->uses[i];
-        const struct token *t = &s->tokens[u->name];
-        snprintf(word, sizeof word, "%.*s", (int)t->len, s->text + t->at);
-        struct place at = {.file = ld->names[source],
-                           .line = t->line,
-                           .column = t->column,
-                           .width = (int)t->len,
-                           .text = s->text,
-                           .text_len = s->len};
-        bool known = false;
-        for (size_t k = 0; k < n; k++) {
-            known = known || strcmp(globals[k], word) == 0;
-        }
-        if (u->kind == SCAN_ASSIGN) {
-            diag_add(ld->d, "E103", &at, "assignment to the global \"%s\": write local %s", word,
-                     word);
-        } else if (!known) {
-            bool assigned = false; /* said there already */
-            for (size_t k = 0; k < s->nuses; k++) {
-                const struct token *o = &s->tokens[s->uses[k].name];
-                assigned = assigned || (s->uses[k].kind == SCAN_ASSIGN && o->len == t->len &&
-                                        memcmp(s->text + o->at, s->text + t->at, t->len) == 0);
-            }
-            char hint[160];
-            did_you_mean(hint, sizeof hint, word, globals, n);
-            if (!assigned) {
-                diag_add(ld->d, "E102", &at, "unknown name \"%s\"%s", word, hint);
-            }
-        } else if (u->field) {
-            const struct token *f = &s->tokens[u->field];
-            snprintf(field, sizeof field, "%.*s", (int)f->len, s->text + f->at);
-            at.line = f->line;
-            at.column = f->column;
-            at.width = (int)f->len;
-            check_field(ld, s, &at, word, field);
+    for (size_t k = 0; k < s->nuses; k++) {
+        const struct token *o = &s->tokens[s->uses[k].name];
+        if (s->uses[k].kind == SCAN_ASSIGN && o->len == t->len &&
+            memcmp(s->text + o->at, s->text + t->at, t->len) == 0) {
+            return true;
         }
     }
+    return false;
+}
+
+static void check_use(struct loader *ld, int source, const struct scan_use *u,
+                      const char *const *globals, size_t n)
+{
+    const struct scan *s = ld->h->sources[source];
+    const struct token *t = &s->tokens[u->name];
+    struct place at = place_token(ld, source, u->name);
+    char word[128], field[128], hint[160];
+    bool known = false;
+    snprintf(word, sizeof word, "%.*s", (int)t->len, s->text + t->at);
+    for (size_t k = 0; k < n; k++) {
+        known = known || strcmp(globals[k], word) == 0;
+    }
+    if (u->kind == SCAN_ASSIGN) {
+        diag_add(ld->d, "E103", &at, "assignment to the global \"%s\": write local %s", word, word);
+    } else if (!known && !assigned(s, t)) {
+        did_you_mean(hint, sizeof hint, word, globals, n);
+        diag_add(ld->d, "E102", &at, "unknown name \"%s\"%s", word, hint);
+    } else if (known && u->field) {
+        const struct token *f = &s->tokens[u->field];
+        snprintf(field, sizeof field, "%.*s", (int)f->len, s->text + f->at);
+        at = place_token(ld, source, u->field);
+        check_field(ld, &at, word, field);
+    }
+}
+
+void loader_names(struct loader *ld, int source, const char *const *globals, size_t n)
+{
+    const struct scan *s = ld->h->sources[source];
+    for (size_t i = 0; i < s->nuses; i++) {
+        check_use(ld, source, &s->uses[i], globals, n);
+    }
     for (size_t i = 0; i < s->nbitwise; i++) {
-        const struct token *t = &s->tokens[s->bitwise[i]];
-        struct place at = {.file = ld->names[source],
-                           .line = t->line,
-                           .column = t->column,
-                           .width = (int)t->len,
-                           .text = s->text,
-                           .text_len = s->len};
+        struct place at = place_token(ld, source, s->bitwise[i]);
         diag_add(ld->d, "W201", &at,
                  "a bitwise operator on a constant: Lua 5.4.4 folds some of them wrongly");
     }
     for (size_t i = 0; i < s->ntokens; i++) {
         const struct token *t = &s->tokens[i];
+        struct place at = place_token(ld, source, i);
         if (lex_has_nul(s->text, t)) {
-            struct place at = {.file = ld->names[source],
-                               .line = t->line,
-                               .column = t->column,
-                               .width = (int)t->len,
-                               .text = s->text,
-                               .text_len = s->len};
             diag_add(ld->d, "E101", &at, "a NUL in a text");
         }
         if (t->kind == TOKEN_STRING && t->body_len > HOST_LITERAL && ld->kind != FILE_TEST) {
-            struct place at = {.file = ld->names[source],
-                               .line = t->line,
-                               .column = t->column,
-                               .text = s->text,
-                               .text_len = s->len};
+            at.width = 0;
             diag_add(ld->d, "E108", &at, "a text is at most %d bytes long, got %zu", HOST_LITERAL,
                      t->body_len);
         }

@@ -3,7 +3,7 @@
 #include <string.h>
 #include "lua/loader.h"
 
-static struct place of_token(const struct loader *ld, int source, size_t token)
+struct place place_token(const struct loader *ld, int source, size_t token)
 {
     const struct scan *s = ld->h->sources[source];
     const struct token *t = &s->tokens[token];
@@ -26,12 +26,12 @@ static struct place of_token(const struct loader *ld, int source, size_t token)
 static struct place of_tokens(const struct loader *ld, int source, size_t first, size_t last)
 {
     const struct scan *s = ld->h->sources[source];
-    struct place p = of_token(ld, source, first);
+    struct place p = place_token(ld, source, first);
     while (last > first && s->tokens[last].line != s->tokens[first].line) {
         last--;
     }
     if (last > first) {
-        struct place end = of_token(ld, source, last);
+        struct place end = place_token(ld, source, last);
         p.width = end.column + end.width - p.column;
     }
     return p;
@@ -54,7 +54,7 @@ struct place place_line(const struct loader *ld, int source, int line, const cha
             return p;
         }
     }
-    return of_token(ld, source, found);
+    return place_token(ld, source, found);
 }
 
 struct place place_here(lua_State *L, const char *word)
@@ -114,7 +114,7 @@ static struct place part(lua_State *L, int table, const char *key, int index, bo
         const struct scan_field *f = scan_field(ld->h->sources[source], number, key, index);
         if (f) {
             return value || f->index ? of_tokens(ld, source, f->value, f->last)
-                                     : of_token(ld, source, f->key);
+                                     : place_token(ld, source, f->key);
         }
     }
     return place_call(L, table); /* set later, or by a computed key */
