@@ -227,6 +227,10 @@ static void files(void **state)
     p = aws_profiles_load(&e);
     assert_non_null(p); /* files that are not there are empty */
     aws_profiles_free(p);
+    setenv("AWS_CONFIG_FILE", "/dev/null", 1);
+    p = aws_profiles_load(&e);
+    assert_non_null(p);
+    aws_profiles_free(p);
     f = fopen(path, "w");
     fputs(" \n token \n", f);
     fclose(f);
