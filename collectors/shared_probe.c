@@ -86,12 +86,20 @@ static void ended(struct probes *s)
 
 void probe_sample(struct probe *p, double value)
 {
+    probe_sample_noted(p, value, NULL);
+}
+
+void probe_sample_noted(struct probe *p, double value, const char *note)
+{
     struct probes *s = p->set;
 
     p->call = NULL;
     for (size_t i = 0; i < s->nwatches; i++) {
-        if (s->reads[i] == (size_t)(p - s->list))
-            s->host->sample(s->host, s->watches[i], p->asked_ms, 0, value);
+        if (s->reads[i] != (size_t)(p - s->list))
+            continue;
+        s->host->sample(s->host, s->watches[i], p->asked_ms, 0, value);
+        if (note != NULL)
+            s->host->note(s->host, s->watches[i], note);
     }
     ended(s);
 }

@@ -21,12 +21,15 @@ struct probe_type {
     /* What makes two questions the same one, host and options written out; NULL with *why when the
      * series names no place. The caller frees. */
     char *(*key)(const struct estate *e, const struct watch *w, const char **why);
-    /* Asks; ends in exactly one of probe_sample and probe_unknown, also at once. */
+    /* Asks; ends in exactly one of probe_sample, probe_sample_noted and probe_unknown, also at
+     * once. */
     void (*begin)(struct probe *p, const struct collector_host *h, const struct estate *e);
     void (*cancel)(struct probe *p); /* ends p->call, which is not NULL, without an answer */
 };
 
 void probe_sample(struct probe *p, double value);
+void probe_sample_noted(struct probe *p, double value,
+                        const char *note); /* note: what decided it */
 void probe_unknown(struct probe *p, const char *why);
 
 /* A collector's open, watch, poll, cancel, close and migrate. */

@@ -772,21 +772,6 @@ function sig.probe_failures(fields) end
 ---@return runbookd.Condition
 function sig.http(fields) end
 
----@class runbookd.sig.cert_days_left
----@field above? integer
----@field below? integer
----@field at_least? integer
----@field at_most? integer
----@field lasting? string every sample over this time must satisfy it
----@field missing? "hold"|"true"|"false" what a missing sample counts as
----@field clear? integer in `when`: once true, it is over only with this in the comparator's place
----@field period? string how often it is asked
-
----whole days that the certificate shown at its host is still good for
----@param fields runbookd.sig.cert_days_left
----@return runbookd.Condition
-function sig.cert_days_left(fields) end
-
 ---@class runbookd.sig.tls
 ---@field above? integer
 ---@field below? integer
@@ -804,6 +789,21 @@ function sig.cert_days_left(fields) end
 ---@param fields runbookd.sig.tls
 ---@return runbookd.Condition
 function sig.tls(fields) end
+
+---@class runbookd.sig.cert_days_left
+---@field above? integer
+---@field below? integer
+---@field at_least? integer
+---@field at_most? integer
+---@field lasting? string every sample over this time must satisfy it
+---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field clear? integer in `when`: once true, it is over only with this in the comparator's place
+---@field period? string how often it is asked
+
+---whole days that a certificate is still good for, by Certificate Manager (of one with an arn) and by what its host shows (of one with a host): the lower of both
+---@param fields runbookd.sig.cert_days_left
+---@return runbookd.Condition
+function sig.cert_days_left(fields) end
 
 ---@class runbookd.sig.alert
 ---@field above? integer

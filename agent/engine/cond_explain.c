@@ -117,6 +117,8 @@ static void explain_leaf(struct json *j, const struct leaf *l, const struct boun
         json_set_num(j, "reading", p->value);
         json_set_str(j, "reading_text", value_text(text, sizeof(text), c, p->value));
         json_set_int(j, "age_ms", now_ms - point_end_ms(p));
+        if (series_noted(s) != NULL)
+            json_set_str(j, "note", series_noted(s));
     }
     json_set_int(j, "held_ms", l->held_ms);
     json_set_int(j, "lasting_ms", c->lasting_ms);

@@ -28,6 +28,8 @@ int engine_load(struct engine *e, struct policy_set *set, struct estate *estate,
 /* From the world. */
 void engine_sample(struct engine *e, uint64_t series, int64_t start_wall_ms, int64_t period_ms, double value);
 void engine_unknown(struct engine *e, uint64_t series, const char *why);
+/* What decided the sample just given: for what people are told. */
+void engine_note(struct engine *e, uint64_t series, const char *text);
 /* The source of a series does not answer, or (NULL) answers again: for what people are told. */
 void engine_lost(struct engine *e, uint64_t series, const char *why);
 void engine_wake(struct engine *e);

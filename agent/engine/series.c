@@ -71,6 +71,7 @@ void series_free(struct series *s)
     mem_free(s->points);
     mem_free(s->makes);
     mem_free(s->lost);
+    mem_free(s->note);
     mem_free(s->key);
     mem_free(s);
 }
@@ -145,6 +146,18 @@ void series_lost(struct series *s, const char *why)
 {
     mem_free(s->lost);
     s->lost = mem_strdup(why);
+}
+
+void series_note(struct series *s, const char *text)
+{
+    mem_free(s->note);
+    s->note = mem_strdup(text);
+    s->noted = s->total;
+}
+
+const char *series_noted(const struct series *s)
+{
+    return s->note != NULL && s->noted == s->total ? s->note : NULL;
 }
 
 /* What was said before the source fell silent is not why there is nothing now. */

@@ -45,9 +45,11 @@ struct series {
     int64_t keep_ms;      /* how far back points are kept in memory */
     struct point *points; /* ring, oldest first */
     size_t first, count, cap;
-    enum finding finding;              /* about the newest reading, kept until a good one arrives */
-    int64_t finding_ms;                /* when it was made, steady */
-    char why[160];                     /* the source's own words */
+    enum finding finding; /* about the newest reading, kept until a good one arrives */
+    int64_t finding_ms;   /* when it was made, steady */
+    char why[160];        /* the source's own words */
+    char *note;           /* what decided the reading number noted - 1; or NULL */
+    uint64_t noted;
     char *lost;                        /* why the source itself does not answer; NULL: it does */
     bool dirty;                        /* conditions that read it are to be evaluated */
     struct series *from[SIGNAL_PARTS]; /* what it is made of; they live as long as it does */
@@ -98,6 +100,9 @@ void series_unknown(struct series *s, enum finding f, const char *why, int64_t n
 /* Polls fail, and why; NULL: they do no longer. For what people are told only: it judges nothing.
  */
 void series_lost(struct series *s, const char *why);
+/* What decided the newest reading, where it is one of several; for people only. */
+void series_note(struct series *s, const char *text);
+const char *series_noted(const struct series *s); /* NULL: nothing was said of the newest reading */
 /* What people are told of why there is no reading, or NULL where there is one. */
 const char *series_why(const struct series *s, int64_t now_ms);
 

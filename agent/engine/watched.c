@@ -268,6 +268,14 @@ void engine_unknown(struct engine *e, uint64_t series, const char *why)
     note_changed(e, s);
 }
 
+void engine_note(struct engine *e, uint64_t series, const char *text)
+{
+    struct series *s = series_by_id(e, series);
+
+    if (s)
+        series_note(s, text);
+}
+
 void engine_lost(struct engine *e, uint64_t series, const char *why)
 {
     struct series *s = series_by_id(e, series);

@@ -69,6 +69,9 @@ struct collector_host {
      * is the engine's to judge. */
     void (*sample)(const struct collector_host *h, const struct watch *w, int64_t start_wall_ms,
                    int64_t period_ms, double value);
+    /* Of the reading that was just given, where it is one of several: what decided it, for
+     * `explain`. */
+    void (*note)(const struct collector_host *h, const struct watch *w, const char *text);
     /* Known to be unknown, and why: too few requests, partial data, no such dimension. */
     void (*unknown)(const struct collector_host *h, const struct watch *w, const char *why);
     /* Exactly one of these ends a poll. failed(): the source did not answer; the host backs off,

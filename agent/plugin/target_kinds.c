@@ -2,6 +2,7 @@
  * manual lists. */
 #include "plugin/target.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define AWS_REQUIRED                                                                               \
@@ -53,6 +54,30 @@ static int aws_check(const struct json *fields, struct err *e)
 static int service_check(const struct json *fields, struct err *e)
 {
     return check_url(fields, "url", e);
+}
+
+/* The form of an ARN in Certificate Manager: its model, and
+ * https://docs.aws.amazon.com/service-authorization/latest/reference/list_awscertificatemanager.html
+ */
+static int certificate_check(const struct json *fields, struct err *e)
+{
+    const char *arn = json_get_str(fields, "arn", NULL);
+    char account[13] = "";
+    int n = 0;
+
+    if (arn == NULL)
+        return 0;
+    if (sscanf(arn, "arn:%*[a-z-]:acm:%*[a-z0-9-]:%12[0-9]:certificate/%n", account, &n) != 1 ||
+        n == 0 || arn[n] == '\0' || strlen(account) != 12 ||
+        arn[n + (int)strspn(arn + n, "0123456789abcdefghijklmnopqrstuvwxyz-")] != '\0')
+        return err_set(e, ERR_INPUT,
+                       "arn is none of Certificate Manager; write "
+                       "\"arn:aws:acm:REGION:ACCOUNT:certificate/ID\", got \"%.100s\"",
+                       arn);
+    if (json_get_str(fields, "aws", NULL) == NULL)
+        return err_set(e, ERR_INPUT,
+                       "arn needs aws = \"...\": the account and region that it is asked in");
+    return 0;
 }
 
 static const struct option aws_options[] = {
@@ -233,7 +258,9 @@ static const struct option queue_options[] = {
 };
 
 static const struct option certificate_options[] = {
-    {.name = "arn", .type = OPT_STRING, .help = "ARN in Certificate Manager"},
+    {.name = "arn",
+     .type = OPT_STRING,
+     .help = "ARN in Certificate Manager, which is asked as well; needs aws"},
     {.name = "host",
      .type = OPT_STRING,
      .help = "host name that a real handshake is made with, and that the certificate must be for"},
@@ -295,7 +322,7 @@ const struct target_kind target_kinds[] = {
      NULL, service_check},
     {"queue", "an SQS queue", OPTIONS(queue_options), NULL, NULL, NULL},
     {"certificate", "a TLS certificate and where it is shown", OPTIONS(certificate_options), NULL,
-     NULL, NULL},
+     NULL, certificate_check},
     {"instance", "an EC2 instance", OPTIONS(instance_options), "zone", NULL, NULL},
 };
 const size_t target_kinds_len = sizeof(target_kinds) / sizeof(target_kinds[0]);

@@ -38,6 +38,8 @@ static void leaf_text(struct buf *b, const struct json *n)
         buf_addf(b, " (%s)", json_get_str(n, "why", ""));
     else if (json_get_str(n, "finding", NULL))
         buf_addf(b, " (%s)", json_get_str(n, "finding", ""));
+    else if (json_get_str(n, "note", NULL))
+        buf_addf(b, " (%s)", json_get_str(n, "note", ""));
 }
 
 static void tree(struct text *t, const char *label, const struct json *n, size_t indent, int depth)

@@ -176,6 +176,14 @@ static void on_sample(const struct collector_host *h, const struct watch *w, int
     s->c->feed.sample(s->c->feed.arg, w->series, start_wall_ms, period_ms, value);
 }
 
+static void on_note(const struct collector_host *h, const struct watch *w, const char *text)
+{
+    struct source *s = h->arg;
+
+    if (!s->c->dead)
+        s->c->feed.note(s->c->feed.arg, w->series, text);
+}
+
 static void on_unknown(const struct collector_host *h, const struct watch *w, const char *why)
 {
     struct source *s = h->arg;
@@ -381,8 +389,8 @@ static struct source *source_of(struct collect *c, const struct collector_type *
     s->type = type;
     snprintf(s->id, sizeof(s->id), "%s", id);
     snprintf(s->name, sizeof(s->name), "%s %.100s", type->name, id);
-    s->host =
-        (struct collector_host){&c->io, on_sample, on_unknown, on_done, on_failed, s->name, s};
+    s->host = (struct collector_host){&c->io,  on_sample, on_note, on_unknown,
+                                      on_done, on_failed, s->name, s};
     s->timer = loop_timer_new(c->loop, on_timer, s);
     s->deadline = loop_timer_new(c->loop, on_deadline, s);
     c->sources = mem_realloc(c->sources, (c->nsources + 1) * sizeof(c->sources[0]));

@@ -13,6 +13,7 @@ struct collect;
 struct collect_feed {
     void (*sample)(void *arg, uint64_t series, int64_t start_wall_ms, int64_t period_ms,
                    double value);
+    void (*note)(void *arg, uint64_t series, const char *text); /* of the sample just given */
     void (*unknown)(void *arg, uint64_t series, const char *why);
     /* Its source does not answer, and why; NULL: it answers again. Said at each failed poll. */
     void (*lost)(void *arg, uint64_t series, const char *why);

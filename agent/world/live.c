@@ -170,6 +170,13 @@ static void fed_unknown(void *arg, uint64_t series, const char *why)
     engine_unknown(l->engine, series, why);
 }
 
+static void fed_note(void *arg, uint64_t series, const char *text)
+{
+    struct live *l = arg;
+
+    engine_note(l->engine, series, text);
+}
+
 static void fed_lost(void *arg, uint64_t series, const char *why)
 {
     struct live *l = arg;
@@ -266,7 +273,7 @@ static const struct world_ops ops = {
 struct live *live_new(const struct live_options *o)
 {
     struct live *l = mem_alloc(sizeof(*l));
-    const struct collect_feed feed = {fed, fed_unknown, fed_lost, fed_flush, l};
+    const struct collect_feed feed = {fed, fed_note, fed_unknown, fed_lost, fed_flush, l};
     const struct steps_feed step_feed = {observed, applied, steps_frozen, l};
 
     l->world.ops = &ops;

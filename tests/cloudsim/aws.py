@@ -6,6 +6,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import sign
 import wire
+from acm import Acm
 from autoscaling import AutoScaling
 from cloudwatch import CloudWatch
 from elasticache import ElastiCache
@@ -18,7 +19,7 @@ from service import Call
 from sts import Sts
 
 # A new service is one file and one name here.
-SERVICES = (AutoScaling, CloudWatch, ElastiCache, Elbv2, Rds, SecretsManager, Sts)
+SERVICES = (Acm, AutoScaling, CloudWatch, ElastiCache, Elbv2, Rds, SecretsManager, Sts)
 
 
 class AwsFront:

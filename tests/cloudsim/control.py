@@ -30,6 +30,7 @@ class Control:
             ("POST", "database"): self.database,
             ("POST", "proxy"): self.proxy,
             ("POST", "cache"): self.cache,
+            ("POST", "certificate"): self.certificate,
             ("POST", "metrics"): self.inject,
             ("POST", "metrics/override"): self.override,
             ("DELETE", "metrics/override"): lambda body, query: self._clear(
@@ -118,6 +119,9 @@ class Control:
                     "allowed": p.allowed(), "opened": p.opened, "clients": p.spec["clients"],
                     "borrow_us": p.latency() * 1e6,
                 } for p in self.estate.proxies.values()},
+                "certificates": {c.name: {"arn": c.arn, "status": c.status,
+                                          "not_after": c.not_after}
+                                 for c in self.estate.certificates.values()},
                 "caches": {c.name: self._cache(c) for c in self.estate.caches.values()}}
 
     @staticmethod
@@ -226,6 +230,13 @@ class Control:
         if "fail_over" in body:  # number of a shard
             cache.fail_over(body.pop("fail_over"))
         self._change(self.estate.caches, "cache", body, ("status", "node_type", "pending_type"))
+
+    def certificate(self, body, query):
+        """{certificate, status, reason, days, ...}: `days` from now to NotAfter; also any constant
+        of the scenario."""
+        if "days" in body:
+            body["not_after"] = self.app.clock.now() + float(body.pop("days")) * 86400.0
+        self._change(self.estate.certificates, "certificate", body, ("status", "reason", "not_after"))
 
     # --- steering the metrics --------------------------------------------------------------------
 

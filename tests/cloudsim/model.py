@@ -48,6 +48,7 @@ class Estate:
         self.proxies = {s["name"]: Proxy(s, self.databases[s["database"]], *where)
                         for s in scenario["proxies"]}
         self.caches = {s["name"]: ReplicationGroup(s, *where) for s in scenario["caches"]}
+        self.certificates = {}  # Certificate Manager's, which end by the claimed clock
         self.secrets = {}  # Secrets Manager's, which time does not move
         self._slot = self._slot_of(self.now)
         self._advance(origin, max(scenario["tick_seconds"], self.period / 12.0))

@@ -57,6 +57,13 @@ PROXY = {
     "borrow_us": 400.0,  # what a borrow takes while there are enough, microseconds
     "hold_ms": 50.0,  # how long a client keeps a connection
 }
+CERTIFICATE = {
+    "name": None,  # required: its domain name
+    "id": "",  # of the ARN; made of the name when empty
+    "status": "ISSUED", "type": "AMAZON_ISSUED", "in_use_by": [],
+    "days": 365.0,  # from the start to NotAfter
+    "reason": None,  # of one that is REVOKED or FAILED
+}
 SECRET = {"name": None, "value": "", "description": None}
 CACHE = {
     "name": None,  # required
@@ -97,6 +104,7 @@ TOP = {
     "groups": [],
     "databases": [],  # RDS instances
     "proxies": [],  # RDS proxies
+    "certificates": [],  # of Certificate Manager
     "secrets": [],  # of Secrets Manager
     "caches": [],  # ElastiCache replication groups
 }
@@ -131,7 +139,8 @@ def from_dict(given):
     top["roles"] = [_filled(role, ROLE, f"roles[{n}]") for n, role in enumerate(top["roles"])]
     top["groups"] = [_filled(g, GROUP, f"groups[{n}]") for n, g in enumerate(top["groups"])]
     for key, table in (
-            ("databases", DATABASE), ("proxies", PROXY), ("secrets", SECRET), ("caches", CACHE)):
+            ("databases", DATABASE), ("proxies", PROXY), ("secrets", SECRET), ("caches", CACHE),
+            ("certificates", CERTIFICATE)):
         top[key] = [_filled(s, table, f"{key}[{n}]") for n, s in enumerate(top[key])]
     for proxy in top["proxies"]:
         if proxy["database"] not in [d["name"] for d in top["databases"]]:

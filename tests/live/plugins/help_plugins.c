@@ -147,6 +147,14 @@ static void on_sample(const struct collector_host *h, const struct watch *w, int
     g->value = value;
 }
 
+static void on_note(const struct collector_host *h, const struct watch *w, const char *text)
+{
+    struct source *s = h->arg;
+
+    assert_true(s->ngot > 0 && s->got[s->ngot - 1].w == w);
+    snprintf(s->got[s->ngot - 1].note, sizeof(s->got->note), "%s", text);
+}
+
 static void on_unknown(const struct collector_host *h, const struct watch *w, const char *why)
 {
     assert_true(*why != '\0');
@@ -178,6 +186,7 @@ void source_open(struct source *s, struct rig *r, const char *signal, const stru
         fail_msg("no signal %s", signal);
     s->host = (struct collector_host){.io = &r->io,
                                       .sample = on_sample,
+                                      .note = on_note,
                                       .unknown = on_unknown,
                                       .done = on_done,
                                       .failed = on_failed,

@@ -17,6 +17,7 @@ struct reading {
     int64_t start_ms, period_ms;
     double value;
     char why[300]; /* "" for a sample */
+    char note[300];
 };
 
 struct rig {

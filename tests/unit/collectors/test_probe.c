@@ -209,8 +209,8 @@ static void days_are_those_of_the_certificate_shown(void **state)
     const struct target *t = rig_target(&s->r, "certificate", "portal", fields);
     const struct target *service =
         rig_target(&s->r, "service", "portal", "{\"certificate\": \"portal\"}");
-    const struct target *bare = rig_target(&s->r, "certificate", "bare", "{\"arn\": \"arn:x\"}");
-    source_open(&s->c, &s->r, "cert_days_left", t);
+    const struct target *bare = rig_target(&s->r, "certificate", "bare", "{}");
+    source_open(&s->c, &s->r, "tls", t);
     const struct watch *w = source_watch(&s->c, "cert_days_left", t, NULL, 0);
     const struct watch *shown = source_watch(&s->c, "cert_days_left", service, NULL, 0);
     const struct watch *named = source_watch(&s->c, "tls", service, fields, 0);

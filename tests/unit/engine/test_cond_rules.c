@@ -515,11 +515,22 @@ static void the_tree_for_explain(void **state)
     assert_int_equal(json_get_int(k, "held_ms", -1), 3 * MIN_MS);
     assert_int_equal(json_get_int(k, "lasting_ms", -1), 5 * MIN_MS);
     assert_true(json_get_bool(k, "pending", false));
+    assert_null(json_get(k, "note"));
     k = json_at(json_get(j, "kids"), 1);
     assert_string_equal(json_get_str(k, "finding", ""), "no reading yet");
     json_free(j);
     /* Explaining moves nothing. */
     expect(bound_eval(b, 4 * MIN_MS), TRI_UNKNOWN, false);
+    /* What was said of a reading is not said of the next one. */
+    series_note(rig_series(&r, &sig_asg_cpu), "by the left one");
+    j = bound_explain(b, 4 * MIN_MS + 500);
+    k = json_at(json_get(j, "kids"), 0);
+    assert_string_equal(json_get_str(k, "note", ""), "by the left one");
+    json_free(j);
+    average(b, 5, 20);
+    j = bound_explain(b, 5 * MIN_MS);
+    assert_null(json_get(json_at(json_get(j, "kids"), 0), "note"));
+    json_free(j);
     bound_free(b);
 }
 

@@ -60,6 +60,8 @@ static void finish(void *arg)
     }
     for (size_t k = 0; k < t->n; k++)
         t->h->sample(t->h, t->watches[k], 1000, 0, 42);
+    if (t->n > 0)
+        t->h->note(t->h, t->watches[0], "by the left one");
     t->h->done(t->h);
 }
 
@@ -152,7 +154,7 @@ struct fixture {
     struct collect *collect;
     struct host_io io;
     int samples, unknowns, flushes, changes;
-    char why[160], lost[4][200];
+    char why[160], note[160], lost[4][200];
     struct estate *estate;
     struct series *series[8];
     size_t n;
@@ -189,6 +191,14 @@ static void on_unknown(void *arg, uint64_t series, const char *why)
     (void)series;
     f->unknowns++;
     snprintf(f->why, sizeof(f->why), "%s", why);
+}
+
+static void on_note(void *arg, uint64_t series, const char *text)
+{
+    struct fixture *f = arg;
+
+    assert_true(f->samples > 0);
+    snprintf(f->note, sizeof(f->note), "%d: %s", (int)series, text);
 }
 
 static void on_lost(void *arg, uint64_t series, const char *why)
@@ -248,7 +258,7 @@ static int setup(void **state)
 {
     struct fixture *f = mem_alloc(sizeof(*f));
     struct err e = ERR_INIT;
-    struct collect_feed feed = {on_sample, on_unknown, on_lost, on_flush, f};
+    struct collect_feed feed = {on_sample, on_note, on_unknown, on_lost, on_flush, f};
 
     memset(behaviours, 0, sizeof(behaviours));
     keep_on_migrate = true;
@@ -295,6 +305,7 @@ static void one_instance_a_source_at_its_interval(void **state)
     assert_int_equal(of("postgres/b")->watched, 1);
     assert_in_range(of("postgres/a")->polls, 2, 6); /* fewer when the machine is busy, never more */
     assert_in_range(f->samples, 3 * 2, 3 * 6);
+    assert_non_null(strstr(f->note, ": by the left one"));
     /* one flush for the polls that ended in one turn, never more than polls */
     assert_true(f->flushes > 0 && f->flushes <= of("postgres/a")->polls + of("postgres/b")->polls);
     assert_true(collect_settled(f->collect));
