@@ -410,6 +410,11 @@ struct run *run_restore(struct engine *e, const struct json *doc, struct json *s
                     json_get_str(doc, "policy", "?"));
             goto out;
         }
+        if (strcmp(p->source_hash, hash) != 0) {
+            err_set(err, ERR_INPUT, "the stored source %s was changed: it has the hash %s now",
+                    hash, p->source_hash);
+            goto out;
+        }
     }
     r = run_alloc(e, i);
     snprintf(r->id, ID_LEN, "%s", json_get_str(doc, "id", ""));

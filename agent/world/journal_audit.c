@@ -1,4 +1,5 @@
-/* Checks a journal against its hash chain, its witnesses and itself. */
+/* Checks a journal against its hash chain, its witnesses and itself: all of it, or its newest rows.
+ */
 #include "world/journal_audit.h"
 
 #include <stdarg.h>
@@ -26,6 +27,8 @@ struct audit {
     const struct journal_witness *witness;
     size_t nwitness;
     struct journal_meta meta;
+    int64_t since;      /* the rows of log after this one; 0: all */
+    struct err trouble; /* the first reading that did not go through */
     struct taking *takings;
     size_t ntakings, cap;
 };
@@ -48,6 +51,8 @@ static void found(struct audit *a, int64_t seq, const char *fmt, ...)
 static void found_unreadable(struct audit *a, const char *table, const struct err *e)
 {
     found(a, 0, "%s cannot be read to its end: %s", table, e->text);
+    if (!a->trouble.code)
+        a->trouble = *e;
 }
 
 int journal_witness_parse(const char *text, struct journal_witness *w, struct err *e)
@@ -76,6 +81,26 @@ static void check_structure(struct audit *a)
     db_end(q);
     if (r < 0)
         found_unreadable(a, "the file", &e);
+}
+
+/* The tables are ours, and nothing else is there: a trigger would write along with every
+ * transaction. */
+static void check_schema(struct audit *a)
+{
+    struct err e = ERR_INIT;
+    struct sqlite3_stmt *q =
+        db_query(a->db, &e, "SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL", "");
+    int n = 0, r;
+    while ((r = db_row(q, &e)) > 0) {
+        n++;
+        if (!journal_db_has(db_text(q, 2)))
+            found(a, 0, "%s %s is not one of the agent's", db_text(q, 0), db_text(q, 1));
+    }
+    db_end(q);
+    if (r < 0)
+        found_unreadable(a, "the schema", &e);
+    else if (n < journal_db_parts())
+        found(a, 0, "a table or an index is missing: %d of %d are there", n, journal_db_parts());
 }
 
 /* Tokens, as the log tells of them. */
@@ -136,6 +161,11 @@ static void check_row(struct audit *a, struct sqlite3_stmt *q, struct chain *c)
                             .key = db_text(q, 4),
                             .doc = db_text(q, 5),
                             .open = db_int(q, 6) != 0};
+    if (a->since && a->out->rows == 0) { /* what the newest rows stand on is taken as it is */
+        size_t len;
+        const void *prev = db_blob(q, 7, &len);
+        memcpy(c->hash, prev, len < SHA256_LEN ? len : SHA256_LEN);
+    }
     if (seq != c->seq + 1)
         found(a, seq, "rows %lld to %lld are missing", (long long)c->seq + 1, (long long)seq - 1);
     c->seq = seq - 1;
@@ -168,11 +198,11 @@ static void check_row(struct audit *a, struct sqlite3_stmt *q, struct chain *c)
 static void check_log(struct audit *a)
 {
     struct err e = ERR_INIT;
-    struct chain c = {0};
+    struct chain c = {.seq = a->since};
     struct sqlite3_stmt *q = db_query(a->db, &e,
                                       "SELECT seq, t_ms, wall_ms, kind, key, doc, open, prev, hash "
-                                      "FROM log NOT INDEXED ORDER BY seq",
-                                      "");
+                                      "FROM log NOT INDEXED WHERE seq > ? ORDER BY seq",
+                                      "i", a->since);
     int r;
     while ((r = db_row(q, &e)) > 0)
         check_row(a, q, &c);
@@ -198,10 +228,11 @@ static void check_log(struct audit *a)
 static void check_each(struct audit *a, const char *table, const char *sql, const char *what)
 {
     struct err e = ERR_INIT;
-    struct sqlite3_stmt *q = db_query(a->db, &e, sql, "");
+    struct sqlite3_stmt *q = db_query(a->db, &e, sql, "i", a->since);
     int r;
     while ((r = db_row(q, &e)) > 0)
-        found(a, db_int(q, 2), "%s %s %s %s", table, db_text(q, 0), db_text(q, 1), what);
+        found(a, db_int(q, 2), "%s %s%s%s %s", table, db_text(q, 0), *db_text(q, 1) ? " " : "",
+              db_text(q, 1), what);
     db_end(q);
     if (r < 0)
         found_unreadable(a, table, &e);
@@ -216,21 +247,34 @@ static int64_t count(struct audit *a, const char *sql)
     return n;
 }
 
+/* Of older rows those that are open: they are what a start takes up. */
 static void check_state(struct audit *a)
 {
-    check_each(
-        a, "state",
-        "SELECT s.kind, s.key, s.seq FROM state s LEFT JOIN log l ON l.seq = s.seq WHERE "
-        "l.seq IS NULL OR l.kind <> s.kind OR l.key <> s.key OR l.doc <> s.doc OR l.open <> s.open",
-        "is not what the log says");
+    check_each(a, "state",
+               "SELECT s.kind, s.key, s.seq FROM state s LEFT JOIN log l ON l.seq = s.seq LEFT "
+               "JOIN log f ON f.seq = s.first WHERE (s.open <> 0 OR s.seq > ?1) AND "
+               "(l.seq IS NULL OR l.kind <> s.kind OR l.key <> s.key OR l.doc <> s.doc OR "
+               "l.open <> s.open OR f.seq IS NULL OR f.kind <> s.kind OR f.key <> s.key)",
+               "is not what the log says");
     check_each(
         a, "state",
         "SELECT l.kind, l.key, l.last FROM (SELECT kind, key, min(seq) AS first, max(seq) AS last "
-        "FROM log WHERE kind NOT IN ('token', 'source') GROUP BY kind, key) l LEFT JOIN state s "
-        "ON s.kind = l.kind AND s.key = l.key "
-        "WHERE s.seq IS NULL OR s.seq <> l.last OR s.first <> l.first",
+        "FROM log WHERE seq > ?1 AND kind NOT IN ('token', 'source') GROUP BY kind, key) l "
+        "LEFT JOIN state s ON s.kind = l.kind AND s.key = l.key "
+        "WHERE s.seq IS NULL OR s.seq <> l.last OR (s.first > ?1 AND s.first <> l.first)",
         "is missing or not the newest one of the log");
-    a->out->states = count(a, "SELECT count(*) FROM state");
+}
+
+/* A token that was taken before what is read: by its own row of the log. */
+static void check_old_token(struct audit *a, struct sqlite3_stmt *q)
+{
+    const char *text = db_text(q, 6);
+    struct json *doc = json_parse(text, strlen(text), strlen(text), NULL);
+    if (strcmp(db_text(q, 4), db_text(q, 1)) != 0 || db_int(q, 5) != db_int(q, 3) ||
+        strcmp(json_get_str(doc, "item", ""), db_text(q, 2)) != 0)
+        found(a, db_int(q, 0), "the token %s of %s is not in the log", db_text(q, 2),
+              db_text(q, 1));
+    json_free(doc);
 }
 
 static void check_tokens(struct audit *a)
@@ -238,9 +282,10 @@ static void check_tokens(struct audit *a)
     struct err e = ERR_INIT;
     int64_t kept_since = a->meta.steady_ms - JOURNAL_TOKEN_KEEP_MS;
     struct sqlite3_stmt *q = db_query(a->db, &e,
-                                      "SELECT seq, scope, item, t_ms FROM token NOT INDEXED "
-                                      "ORDER BY seq",
-                                      "");
+                                      "SELECT t.seq, t.scope, t.item, t.t_ms, l.key, l.t_ms, l.doc "
+                                      "FROM token t NOT INDEXED LEFT JOIN log l ON l.seq = t.seq "
+                                      "AND t.seq <= ? AND l.kind = 'token' ORDER BY t.seq",
+                                      "i", a->since);
     size_t i = 0;
     int r;
     for (;;) {
@@ -256,13 +301,17 @@ static void check_tokens(struct audit *a)
         }
         if (r <= 0)
             break;
+        a->out->tokens++;
+        if (seq <= a->since) {
+            check_old_token(a, q);
+            continue;
+        }
         const struct taking *t = i < a->ntakings ? &a->takings[i] : NULL;
         if (!t || t->seq != seq || t->given_back || t->t_ms != db_int(q, 3) ||
             strcmp(t->scope, db_text(q, 1)) != 0 || strcmp(t->item, db_text(q, 2)) != 0)
             found(a, seq, "the token %s of %s is not in the log", db_text(q, 2), db_text(q, 1));
         if (t && t->seq == seq)
             i++;
-        a->out->tokens++;
     }
     db_end(q);
     if (r < 0)
@@ -272,11 +321,10 @@ static void check_tokens(struct audit *a)
 static void check_sources(struct audit *a)
 {
     struct err e = ERR_INIT;
-    struct sqlite3_stmt *q =
-        db_query(a->db, &e,
-                 "SELECT s.hash, s.doc, l.doc, l.seq FROM source s LEFT JOIN log l "
-                 "ON l.kind = 'source' AND l.key = s.hash",
-                 "");
+    struct sqlite3_stmt *q = db_query(a->db, &e,
+                                      "SELECT l.key, s.doc, l.doc, l.seq FROM log l JOIN source s "
+                                      "ON s.hash = l.key WHERE l.kind = 'source' AND l.seq > ?",
+                                      "i", a->since);
     int r;
     while ((r = db_row(q, &e)) > 0) {
         char sha[SHA256_HEX];
@@ -287,15 +335,72 @@ static void check_sources(struct audit *a)
             found(a, db_int(q, 3), "the source %s is not the one that the log says was stored",
                   db_text(q, 0));
         json_free(doc);
-        a->out->sources++;
     }
     db_end(q);
     if (r < 0)
         found_unreadable(a, "source", &e);
     check_each(a, "source",
                "SELECT l.key, '', l.seq FROM log l LEFT JOIN source s ON s.hash = l.key "
-               "WHERE l.kind = 'source' AND s.hash IS NULL",
+               "WHERE l.kind = 'source' AND l.seq > ?1 AND s.hash IS NULL",
                "is missing");
+}
+
+/* A source that the log does not know: only all of the log can tell. */
+static void check_strange_sources(struct audit *a)
+{
+    check_each(a, "source",
+               "SELECT hash, '', ?1 FROM source WHERE hash NOT IN "
+               "(SELECT key FROM log WHERE kind = 'source')",
+               "is not one that the log says was stored");
+}
+
+static void audit_end(struct audit *a)
+{
+    for (size_t i = 0; i < a->ntakings; i++) {
+        mem_free(a->takings[i].scope);
+        mem_free(a->takings[i].item);
+    }
+    mem_free(a->takings);
+}
+
+static void check_rows(struct audit *a)
+{
+    check_schema(a);
+    check_log(a);
+    check_state(a);
+    check_tokens(a);
+    check_sources(a);
+}
+
+static void keep_first(void *arg, int64_t seq, const char *text)
+{
+    char **first = arg;
+    (void)seq;
+    if (!*first)
+        *first = mem_strdup(text);
+}
+
+int journal_verify_newest(struct sqlite3 *db, int64_t rows, struct err *e)
+{
+    struct journal_audit out = {0};
+    char *first = NULL;
+    struct audit a = {
+        .db = db, .out = &out, .report = keep_first, .arg = &first, .trouble = ERR_INIT};
+    int code = journal_db_meta(db, &a.meta, e);
+    if (code)
+        return code;
+    a.since = a.meta.head.seq > rows ? a.meta.head.seq - rows : 0;
+    check_rows(&a);
+    if (a.trouble.code)
+        code = err_set(e, a.trouble.code, "%s", a.trouble.text);
+    else if (first)
+        code = err_set(e, ERR_INPUT,
+                       "the journal was changed by something else than the agent: %s: see what "
+                       "\"runbookd audit\" says, then restore it from a copy or move it away",
+                       first);
+    mem_free(first);
+    audit_end(&a);
+    return code;
 }
 
 int journal_verify_db(struct sqlite3 *db, const struct journal_witness *witness, size_t nwitness,
@@ -303,6 +408,7 @@ int journal_verify_db(struct sqlite3 *db, const struct journal_witness *witness,
                       struct journal_audit *out, struct err *e)
 {
     struct audit a = {.db = db,
+                      .trouble = ERR_INIT,
                       .out = out,
                       .report = report,
                       .arg = arg,
@@ -319,16 +425,12 @@ int journal_verify_db(struct sqlite3 *db, const struct journal_witness *witness,
         code = journal_db_meta(db, &a.meta, e);
     if (!code) {
         check_structure(&a);
-        check_log(&a);
-        check_state(&a);
-        check_tokens(&a);
-        check_sources(&a);
+        check_rows(&a);
+        check_strange_sources(&a);
+        out->states = count(&a, "SELECT count(*) FROM state");
+        out->sources = count(&a, "SELECT count(*) FROM source");
     }
-    for (size_t i = 0; i < a.ntakings; i++) {
-        mem_free(a.takings[i].scope);
-        mem_free(a.takings[i].item);
-    }
-    mem_free(a.takings);
+    audit_end(&a);
     db_reset_all(db);
     if (db_in_transaction(db))
         db_exec(db, "ROLLBACK", NULL);

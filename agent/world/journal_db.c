@@ -7,8 +7,6 @@
 #include "base/mem.h"
 #include "io/db.h"
 
-#define TAIL_ROWS 256
-
 /* Texts compare by bytes. log is the truth; state, token and source are what it says now, kept so
  * that a start need not read all of it. */
 static const char schema[] =
@@ -40,6 +38,20 @@ static const char schema[] =
     "CREATE TABLE samples ("
     " series TEXT NOT NULL, day_ms INTEGER NOT NULL, packed BLOB NOT NULL,"
     " PRIMARY KEY (series, day_ms)) STRICT, WITHOUT ROWID;";
+
+bool journal_db_has(const char *sql)
+{
+    const char *at = strstr(schema, sql);
+    return at && strncmp(sql, "CREATE ", 7) == 0 && at[strlen(sql)] == ';';
+}
+
+int journal_db_parts(void)
+{
+    int n = 0;
+    for (const char *p = schema; *p; p++)
+        n += *p == ';';
+    return n;
+}
 
 static int pragma(struct sqlite3 *db, const char *sql, int64_t *out, struct err *e)
 {
@@ -135,75 +147,6 @@ int journal_db_meta(struct sqlite3 *db, struct journal_meta *m, struct err *e)
     }
     db_end(q);
     return r;
-}
-
-/* What the engine will take up is what the log says: no freeze, mode or approval of someone else's.
- */
-static int check_states(struct sqlite3 *db, int64_t since, struct err *e)
-{
-    struct sqlite3_stmt *q =
-        db_query(db, e,
-                 "SELECT s.kind, s.key FROM state s LEFT JOIN log l ON l.seq = s.seq WHERE "
-                 "(s.open <> 0 OR s.seq > ?1) AND (l.seq IS NULL OR l.kind <> s.kind OR "
-                 "l.key <> s.key OR l.doc <> s.doc OR l.open <> s.open) "
-                 "UNION ALL SELECT l.kind, l.key FROM log l WHERE l.seq > ?1 AND "
-                 "l.kind NOT IN ('token', 'source') AND NOT EXISTS (SELECT 1 FROM state s WHERE "
-                 "s.kind = l.kind AND s.key = l.key AND s.seq >= l.seq) LIMIT 1",
-                 "i", since);
-    int r = db_row(q, e);
-    if (r > 0)
-        r = err_set(e, ERR_INPUT,
-                    "the journal was changed by something else than the agent: %s %s is not what "
-                    "the log says: see what \"runbookd audit\" says, then restore it from a copy "
-                    "or move it away",
-                    db_text(q, 0), db_text(q, 1));
-    db_end(q);
-    return r;
-}
-
-int journal_db_check_tail(struct sqlite3 *db, struct err *e)
-{
-    struct journal_meta m;
-    int r = journal_db_meta(db, &m, e);
-    if (r)
-        return r;
-    struct sqlite3_stmt *q = db_query(db, e,
-                                      "SELECT seq, t_ms, wall_ms, kind, key, doc, open, prev, hash "
-                                      "FROM log WHERE seq > ? ORDER BY seq",
-                                      "i", m.head.seq - TAIL_ROWS);
-    struct chain c = {0};
-    bool first = true;
-    while ((r = db_row(q, e)) > 0) {
-        uint8_t prev[SHA256_LEN], hash[SHA256_LEN];
-        if (read_hash(q, 7, prev, NULL) || read_hash(q, 8, hash, NULL))
-            break;
-        if (first) {
-            c.seq = db_int(q, 0) - 1;
-            memcpy(c.hash, prev, SHA256_LEN);
-        }
-        first = false;
-        struct chain_row row = {.t_ms = db_int(q, 1),
-                                .wall_ms = db_int(q, 2),
-                                .kind = db_text(q, 3),
-                                .key = db_text(q, 4),
-                                .doc = db_text(q, 5),
-                                .open = db_int(q, 6)};
-        bool linked = memcmp(prev, c.hash, SHA256_LEN) == 0;
-        chain_add(&c, &row);
-        if (!linked || c.seq != db_int(q, 0) || memcmp(c.hash, hash, SHA256_LEN) != 0)
-            break;
-    }
-    db_end(q);
-    if (r < 0)
-        return r;
-    if (r > 0 || c.seq != m.head.seq || memcmp(c.hash, m.head.hash, SHA256_LEN) != 0)
-        return err_set(
-            e, ERR_INPUT,
-            "the journal was changed by something else than the agent, at or "
-            "after row %lld: see what \"runbookd audit\" says, then restore it from a copy "
-            "or move it away",
-            (long long)c.seq);
-    return check_states(db, m.head.seq - TAIL_ROWS, e);
 }
 
 /* Writing. */

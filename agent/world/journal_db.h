@@ -32,8 +32,9 @@ struct journal_lease {
 int journal_db_check(struct sqlite3 *db, struct err *e);
 int journal_db_create(struct sqlite3 *db, const char *created_by, int64_t wall_ms, struct err *e);
 int journal_db_meta(struct sqlite3 *db, struct journal_meta *m, struct err *e);
-int journal_db_check_tail(struct sqlite3 *db,
-                          struct err *e); /* the newest rows against the chain and its head */
+/* Whether a statement of sqlite_schema is one of ours; of how many ours consists. */
+bool journal_db_has(const char *sql);
+int journal_db_parts(void);
 
 /* One transaction, inside the caller's savepoint. *denied: owned by the caller, set with
  * ERR_DENIED. *head: after it. */

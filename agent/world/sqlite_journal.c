@@ -10,10 +10,12 @@
 #include "base/mem.h"
 #include "io/db.h"
 #include "io/store.h"
+#include "world/journal_audit.h"
 #include "world/journal_db.h"
 #include "world/journal_lock.h"
 #include "world/journal_read.h"
 
+#define TRUST_ROWS 100000 /* read again at a start: half a second */
 #define AWAY_MAX_MS (30 * 86400000LL)
 #define SAMPLES_KEEP_MS (400 * 86400000LL)
 
@@ -97,7 +99,7 @@ static int open_work(struct sqlite3 *db, void *arg, struct err *e)
     if (r > 0)
         r = journal_db_create(db, o->created_by, o->wall_ms, e);
     if (!r)
-        r = journal_db_check_tail(db, e);
+        r = journal_verify_newest(db, TRUST_ROWS, e);
     if (!r)
         r = journal_db_meta(db, &m, e);
     if (r)

@@ -124,6 +124,18 @@ static void change(const char *sql)
     db_close(db);
 }
 
+#define ONLY_AUDIT "source hash-x is not one that the log says was stored"
+
+static int newest(int64_t rows, struct err *e)
+{
+    struct sqlite3 *db = db_open(copy_path, NULL, false, e);
+    if (!db)
+        return e->code;
+    int code = journal_verify_newest(db, rows, e);
+    db_close(db);
+    return code;
+}
+
 static void test_each_change_is_found(void **state)
 {
     (void)state;
@@ -177,7 +189,14 @@ static void test_each_change_is_found(void **state)
         {"INSERT INTO token VALUES (1, 's', 'x', 1)", "the token x of s is not in the log"},
         {"UPDATE source SET doc = '{\"lua\":\"evil\"}' WHERE hash = 'hash-6'", "the source hash-6"},
         {"DELETE FROM source WHERE hash = 'hash-6'", "source hash-6"},
-        {"INSERT INTO source VALUES ('hash-x', '{}')", "the source hash-x"},
+        {"CREATE TRIGGER widen AFTER INSERT ON token BEGIN DELETE FROM token; END",
+         "trigger widen is not one of the agent's"},
+        {"CREATE VIEW seen AS SELECT 1", "view seen is not one of the agent's"},
+        {"CREATE INDEX quick ON log (kind)", "index quick is not one of the agent's"},
+        {"DROP INDEX token_window", "an index is missing"},
+        {"DROP INDEX token_window; CREATE INDEX token_window ON token (scope)",
+         "index token_window is not one of the agent's"},
+        {"INSERT INTO source VALUES ('hash-x', '{}')", ONLY_AUDIT},
     };
     struct findings f;
     struct journal_audit a;
@@ -186,6 +205,45 @@ static void test_each_change_is_found(void **state)
         assert_int_equal(audit(copy_path, NULL, &f, &a), 0);
         if (!f.n || !strstr(f.first, cases[i].says))
             fail_msg("%s: found %d, first: %s", cases[i].sql, f.n, f.first);
+        /* And an agent does not start on it. */
+        struct err e = ERR_INIT;
+        bool refused = newest(INT64_MAX, &e) != 0;
+        if (refused == !strcmp(cases[i].says, ONLY_AUDIT))
+            fail_msg("%s: an opening says \"%s\"", cases[i].sql, e.text);
+        if (refused && (e.code != ERR_INPUT || !strstr(e.text, cases[i].says)))
+            fail_msg("%s: an opening says \"%s\"", cases[i].sql, e.text);
+    }
+}
+
+/* A start reads the newest rows; of what is older, the open states and the tokens that are there.
+ */
+static void test_the_newest_rows(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *sql, *says;
+    } cases[] = {
+        {"SELECT 1", NULL},
+        {"UPDATE log SET doc = '{}' WHERE seq = (SELECT max(seq) FROM log) - 99", "was changed"},
+        {"UPDATE log SET doc = '{}' WHERE seq = (SELECT max(seq) FROM log) - 100", NULL},
+        {"DELETE FROM log WHERE seq = (SELECT max(seq) FROM log) - 99", "are missing"},
+        {"UPDATE log SET prev = zeroblob(32) WHERE seq = (SELECT max(seq) FROM log) - 99",
+         "was changed"},
+        {"DELETE FROM token WHERE seq = (SELECT max(seq) FROM token)",
+         "its limit would be exceeded"},
+        {"DELETE FROM state WHERE seq = (SELECT max(seq) FROM state)", "is missing"},
+        {"UPDATE state SET doc = '{}' WHERE seq = (SELECT max(seq) FROM state)", "is not what"},
+        {"UPDATE token SET t_ms = t_ms - 3600000 WHERE item = 'item-9'", "the token item-9 of"},
+        {"UPDATE token SET item = 'other' WHERE item = 'item-9'", "the token other of"},
+        {"INSERT INTO token VALUES (1, 's', 'x', 1)", "the token x of s is not in the log"},
+        {"INSERT INTO state VALUES ('freeze', 'x', 1, 1, '{}', 1)", "state freeze x"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct err e = ERR_INIT;
+        change(cases[i].sql);
+        int code = newest(100, &e);
+        if (code != (cases[i].says ? ERR_INPUT : 0) || (code && !strstr(e.text, cases[i].says)))
+            fail_msg("%s: %s", cases[i].sql, e.text);
     }
 }
 
@@ -332,6 +390,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_untouched_journal),
         cmocka_unit_test(test_each_change_is_found),
+        cmocka_unit_test(test_the_newest_rows),
         cmocka_unit_test(test_a_cut_that_fits_is_found_by_the_witness),
         cmocka_unit_test(test_flipped_bits),
         cmocka_unit_test(test_what_is_no_journal),
