@@ -21,15 +21,9 @@ static const struct option options[] = {
      .min = 1000,
      .max = OPTION_NO_MAX,
      .help = "sessions whose query has been running for longer"},
-    {.name = "of",
-     .type = OPT_STEP,
-     .words = "sessions",
-     .one_of = "which",
-     .help =
-         "the sessions that this action named in this run, as far as they are still there and not "
-         "idle"},
+    PG_OF("not idle"),
     PG_FILTERS,
 };
 
 PG_SESSIONS_ACTION(pg_terminate, "end client sessions, the oldest first", "database_connections",
-                   "pg_terminate_backend", false, pg_sessions_state_ended);
+                   false, pg_sessions_state_ended);

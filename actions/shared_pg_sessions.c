@@ -74,28 +74,36 @@ static const char eligible_sql[] = "s.backend_type = 'client backend' AND NOT s.
                                    "s.reserved AND NOT s.own AND NOT s.maintenance AND s.permitted";
 
 /* The conditions, one of which is an option: three of age, and `of`, by which another action's
- * sessions are taken: "PID@BACKEND_START/..." of each, whatever it has done since. */
+ * sessions are taken: "PID@BACKEND_START/..." of each, whatever it has done since. To cancel
+ * interrupts a query: of those named it takes the ones that run one. */
 struct age {
     const char *option, *words, *doing, *mark, *age, *state, *sql;
+    bool named, cancel; /* by names; of a pg_cancel */
 };
+
+#define NAMED_SQL "s.pid || '@' || s.backend_start = ANY ($2::text[])"
 
 static const struct age modes[] = {
     {"idle_over", "idle", "idle", "state_change", "state_age_ms", "idle",
-     "s.state = 'idle' AND s.state_age_ms > $2::bigint"},
+     "s.state = 'idle' AND s.state_age_ms > $2::bigint", false, false},
     {"idle_in_transaction_over", "idle in transaction", "idle in transaction", "state_change",
      "state_age_ms", "idle in transaction",
      "s.state IN ('idle in transaction', 'idle in transaction (aborted)') "
-     "AND s.state_age_ms > $2::bigint"},
+     "AND s.state_age_ms > $2::bigint",
+     false, false},
     {"running_over", "running", "running", "query_start", "query_age_ms", "active",
-     "s.state = 'active' AND s.query_age_ms > $2::bigint"},
-    {"of", "named before and still busy", NULL, "state_change", "state_age_ms", NULL,
-     "s.state <> 'idle' AND s.pid || '@' || s.backend_start = ANY ($2::text[])"},
+     "s.state = 'active' AND s.query_age_ms > $2::bigint", false, false},
+    {"of", "named before and still busy", "unchanged for", "state_change", "state_age_ms", NULL,
+     "s.state <> 'idle' AND " NAMED_SQL, true, false},
+    {"of", "named before and still running", "running", "query_start", "query_age_ms", "active",
+     "s.state = 'active' AND " NAMED_SQL, true, true},
 };
 
-static const struct age *mode_of(const struct json *opts)
+static const struct age *mode_of(const struct json *opts, bool cancel)
 {
     for (size_t i = 0; i < sizeof(modes) / sizeof(*modes); i++) {
-        if (json_get(opts, modes[i].option) != NULL)
+        if (json_get(opts, modes[i].option) != NULL &&
+            (!modes[i].named || modes[i].cancel == cancel))
             return &modes[i];
     }
     return NULL;
@@ -333,10 +341,10 @@ static char *array_text(const struct json *list, char end)
     return buf_take(&b);
 }
 
-void pg_sessions_apply(struct action_call *c, const char *function)
+void pg_sessions_apply(struct action_call *c, bool cancel)
 {
     const struct json *args = json_get(c->call, "args"), *opts = c->opts;
-    const struct age *m = mode_of(opts);
+    const struct age *m = mode_of(opts, cancel);
     struct asking *k = begin(c);
     char *names, *except, *sql, *before, over[32];
     const char *params[7];
@@ -357,7 +365,8 @@ void pg_sessions_apply(struct action_call *c, const char *function)
         "AND ($3::text IS NULL OR s.database = $3) AND ($4::text IS NULL OR s.\"user\" = $4) "
         "AND ($5::text IS NULL OR s.application = $5) AND ($6::text IS NULL OR s.client = $6) "
         "AND ($7::text[] IS NULL OR s.\"user\" <> ALL ($7::text[])) OFFSET 0) t",
-        function, m->mark, sessions_sql, eligible_sql, m->sql, m->mark);
+        cancel ? "pg_cancel_backend" : "pg_terminate_backend", m->mark, sessions_sql, eligible_sql,
+        m->sql, m->mark);
     names = array_text(json_get(args, "names"), '\0');
     except = array_text(json_get(opts, "except_users"), '\0');
     before = array_text(json_get(opts, "of"), '/');
@@ -430,8 +439,9 @@ static bool wanted(const struct json *s, const struct json *opts, const struct a
     if (listed(json_get(opts, "except_users"), json_get_str(s, "user", "")))
         return false;
     /* Who has become idle obeyed, and is left alone. */
-    if (m->state == NULL)
-        return strcmp(state, "idle") != 0 && named_before(s, json_get(opts, m->option));
+    if (m->named)
+        return (m->state != NULL ? strcmp(state, m->state) == 0 : strcmp(state, "idle") != 0) &&
+               named_before(s, json_get(opts, m->option));
     if (strcmp(state, m->state) != 0 && !(strcmp(m->state, "idle in transaction") == 0 &&
                                           strcmp(state, "idle in transaction (aborted)") == 0))
         return false;
@@ -494,7 +504,7 @@ static void say_which(char *out, size_t size, const struct age *m, const struct 
 {
     char over[UNIT_TEXT];
 
-    if (m->state == NULL)
+    if (m->named)
         snprintf(out, size, "%s", m->words);
     else
         snprintf(out, size, "%s for more than %s", m->words,
@@ -505,7 +515,7 @@ struct plan *pg_sessions_plan(const struct action_input *in, const struct json *
                               struct err *e)
 {
     const struct json *list = json_get(seen, "sessions");
-    const struct age *m = mode_of(in->opts);
+    const struct age *m = mode_of(in->opts, cancel);
     int64_t max = json_get_int(in->opts, "max", 10);
     char which[96], age[UNIT_TEXT], text[128];
     const char *what = cancel ? "query" : "session", *many = cancel ? "queries" : "sessions";
@@ -548,10 +558,10 @@ struct plan *pg_sessions_plan(const struct action_input *in, const struct json *
                          all[0].age_ms >= 1000 ? all[0].age_ms / 1000 * 1000 : all[0].age_ms);
     p->summary = cancel
                      ? mem_printf("cancel %zu %s (oldest running %s)", n, n == 1 ? what : many, age)
-                 : m->state == NULL ? mem_printf("end %zu %s %s (oldest unchanged for %s)", n,
-                                                 n == 1 ? what : many, m->words, age)
-                                    : mem_printf("end %zu %s %s (oldest %s %s)", n, m->words,
-                                                 n == 1 ? what : many, m->doing, age);
+                 : m->named ? mem_printf("end %zu %s %s (oldest %s %s)", n, n == 1 ? what : many,
+                                         m->words, m->doing, age)
+                            : mem_printf("end %zu %s %s (oldest %s %s)", n, m->words,
+                                         n == 1 ? what : many, m->doing, age);
     p->expect = mem_printf("%zu %s fewer", n, n == 1 ? what : many);
     args = json_new_map();
     json_set_strf(args, "only", "still %s", which);

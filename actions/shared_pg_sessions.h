@@ -13,10 +13,8 @@
 void pg_sessions_observe(struct action_call *c);
 void pg_sessions_cancel(struct action_call *c);
 
-/* function: "pg_terminate_backend" or "pg_cancel_backend". */
-void pg_sessions_apply(struct action_call *c, const char *function);
-
 /* cancel: queries are interrupted; else sessions are ended. */
+void pg_sessions_apply(struct action_call *c, bool cancel);
 struct plan *pg_sessions_plan(const struct action_input *in, const struct json *seen, bool cancel,
                               struct err *e);
 /* by_query: a session that runs another query, or none, counts as gone. */
@@ -33,7 +31,15 @@ void pg_sessions_state_ended(const struct action_input *in, const struct json *c
 void pg_sessions_state_cancelled(const struct action_input *in, const struct json *call,
                                  struct json *state);
 
-/* What a session must be, beside its age: the rows of PG_FILTERS in each action's options. */
+/* What a session must be, beside its age: the rows of PG_FILTERS in each action's options.
+ * PG_OF: in place of an age, those that another action named; HELP ends the sentence. */
+#define PG_OF(HELP)                                                                                \
+    {                                                                                              \
+        .name = "of", .type = OPT_STEP, .words = "sessions", .one_of = "which",                    \
+        .help = "the sessions that this action named in this run, as far as they are still there " \
+                "and " HELP                                                                        \
+    }
+
 #define PG_FILTERS                                                                                 \
     {.name = "database", .type = OPT_STRING, .help = "only sessions on this database"},            \
         {.name = "user", .type = OPT_STRING, .help = "only sessions of this role"},                \
@@ -50,9 +56,8 @@ void pg_sessions_state_cancelled(const struct action_input *in, const struct jso
         .help = "at most so many at once, the oldest first"                                        \
     }
 
-/* The whole of an action NAME, whose option table is `options`; function, cancel and state_apply as
- * above. */
-#define PG_SESSIONS_ACTION(NAME, SUMMARY, HEADROOM, FUNCTION, CANCEL, STATE_APPLY)                 \
+/* The whole of an action NAME, whose option table is `options`; cancel and state_apply as above. */
+#define PG_SESSIONS_ACTION(NAME, SUMMARY, HEADROOM, CANCEL, STATE_APPLY)                           \
     static struct plan *plan_it(const struct action_input *in, const struct json *seen,            \
                                 struct err *e)                                                     \
     {                                                                                              \
@@ -66,7 +71,7 @@ void pg_sessions_state_cancelled(const struct action_input *in, const struct jso
     }                                                                                              \
     static void apply_it(struct action_call *c)                                                    \
     {                                                                                              \
-        pg_sessions_apply(c, FUNCTION);                                                            \
+        pg_sessions_apply(c, CANCEL);                                                              \
     }                                                                                              \
     static const char *const permissions[] = {"postgres:pg_monitor", "postgres:pg_signal_backend", \
                                               NULL};                                               \

@@ -897,7 +897,8 @@ function act.asg_replace(fields) end
 function act.pg_terminate(fields) end
 
 ---@class runbookd.act.pg_cancel : runbookd.ActionFields
----@field running_over string queries that have been running for longer
+---@field running_over? string queries that have been running for longer
+---@field of? string the sessions that this action named in this run, as far as they are still there and running a query
 ---@field database? string only sessions on this database
 ---@field user? string only sessions of this role
 ---@field application? string only sessions with this application_name

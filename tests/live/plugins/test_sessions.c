@@ -308,15 +308,23 @@ static void those_of_a_cancel_that_are_still_busy_go(void **state)
     json_free(out);
     json_free(seen);
     plan_free(p);
-    seen = seen_by(s, "pg_terminate", opts);
-    p = planned(s, "pg_terminate", opts, seen);
-    char *text = json_print(json_at(p->names, 0)), begins[32];
-    snprintf(begins, sizeof(begins), "\"%d@", pid);
-    if (json_len(p->names) != 1 || strncmp(text, begins, strlen(begins)) != 0)
-        fail_msg("%s", text);
-    mem_free(text);
-    json_free(seen);
-    plan_free(p);
+    /* They may be cancelled once more, or ended: either way only who did not obey. */
+    for (const char *const *a = (const char *const[]){"pg_cancel", "pg_terminate", NULL}; *a; a++) {
+        seen = seen_by(s, *a, opts);
+        p = planned(s, *a, opts, seen);
+        char *text = json_print(json_at(p->names, 0)), begins[32];
+        snprintf(begins, sizeof(begins), "\"%d@", pid);
+        if (json_len(p->names) != 1 || strncmp(text, begins, strlen(begins)) != 0)
+            fail_msg("%s", text);
+        mem_free(text);
+        if (strcmp(*a, "pg_cancel") == 0) {
+            assert_int_equal(carry_out(s, *a, opts, p, &out, &e), APPLIED_OK);
+            assert_int_equal(json_len(json_get(out, "sessions")), 1);
+            json_free(out);
+        }
+        json_free(seen);
+        plan_free(p);
+    }
     go(s, "pg_terminate", opts, 1);
     assert_gone(s, 0);
     PQconsumeInput(stubborn);

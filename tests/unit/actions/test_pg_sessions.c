@@ -173,6 +173,35 @@ static void words(void **state)
     assert_string_equal(p->summary, "cancel 1 query (oldest running 12m)");
     assert_string_equal(json_get_str(json_at(p->calls, 0), "call", ""), "postgres:cancel");
     plan_free(p);
+    /* Of another action's sessions it takes those that run a query, named by that query; ending
+     * takes all that are busy. */
+    barred = parse("{\"sessions\": ["
+                   "{\"pid\": 1, \"backend_start\": \"b\", \"state\": \"active\", "
+                   "\"query_start\": \"q\", \"state_change\": \"c\", \"query_age_ms\": 720000},"
+                   "{\"pid\": 2, \"backend_start\": \"b\", \"state\": \"idle in transaction\", "
+                   "\"query_start\": \"q\", \"state_change\": \"c\", \"query_age_ms\": 720000},"
+                   "{\"pid\": 3, \"backend_start\": \"b\", \"state\": \"idle\"},"
+                   "{\"pid\": 4, \"backend_start\": \"b\", \"state\": \"active\"}]}");
+    for (int end = 0; end < 2; end++) {
+        char *names;
+
+        p = plan_with(end ? &pg_terminate_action : &pg_cancel_action,
+                      "{\"of\": [\"1@b/x\", \"2@b/x\", \"3@b/x\"]}", barred, NULL, &e);
+        names = json_print(p->names);
+        assert_string_equal(names, end ? "[\"1@b/c\",\"2@b/c\"]" : "[\"1@b/q\"]");
+        assert_string_equal(p->summary, end ? "end 2 sessions named before and still busy (oldest "
+                                              "unchanged for 0s)"
+                                            : "cancel 1 query (oldest running 12m)");
+        assert_string_equal(json_get_str(json_get(json_at(p->calls, 0), "args"), "only", ""),
+                            end ? "still named before and still busy"
+                                : "still named before and still running");
+        mem_free(names);
+        plan_free(p);
+    }
+    p = plan_with(&pg_cancel_action, "{\"of\": [\"3@b/x\"]}", barred, NULL, &e);
+    assert_true(p->empty);
+    plan_free(p);
+    json_free(barred);
     /* A right that is missing is not "nothing to do". */
     barred = parse("{\"sessions\": [" IDLE(1, AGE(9) ", \"permitted\": false") "]}");
     assert_null(plan_with(&pg_terminate_action, "{\"idle_over\": 1}", barred, NULL, &e));
