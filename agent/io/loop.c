@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -66,7 +67,7 @@ struct loop {
     struct signal_watch *signals;
     bool clock_fresh, in_turn;
     int64_t boot_ms, wall_ms;
-    int64_t max_turn_ns;
+    struct loop_lag lag;
     bool stop;
     int code;
 };
@@ -395,6 +396,35 @@ fail:
     return NULL;
 }
 
+struct mark {
+    int64_t at_ns, work_ns;
+    long sleeps;
+};
+
+static struct mark mark_now(void)
+{
+    struct rusage u = {0};
+    struct mark m = {.at_ns = clock_ns(CLOCK_MONOTONIC)};
+    getrusage(RUSAGE_THREAD, &u);
+    m.sleeps = u.ru_nvcsw;
+    m.work_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+    return m;
+}
+
+static void note_turn(struct loop_lag *lag, const struct mark *start)
+{
+    struct mark end = mark_now();
+    double ms = (double)(end.at_ns - start->at_ns) / 1e6,
+           work_ms = (double)(end.work_ns - start->work_ns) / 1e6;
+    if (ms > lag->ms) {
+        lag->ms = ms;
+        lag->work_ms = work_ms;
+        lag->sleeps = end.sleeps - start->sleeps;
+    }
+    if (work_ms > lag->most_work_ms)
+        lag->most_work_ms = work_ms;
+}
+
 /* Waits until something is ready, then runs what is: one turn. */
 static void turn(struct loop *l, int wait_ms)
 {
@@ -406,12 +436,10 @@ static void turn(struct loop *l, int wait_ms)
         poll(&p, 1, wait_ms);
     l->in_turn = true;
     l->clock_fresh = false;
-    int64_t start = clock_ns(CLOCK_MONOTONIC);
+    struct mark start = mark_now();
     event_base_loop(l->base, EVLOOP_NONBLOCK | EVLOOP_ONCE);
     run_deferred(l);
-    int64_t took = clock_ns(CLOCK_MONOTONIC) - start;
-    if (took > l->max_turn_ns)
-        l->max_turn_ns = took;
+    note_turn(&l->lag, &start);
     l->in_turn = false;
     l->clock_fresh = false;
 }
@@ -435,11 +463,11 @@ struct event_base *loop_base(struct loop *l)
     return l->base;
 }
 
-double loop_take_max_lag_ms(struct loop *l)
+struct loop_lag loop_take_lag(struct loop *l)
 {
-    double ms = (double)l->max_turn_ns / 1e6;
-    l->max_turn_ns = 0;
-    return ms;
+    struct loop_lag lag = l->lag;
+    l->lag = (struct loop_lag){0};
+    return lag;
 }
 
 void loop_free(struct loop *l)

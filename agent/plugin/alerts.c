@@ -1,17 +1,19 @@
-/* A list by source and id; what is over is kept for a while, so that a repetition of what came
+/* A table by source and id; what is over is kept for a while, so that a repetition of what came
  * before it changes nothing. */
 #include "plugin/alerts.h"
 
 #include <stdio.h>
 #include <string.h>
 
+#include "base/map.h"
 #include "base/mem.h"
 #include "base/units.h"
 
 #define KEEP_OVER_MS (2 * 3600 * 1000LL)
+#define SWEEP_MS (60 * 1000LL)
 
 struct known {
-    char *source, *id;
+    char *key, *source;
     struct json *labels;
     bool firing;
     int64_t since_ms, heard_ms, ends_ms;
@@ -20,18 +22,22 @@ struct known {
 
 struct alerts {
     struct known *list;
-    size_t n;
+    struct map *by_key;
+    int64_t swept_ms;
 };
 
 struct alerts *alerts_new(void)
 {
-    return mem_alloc(sizeof(struct alerts));
+    struct alerts *a = mem_alloc(sizeof(*a));
+
+    a->by_key = map_new();
+    return a;
 }
 
 static void known_free(struct known *k)
 {
+    mem_free(k->key);
     mem_free(k->source);
-    mem_free(k->id);
     json_free(k->labels);
     mem_free(k);
 }
@@ -45,17 +51,22 @@ void alerts_free(struct alerts *a)
         a->list = k->next;
         known_free(k);
     }
+    map_free(a->by_key);
     mem_free(a);
 }
 
+/* Not at each alert: a message may bring thousands. */
 static void sweep(struct alerts *a, int64_t now_ms)
 {
+    if (map_len(a->by_key) < ALERTS_MAX && now_ms >= a->swept_ms && now_ms < a->swept_ms + SWEEP_MS)
+        return;
+    a->swept_ms = now_ms;
     for (struct known **at = &a->list; *at;) {
         struct known *k = *at;
         if (!k->firing && now_ms - k->heard_ms > KEEP_OVER_MS) {
             *at = k->next;
+            (void)map_remove(a->by_key, k->key);
             known_free(k);
-            a->n--;
         } else {
             at = &k->next;
         }
@@ -64,24 +75,26 @@ static void sweep(struct alerts *a, int64_t now_ms)
 
 enum alerts_put alerts_put(struct alerts *a, const struct alert *what)
 {
-    struct known *k;
+    char *key = mem_printf("%s/%s", what->source, what->id);
+    struct known *k = map_get(a->by_key, key);
     bool changed;
 
-    for (k = a->list; k; k = k->next)
-        if (strcmp(k->source, what->source) == 0 && strcmp(k->id, what->id) == 0)
-            break;
-    if (k && what->since_ms < k->since_ms)
-        return ALERTS_OLD;
-    if (!k) {
+    if (k) {
+        mem_free(key);
+        if (what->since_ms < k->since_ms)
+            return ALERTS_OLD;
+    } else {
         sweep(a, what->heard_ms);
-        if (a->n >= ALERTS_MAX)
+        if (map_len(a->by_key) >= ALERTS_MAX) {
+            mem_free(key);
             return ALERTS_FULL;
+        }
         k = mem_alloc(sizeof(*k));
+        k->key = key;
         k->source = mem_strdup(what->source);
-        k->id = mem_strdup(what->id);
         k->next = a->list;
         a->list = k;
-        a->n++;
+        map_put(a->by_key, k->key, k);
     }
     changed = k->firing != what->firing;
     json_free(k->labels);
@@ -137,5 +150,5 @@ int alerts_firing(const struct alerts *a, const char *source, const struct json 
 
 size_t alerts_count(const struct alerts *a)
 {
-    return a->n;
+    return map_len(a->by_key);
 }

@@ -2,6 +2,7 @@
 #include "serve/agent.h"
 
 #include <errno.h>
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -517,18 +518,23 @@ static void on_house(void *arg)
 {
     struct agent *a = arg;
     int64_t now = loop_boot_ms(a->loop);
-    double lag = loop_take_max_lag_ms(a->loop);
+    const struct loop_lag *lag = &a->lag;
 
     loop_timer_set(a->house, HOUSE_MS);
-    a->last_lag_ms = lag;
+    a->lag = loop_take_lag(a->loop);
     if (now - a->lag_since_ms >= 60 * 1000) {
         a->lag_since_ms = now;
-        a->max_lag_ms = 0;
+        a->lag_minute = (struct loop_lag){0};
     }
-    if (lag > a->max_lag_ms)
-        a->max_lag_ms = lag;
-    if (lag > LAG_WARN_MS)
-        log_warn("agent", "the loop stood still for %.0f ms", lag);
+    a->lag_minute.ms = fmax(lag->ms, a->lag_minute.ms);
+    a->lag_minute.most_work_ms = fmax(lag->most_work_ms, a->lag_minute.most_work_ms);
+    if (lag->ms > LAG_WARN_MS)
+        log_warn("agent", "the loop stood still for %.0f ms: %s (%.0f ms of work, %ld sleeps)",
+                 lag->ms,
+                 lag->work_ms > lag->ms / 2 ? "work"
+                 : lag->sleeps > 0          ? "something blocked"
+                                            : "it had no core",
+                 lag->work_ms, lag->sleeps);
     look_at_memory(a);
     if (a->watchdog)
         notify_state("WATCHDOG=1"); /* from the loop: it says that the loop turns */

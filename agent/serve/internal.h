@@ -27,7 +27,7 @@ struct agent {
     struct web *web;
     struct loop_timer *house, *stop_timer;
     int64_t started_ms, stop_at_ms;
-    double max_lag_ms, last_lag_ms; /* of the last minute and of the last second */
+    struct loop_lag lag, lag_minute; /* of the last second and of the last minute */
     int64_t lag_since_ms;
     bool watchdog, stopping, drained, out_of_memory;
     int reloads;

@@ -6,57 +6,61 @@
 
 /* path: members, separated by full stops. A list gives one line an item, labelled by its member
  * `label`. */
-static const struct row {
+struct row {
     const char *name, *type, *help;
     const char *list, *path, *label;
     double scale;
-} rows[] = {
-    {"runbookd_uptime_seconds", "gauge", "Time since the start.", NULL, "uptime_ms", NULL, 0.001},
-    {"runbookd_reloads_total", "counter", "Reloads that came into force.", NULL, "reloads", NULL,
-     1},
-    {"runbookd_loop_lag_seconds", "gauge", "Longest turn of the loop within the last minute.", NULL,
-     "loop_lag_minute_ms", NULL, 0.001},
-    {"runbookd_steps_in_flight", "gauge", "Requests of steps that have no answer yet.", NULL,
-     "steps_in_flight", NULL, 1},
-    {"runbookd_series", "gauge", "Series that policies read.", NULL, "engine.series", NULL, 1},
-    {"runbookd_instances", "gauge", "Policies times targets.", NULL, "engine.instances", NULL, 1},
-    {"runbookd_runs", "gauge", "Open runs.", NULL, "engine.runs", NULL, 1},
-    {"runbookd_fires_total", "counter", "Episodes that began since the start.", NULL,
-     "engine.fires", NULL, 1},
-    {"runbookd_acts_total", "counter", "Acts that began since the start.", NULL, "engine.acts",
-     NULL, 1},
-    {"runbookd_denials_total", "counter", "Acts that a guard denied since the start.", NULL,
-     "engine.denials", NULL, 1},
-    {"runbookd_reports_total", "counter", "Reports written since the start.", NULL,
-     "engine.reports", NULL, 1},
-    {"runbookd_reports_pending", "gauge", "Reports that a sink has not taken yet.", NULL,
-     "outbox.pending", NULL, 1},
-    {"runbookd_reports_delivered_total", "counter", "Deliveries since the start, one a sink.", NULL,
-     "outbox.delivered", NULL, 1},
-    {"runbookd_reports_dead_total", "counter", "Deliveries given up since the start.", NULL,
-     "outbox.dead", NULL, 1},
-    {"runbookd_reports_retries_total", "counter", "Deliveries tried again since the start.", NULL,
-     "outbox.retries", NULL, 1},
-    {"runbookd_sink_waiting", "gauge", "Reports that wait for a sink.", "outbox.sinks", "waiting",
-     "name", 1},
-    {"runbookd_sink_failing", "gauge", "1 while a sink takes no reports.", "outbox.sinks",
-     "failing", "name", 1},
-    {"runbookd_source_series", "gauge", "Series read from a source.", "sources", "series", "source",
-     1},
-    {"runbookd_source_failures", "gauge", "Polls of a source in a row that failed.", "sources",
-     "failures", "source", 1},
-    {"runbookd_alerts_accepted_total", "counter", "Messages about alerts that were taken.", NULL,
-     "alerts.accepted", NULL, 1},
-    {"runbookd_alerts_refused_total", "counter", "Messages about alerts that were refused.", NULL,
-     "alerts.refused", NULL, 1},
-    {"runbookd_alerts_known", "gauge", "Alerts that fire, or have not been over for long.", NULL,
-     "alerts.known", NULL, 1},
-    {"runbookd_journal_rows_total", "counter", "Number of the journal's newest row.", NULL,
-     "journal.seq", NULL, 1},
-    {"runbookd_journal_commits_total", "counter", "Commits since the start.", NULL,
-     "journal.commits", NULL, 1},
-    {"runbookd_journal_stalled", "gauge", "1 while the journal's disk does not answer.", NULL,
-     "journal.stalled", NULL, 1},
+};
+
+#define GAUGE(NAME, PATH, HELP)                                                                    \
+    {                                                                                              \
+        "runbookd_" NAME, "gauge", HELP, NULL, PATH, NULL, 1                                       \
+    }
+#define SECONDS(NAME, PATH_MS, HELP)                                                               \
+    {                                                                                              \
+        "runbookd_" NAME "_seconds", "gauge", HELP, NULL, PATH_MS, NULL, 0.001                     \
+    }
+#define COUNTER(NAME, PATH, HELP)                                                                  \
+    {                                                                                              \
+        "runbookd_" NAME "_total", "counter", HELP, NULL, PATH, NULL, 1                            \
+    }
+#define EACH_SINK(NAME, PATH, HELP)                                                                \
+    {                                                                                              \
+        "runbookd_sink_" NAME, "gauge", HELP, "outbox.sinks", PATH, "name", 1                      \
+    }
+#define EACH_SOURCE(NAME, PATH, HELP)                                                              \
+    {                                                                                              \
+        "runbookd_source_" NAME, "gauge", HELP, "sources", PATH, "source", 1                       \
+    }
+
+static const struct row rows[] = {
+    SECONDS("uptime", "uptime_ms", "Time since the start."),
+    COUNTER("reloads", "reloads", "Reloads that came into force."),
+    SECONDS("loop_lag", "loop_lag_minute_ms", "Longest turn of the loop within the last minute."),
+    SECONDS("loop_work", "loop_work_minute_ms",
+            "Most work of a turn of the loop within the last minute."),
+    GAUGE("steps_in_flight", "steps_in_flight", "Requests of steps that have no answer yet."),
+    GAUGE("series", "engine.series", "Series that policies read."),
+    GAUGE("instances", "engine.instances", "Policies times targets."),
+    GAUGE("runs", "engine.runs", "Open runs."),
+    COUNTER("fires", "engine.fires", "Episodes that began since the start."),
+    COUNTER("acts", "engine.acts", "Acts that began since the start."),
+    COUNTER("denials", "engine.denials", "Acts that a guard denied since the start."),
+    COUNTER("reports", "engine.reports", "Reports written since the start."),
+    GAUGE("reports_pending", "outbox.pending", "Reports that a sink has not taken yet."),
+    COUNTER("reports_delivered", "outbox.delivered", "Deliveries since the start, one a sink."),
+    COUNTER("reports_dead", "outbox.dead", "Deliveries given up since the start."),
+    COUNTER("reports_retries", "outbox.retries", "Deliveries tried again since the start."),
+    EACH_SINK("waiting", "waiting", "Reports that wait for a sink."),
+    EACH_SINK("failing", "failing", "1 while a sink takes no reports."),
+    EACH_SOURCE("series", "series", "Series read from a source."),
+    EACH_SOURCE("failures", "failures", "Polls of a source in a row that failed."),
+    COUNTER("alerts_accepted", "alerts.accepted", "Messages about alerts that were taken."),
+    COUNTER("alerts_refused", "alerts.refused", "Messages about alerts that were refused."),
+    GAUGE("alerts_known", "alerts.known", "Alerts that fire, or have not been over for long."),
+    COUNTER("journal_rows", "journal.seq", "Number of the journal's newest row."),
+    COUNTER("journal_commits", "journal.commits", "Commits since the start."),
+    GAUGE("journal_stalled", "journal.stalled", "1 while the journal's disk does not answer."),
 };
 
 static const struct json *at(const struct json *j, const char *path)

@@ -23,6 +23,7 @@
                           policies", the default) */
 #define MIN_TOKEN 16
 #define COMPLAIN_MS (60 * 1000LL)
+#define TOLD_EACH 10 /* of one message; of the rest the number is told */
 
 struct receiver {
     struct receiver_options o;
@@ -59,9 +60,14 @@ static void marked(void *arg, const char *denied, const struct err *e)
                  e->text);
 }
 
-static void remember(struct receiver *r, const struct alert *a)
+/* What one message changes: one transaction, however many alerts it has. */
+struct changes {
+    struct jtx *tx; /* NULL: nothing yet */
+    size_t n;
+};
+
+static void remember(struct receiver *r, struct changes *c, const struct alert *a)
 {
-    struct jtx *tx = jtx_new(r->o.now_ms(r->o.arg), loop_wall_ms(r->o.loop));
     char *key = mem_printf("%s/%s", a->source, a->id);
     struct json *d = json_new_map();
 
@@ -70,28 +76,39 @@ static void remember(struct receiver *r, const struct alert *a)
     json_set(d, "labels", json_copy(a->labels));
     json_set_bool(d, "firing", a->firing);
     json_set_int(d, "since_ms", a->since_ms);
-    jtx_put(tx, "alert", key, d, a->firing);
-    r->o.journal->ops->submit(r->o.journal, tx, marked, NULL);
+    if (!c->tx)
+        c->tx = jtx_new(r->o.now_ms(r->o.arg), loop_wall_ms(r->o.loop));
+    jtx_put(c->tx, "alert", key, d, a->firing);
     mem_free(key);
 }
 
 /* NULL, or why it is not taken. */
-static const char *take(struct receiver *r, const struct alert *a)
+static const char *take(struct receiver *r, struct changes *c, const struct alert *a)
 {
     switch (alerts_put(r->o.alerts, a)) {
     case ALERTS_FULL:
         return "more alerts than can be kept";
     case ALERTS_NEW:
-        log_info("alerts", "%s: %s %s", a->source,
-                 json_get_str(a->labels, "alertname", json_get_str(a->labels, "AlarmName", a->id)),
-                 a->firing ? "fires" : "is over");
-        remember(r, a);
+        if (c->n++ < TOLD_EACH)
+            log_info(
+                "alerts", "%s: %s %s", a->source,
+                json_get_str(a->labels, "alertname", json_get_str(a->labels, "AlarmName", a->id)),
+                a->firing ? "fires" : "is over");
+        remember(r, c, a);
         break;
     case ALERTS_SAME:
     case ALERTS_OLD:
         break;
     }
     return NULL;
+}
+
+static void taken(struct receiver *r, const struct changes *c)
+{
+    if (c->n > TOLD_EACH)
+        log_info("alerts", "%zu more of the same message fire or are over", c->n - TOLD_EACH);
+    if (c->tx)
+        r->o.journal->ops->submit(r->o.journal, c->tx, marked, NULL);
 }
 
 static bool labels_ok(const struct json *labels)
@@ -168,6 +185,7 @@ void receive_alertmanager(struct receiver *r, const struct httpd_request *q,
     struct err e = ERR_INIT;
     struct json *j = NULL;
     const struct json *list;
+    struct changes changes = {0};
     struct alert a;
     const char *why = NULL;
 
@@ -192,8 +210,9 @@ void receive_alertmanager(struct receiver *r, const struct httpd_request *q,
         why = read_alert(i, now, &a); /* all or none */
     for (const struct json *i = why ? NULL : json_first(list); i && !why; i = json_next(i)) {
         (void)read_alert(i, now, &a);
-        why = take(r, &a);
+        why = take(r, &changes, &a);
     }
+    taken(r, &changes);
     if (why) {
         refuse(r, out, 400, what, why);
     } else {
@@ -320,6 +339,7 @@ static const char *take_alarm(struct receiver *r, const char *text, int64_t now)
                       .id = json_get_str(m, "AlarmArn", ""),
                       .heard_ms = now,
                       .firing = strcmp(state, "ALARM") == 0};
+    struct changes changes = {0};
 
     if (!m || !*a.id || strlen(a.id) > 512 || !json_get_str(m, "AlarmName", NULL) ||
         time_parse_iso(json_get_str(m, "StateChangeTime", ""), &a.since_ms) ||
@@ -350,7 +370,8 @@ static const char *take_alarm(struct receiver *r, const char *text, int64_t now)
             a.ends_ms = 0;
         }
     }
-    why = take(r, &a);
+    why = take(r, &changes, &a);
+    taken(r, &changes);
     json_free(labels);
     json_free(m);
     return why;

@@ -34,9 +34,9 @@ static struct json *verb_metrics(void *arg, const struct json *command)
     char head[65];
     int64_t seq = 0;
 
-    json_set_num(d, "loop_lag_ms", a->last_lag_ms);
-    json_set_num(d, "loop_lag_minute_ms",
-                 a->max_lag_ms > a->last_lag_ms ? a->max_lag_ms : a->last_lag_ms);
+    json_set_num(d, "loop_lag_ms", a->lag.ms);
+    json_set_num(d, "loop_lag_minute_ms", a->lag_minute.ms);
+    json_set_num(d, "loop_work_minute_ms", a->lag_minute.most_work_ms);
     json_set_int(d, "steps_in_flight", (int64_t)live_steps(a->live));
     json_set(d, "engine", engine_counts(a->engine));
     json_set(d, "outbox", outbox_status(a->outbox));

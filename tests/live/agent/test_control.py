@@ -10,7 +10,7 @@ import subprocess
 import time
 import unittest
 
-from agent_case import RUNBOOKCTL, RUNBOOKD, AgentCase, eventually
+from agent_case import RUNBOOKCTL, RUNBOOKD, AgentCase, eventually, sanitized
 
 
 class Control(AgentCase):
@@ -194,9 +194,7 @@ class Life(AgentCase):
             self.assertEqual(p.wait(10), 0)
 
     def test_out_of_memory_it_pages_and_ends_with_its_own_code(self):
-        with open(RUNBOOKD, "rb") as f:
-            asan = b"__asan_init" in f.read()
-        if asan:
+        if sanitized():
             self.skipTest("the sanitizer needs its address space")
         p = self.start()
         with open(f"/proc/{p.pid}/statm", encoding="ascii") as f:

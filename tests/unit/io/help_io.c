@@ -96,13 +96,13 @@ bool under_valgrind(void)
 
 void lag_start(struct lag_watch *w, struct loop *l)
 {
-    loop_take_max_lag_ms(l);
+    loop_take_lag(l);
     w->waited_ms = core_wait_ms() + stolen_ms();
 }
 
 void lag_check(const struct lag_watch *w, struct loop *l)
 {
-    double lag = loop_take_max_lag_ms(l), waited = core_wait_ms() + stolen_ms() - w->waited_ms;
+    double lag = loop_take_lag(l).ms, waited = core_wait_ms() + stolen_ms() - w->waited_ms;
     if (getenv("RB_SHOW_LAG"))
         print_message("lag %.1f ms, waited %.1f ms\n", lag, waited);
 #ifdef __SANITIZE_ADDRESS__
