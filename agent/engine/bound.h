@@ -52,6 +52,7 @@ struct bound {
     int64_t not_before_ms;
     bool started;
     int64_t start_ms; /* first evaluation */
+    bool answered;    /* answer is of an evaluation, or adopted from one */
     struct answer answer;
     int64_t change_end_ms; /* newest end of any point when the answer last changed */
 };

@@ -422,11 +422,11 @@ struct answer bound_eval(struct bound *b, int64_t now_ms)
 {
     uint64_t from = b->pace != NULL ? b->pace->next : 0;
     int64_t until_ms = INT64_MAX;
-    bool first = !b->started, changed = first;
+    bool anew = !b->answered, changed = anew;
     struct kleene k;
     enum tri value;
 
-    if (first) {
+    if (!b->started) {
         b->started = true;
         b->start_ms = now_ms;
     }
@@ -448,7 +448,8 @@ struct answer bound_eval(struct bound *b, int64_t now_ms)
         return b->answer;
     k = node_value(b->root, b->leaves);
     value = k.value == K_TRUE ? TRI_TRUE : k.value == K_FALSE ? TRI_FALSE : TRI_UNKNOWN;
-    if (first || value != b->answer.value) {
+    b->answered = true;
+    if (anew || value != b->answer.value) {
         b->answer.value = value;
         b->answer.since_ms = now_ms;
         b->answer.samples = b->pace != NULL ? 1 : 2; /* two intervals of a clock are no time */
@@ -499,11 +500,12 @@ void bound_adopt(struct bound *b, const struct bound *old)
             break;
         }
     }
-    if (adopted == b->nleaves && b->nleaves == old->nleaves) {
+    /* For how long it has said what it says: only of the same condition. */
+    if (adopted == b->nleaves && b->nleaves == old->nleaves &&
+        cond_same(b->root->cond, old->root->cond)) {
+        b->answered = old->answered;
         b->answer = old->answer;
         b->change_end_ms = old->change_end_ms;
-    } else {
-        b->answer.since_ms = old->answer.since_ms;
     }
 }
 

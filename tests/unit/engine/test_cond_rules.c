@@ -448,6 +448,51 @@ static void reload_keeps_clocks_of_what_did_not_change(void **state)
     bound_free(d);
 }
 
+/* The same leaves in another tree: its answer is its own, and is counted from the reload on. */
+static void reload_of_another_tree_answers_anew(void **state)
+{
+    struct cond *load = leaf(&r, &sig_asg_cpu, CMP_ABOVE, 60, 0);
+    struct cond *full = leaf(&r, &sig_in_service, CMP_BELOW, 90, 0);
+    struct bound *any = rig_bind(&r, group(&r, COND_ANY, 2, load, full));
+    struct bound *same = rig_bind(&r, group(&r, COND_ANY, 2, load, full));
+    struct bound *all = rig_bind(&r, group(&r, COND_ALL, 2, load, full));
+    struct bound *other =
+        rig_bind(&r, group(&r, COND_ANY, 2, leaf(&r, &sig_asg_cpu, CMP_ABOVE, 95, 0), full));
+    struct answer was, now;
+
+    (void)state;
+    for (int64_t m = 1; m <= 9; m++) {
+        reading(any, m, 80);
+        was = average(any, m, 85);
+    }
+    expect(was, TRI_TRUE, false);
+    assert_true(was.samples > 2);
+    bound_adopt(same, any);
+    bound_adopt(all, any);
+    bound_adopt(other, any);
+    now = bound_eval(same, 9 * MIN_MS + 1);
+    assert_int_equal(now.samples, was.samples);
+    assert_int_equal(now.since_ms, was.since_ms);
+    for (int k = 0; k < 2; k++) {
+        now = bound_eval(k ? other : all, 9 * MIN_MS + 1);
+        expect(now, TRI_TRUE, false); /* as before, but not for as long as before */
+        assert_int_equal(now.samples, 1);
+        assert_int_equal(now.since_ms, 9 * MIN_MS + 1);
+    }
+    bound_free(other);
+    /* What is false now was not false before. */
+    other = rig_bind(&r, leaf(&r, &sig_asg_cpu, CMP_ABOVE, 95, 0));
+    bound_adopt(other, any);
+    now = bound_eval(other, 9 * MIN_MS + 1);
+    expect(now, TRI_FALSE, false);
+    assert_int_equal(now.samples, 1);
+    assert_int_equal(now.since_ms, 9 * MIN_MS + 1);
+    bound_free(any);
+    bound_free(same);
+    bound_free(all);
+    bound_free(other);
+}
+
 static char *summary(const struct bound *b, int64_t t_ms)
 {
     struct buf line;
@@ -559,6 +604,7 @@ int main(void)
         RULE(e102_references_are_resolved),
         RULE(words_of_an_enum),
         RULE(reload_keeps_clocks_of_what_did_not_change),
+        RULE(reload_of_another_tree_answers_anew),
         RULE(the_line_for_a_page),
         RULE(the_tree_for_explain),
     };
