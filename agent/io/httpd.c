@@ -17,6 +17,7 @@
 #include <event2/listener.h>
 #include <event2/util.h>
 
+#include "base/address.h"
 #include "base/mem.h"
 
 #define SWEEP_MS 100
@@ -163,7 +164,7 @@ struct httpd *httpd_listen(struct loop *l, const struct httpd_options *o, httpd_
 {
     struct httpd *s = mem_alloc(sizeof(*s));
     struct sockaddr_storage a;
-    int len = sizeof(a);
+    socklen_t len;
     struct timeval idle;
 
     s->loop = l;
@@ -174,9 +175,7 @@ struct httpd *httpd_listen(struct loop *l, const struct httpd_options *o, httpd_
     s->o.idle_ms = o->idle_ms ? o->idle_ms : 5000;
     s->o.total_ms = o->total_ms ? o->total_ms : 15000;
     s->sweep = loop_timer_new(l, on_sweep, s);
-    if (evutil_parse_sockaddr_port(o->listen, (struct sockaddr *)&a, &len) ||
-        (a.ss_family == AF_INET ? ((struct sockaddr_in *)&a)->sin_port
-                                : ((struct sockaddr_in6 *)&a)->sin6_port) == 0) {
+    if (address_parse(o->listen, 0, &a, &len)) {
         err_set(e, ERR_INPUT,
                 "listen: needs an address and a port, write e.g. \"127.0.0.1:9117\", got \"%s\"",
                 o->listen);
@@ -186,7 +185,7 @@ struct httpd *httpd_listen(struct loop *l, const struct httpd_options *o, httpd_
     s->listener = s->http ? evconnlistener_new_bind(loop_base(l), NULL, NULL,
                                                     LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC |
                                                         LEV_OPT_REUSEABLE,
-                                                    128, (struct sockaddr *)&a, len)
+                                                    128, (struct sockaddr *)&a, (int)len)
                           : NULL;
     if (!s->listener || tune(s->listener)) {
         err_set(e, ERR_IO, "cannot listen on %s: %s", o->listen, strerror(errno));

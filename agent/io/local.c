@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +19,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/user.h"
 
 struct conn {
     struct local *server;
@@ -197,22 +197,6 @@ void local_send(struct local *s, uint64_t id, const char *text)
     }
 }
 
-static void name_of(struct local_peer *p)
-{
-    FILE *f = fopen("/etc/passwd", "re");
-    struct passwd pw, *found = NULL;
-    char line[4096];
-
-    snprintf(p->user, sizeof(p->user), "uid:%u", (unsigned)p->uid);
-    while (f && fgetpwent_r(f, &pw, line, sizeof(line), &found) == 0 && found)
-        if (pw.pw_uid == p->uid) {
-            snprintf(p->user, sizeof(p->user), "%s", pw.pw_name);
-            break;
-        }
-    if (f)
-        fclose(f);
-}
-
 static void on_accept(evutil_socket_t fd, short what, void *arg)
 {
     struct local *s = arg;
@@ -239,7 +223,7 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
     c->id = ++s->next_id;
     c->peer.uid = cred.uid;
     c->peer.pid = cred.pid;
-    name_of(&c->peer);
+    user_name(cred.uid, c->peer.user, sizeof(c->peer.user));
     c->timer = loop_timer_new(s->loop, on_timer, c);
     c->bev = bufferevent_socket_new(loop_base(s->loop), sock, BEV_OPT_CLOSE_ON_FREE);
     if (!c->bev) {

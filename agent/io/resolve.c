@@ -14,6 +14,7 @@
 #include <strings.h>
 #include <sys/stat.h>
 
+#include "base/address.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -114,6 +115,8 @@ struct resolver *resolver_new(struct loop *l, const char *nameserver, struct err
 {
     evdns_set_log_fn(evdns_says);
     struct resolver *r = mem_alloc(sizeof *r);
+    struct sockaddr_storage a;
+    socklen_t len;
     r->loop = l;
     r->own_nameserver = nameserver != NULL;
     /* Not EVDNS_BASE_INITIALIZE_NAMESERVERS: with it an empty resolv.conf gives NULL. */
@@ -127,7 +130,8 @@ struct resolver *resolver_new(struct loop *l, const char *nameserver, struct err
     evdns_base_set_option(r->dns, "attempts", "3");
     if (!nameserver) {
         read_resolv_conf(r);
-    } else if (evdns_base_nameserver_ip_add(r->dns, nameserver)) {
+    } else if (address_parse(nameserver, 53, &a, &len) ||
+               evdns_base_nameserver_sockaddr_add(r->dns, (struct sockaddr *)&a, len, 0)) {
         err_set(e, ERR_INPUT,
                 "\"%s\" is not a nameserver; expected an address, with a port or without: "
                 "127.0.0.1:5353",

@@ -438,22 +438,6 @@ static void run(struct build *b, const struct schema *s, bool list)
     lua_pop(L, 1);
 }
 
-static void check_doc(struct build *b)
-{
-    const char *doc = b->p->doc;
-    size_t scheme = doc && strncmp(doc, "https://", 8) == 0  ? 8
-                    : doc && strncmp(doc, "http://", 7) == 0 ? 7
-                                                             : 0;
-    if (doc && (scheme == 0 || strcspn(doc + scheme, "/?# \t\r\n") == 0 ||
-                doc[strcspn(doc, " \t\r\n")] != '\0')) {
-        const struct tab *from = get(b, "doc");
-        lua_pop(b->L, 1);
-        struct place at = place_value(b->L, from->index, "doc", 0);
-        diag_add(b->ld->d, "E107", &at,
-                 "doc needs a URL, write e.g. \"https://runbooks.example.com/high-cpu\"");
-    }
-}
-
 struct policy *build_policy(lua_State *L, const char *name, int table, int defaults, bool procedure)
 {
     static const char *const severities[] = {"sev1", "sev2", "sev3", "sev4", NULL};
@@ -476,7 +460,6 @@ struct policy *build_policy(lua_State *L, const char *name, int table, int defau
     p->site = site_of(ld, &at);
     p->owner = text(&b, s, "owner");
     p->doc = text(&b, s, "doc");
-    check_doc(&b);
     p->severity = (enum severity)(SEV1 + word(&b, s, "severity", severities, 3));
     selector(&b, s);
     if (!procedure) {

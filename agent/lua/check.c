@@ -198,6 +198,29 @@ static bool check_ref(void *arg, const char *ref)
     return true;
 }
 
+/* E108: with points further apart than `over` there is none to compare with, and it is unknown for
+ * ever. */
+static void check_over(const struct checker *c, const struct cond *cond, const struct signal *of,
+                       const struct place *at)
+{
+    struct chosen chosen = {0};
+    char a[UNIT_TEXT], b[UNIT_TEXT];
+    if (c->ld->quiet && !c->ld->estate) { /* a run: it was judged by the estate at the load */
+        return;
+    }
+    if (c->ld->estate && c->p->target.kind) {
+        chosen.n = estate_select(c->ld->estate, &c->p->target, &chosen.targets);
+    }
+    int64_t over_ms = json_get_int(cond->opts, "over", 0), every_ms = leaf_interval(cond, &chosen);
+    mem_free(chosen.targets);
+    if (over_ms < every_ms) {
+        diag_add(c->ld->d, "E108", at,
+                 "over is %s, but sig.%s has a point every %s: write over = \"%s\" or more",
+                 unit_format_duration(a, sizeof a, over_ms), of->name,
+                 unit_format_duration(b, sizeof b, every_ms), b);
+    }
+}
+
 static void check_cond(struct checker *c, const struct cond *cond)
 {
     if (!cond) {
@@ -220,6 +243,9 @@ static void check_cond(struct checker *c, const struct cond *cond)
             diag_add(c->ld->d, "E107", &r.at, "sig.%s is read from %s; this policy is for %s",
                      parts[i]->name, parts[i]->targets, c->p->target.kind);
         }
+    }
+    if (cond->signal->derive == DERIVE_CHANGE && n == 2) {
+        check_over(c, cond, parts[1], &r.at);
     }
     refs_each(cond->opts, check_ref, &r);
 }

@@ -2,21 +2,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "base/url.h"
+#include "base/user.h"
 #include "lua/internal.h"
-
-/* Where reports go: what signs or addresses them is a secret, and a pager that cannot be reached is
- * noticed when it is needed. */
-static void check_url(lua_State *L, const struct tab *t, const struct option *o, const char *value)
-{
-    bool is_url = strcmp(o->name, "url") == 0 || strcmp(o->name, "change_url") == 0;
-    if (is_url && !url_safe(value)) {
-        struct place at = place_value(L, t->index, o->name, 0);
-        diag_add(loader_of(L)->d, "E107", &at,
-                 "%s of %s needs https://HOST/PATH (http:// only to this host itself), got \"%s\"",
-                 o->name, t->what, value);
-    }
-}
 
 /* The fields of a schema as held, sections as maps. */
 static struct json *read_fields(lua_State *L, const struct tab *t, const struct field *fields,
@@ -32,7 +19,6 @@ static struct json *read_fields(lua_State *L, const struct tab *t, const struct 
             bool given;
             struct json *v = tab_option(L, t, &f->option, &given);
             if (v) {
-                check_url(L, t, &f->option, json_str(v, ""));
                 json_set(held, f->option.name, json_copy(v));
             } else if (!given && f->option.required) {
                 tab_missing(L, t, f);
@@ -59,6 +45,21 @@ static struct json *read_fields(lua_State *L, const struct tab *t, const struct 
     return held;
 }
 
+/* Each of the operators, where it is written. */
+static void check_operators(lua_State *L, int table, const struct json *operators)
+{
+    struct loader *ld = loader_of(L);
+    int i = 0;
+    lua_pushliteral(L, "operators");
+    bool listed = lua_rawget(L, table) == LUA_TTABLE;
+    for (const struct json *j = json_first(operators); j; j = json_next(j)) {
+        struct place at = listed ? place_value(L, lua_gettop(L), NULL, ++i)
+                                 : place_value(L, table, "operators", 0);
+        here_user(ld, &at, "operators", json_str(j, ""));
+    }
+    lua_pop(L, 1);
+}
+
 static int f_runbookd(lua_State *L)
 {
     struct loader *ld = loader_of(L);
@@ -76,7 +77,9 @@ static int f_runbookd(lua_State *L)
         return 0;
     }
     struct tab t = {.index = lua_gettop(L), .what = "runbookd"};
-    ld->out = read_fields(L, &t, schema_config.fields, schema_config.nfields);
+    struct json *held = read_fields(L, &t, schema_config.fields, schema_config.nfields);
+    check_operators(L, t.index, json_get(held, "operators"));
+    ld->out = held;
     return 0;
 }
 

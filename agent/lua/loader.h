@@ -142,4 +142,10 @@ size_t names_kinds(const char **names);
 /* Checks of names that stand in the text (E102, E103, W201) before it runs. */
 void loader_names(struct loader *ld, int source, const char *const *globals, size_t n);
 
+/* here.c: W207 for what is not on this host, E107 for a secret that is here and wrong. */
+void here_file(struct loader *ld, const struct place *at, const char *name, const char *path);
+void here_secret(struct loader *ld, const struct place *at, const struct option *o,
+                 const struct json *held);
+void here_user(struct loader *ld, const struct place *at, const char *name, const char *user);
+
 #endif

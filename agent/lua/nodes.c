@@ -278,6 +278,15 @@ static void read_common(lua_State *L, const struct tab *t, struct action_node *a
                                                    : "destructive and cannot be probed");
     }
     const char *approvers = json_get_str(held, "approvers", NULL);
+    for (const char *s = approvers; s && *s && !ld->quiet; s += strcspn(s, ", ")) {
+        char user[80];
+        s += strspn(s, ", ");
+        snprintf(user, sizeof user, "%.*s", (int)strcspn(s, ", "), s);
+        struct place at = place_value(L, t->index, "approvers", 0);
+        if (*user) {
+            here_user(ld, &at, "approvers", user);
+        }
+    }
     a->action.approvers = approvers ? arena_strdup(ld->arena, approvers) : NULL;
     a->action.approval_ttl_ms = json_get_int(held, "approval_ttl", 0);
     a->action.timeout_ms = json_get_int(held, "timeout", 0);

@@ -2,6 +2,7 @@
  * configuration. */
 #include <string.h>
 #include "lua/schema.h"
+#include "plugin/form.h"
 
 #define S(field, need, text)                                                                       \
     {                                                                                              \
@@ -10,6 +11,27 @@
 #define OPTION(field, kind, default_, text)                                                        \
     {                                                                                              \
         .option = {.name = (field), .type = (kind), .fallback = (default_), .help = (text) }       \
+    }
+#define FORM(field, need, default_, shape, text)                                                   \
+    {                                                                                              \
+        .option = {                                                                                \
+            .name = (field),                                                                       \
+            .type = OPT_STRING,                                                                    \
+            .required = (need),                                                                    \
+            .fallback = (default_),                                                                \
+            .check = (shape),                                                                      \
+            .help = (text)                                                                         \
+        }                                                                                          \
+    }
+#define KEY(field, need, shape, text)                                                              \
+    {                                                                                              \
+        .option = {                                                                                \
+            .name = (field),                                                                       \
+            .type = OPT_SECRET,                                                                    \
+            .required = (need),                                                                    \
+            .check = (shape),                                                                      \
+            .help = (text)                                                                         \
+        }                                                                                          \
     }
 #define BOUNDED(field, kind, default_, low, high, text)                                            \
     {                                                                                              \
@@ -48,7 +70,7 @@
 #define COMMON_FIELDS                                                                              \
     S("owner", true, "who answers for it"),                                                        \
         WORDS("severity", true, NULL, "sev1|sev2|sev3|sev4", "how loud it is"),                    \
-        S("doc", true, "URL of the runbook, in every page"),                                       \
+        FORM("doc", true, NULL, form_link, "URL of the runbook, in every page"),                   \
         OTHER("target", FIELD_SELECTOR, true, "what it acts on"),                                  \
         OTHER("actions", FIELD_ACTIONS, true, "a ladder of actions, or named actions for run"),    \
         OTHER("run", FIELD_FUNCTION, false,                                                        \
@@ -68,7 +90,7 @@
                "policies held back on the same service while this one fires"),                     \
         BOUNDED("blind_after", OPT_DURATION, "15m", MINUTE, 7 * DAY,                               \
                 "how long a source may be unknown before it is reported"),                         \
-        BOUNDED("max_targets", OPT_PERCENT_OR_COUNT, "10%", 0, 0,                                  \
+        BOUNDED("max_targets", OPT_PERCENT_OR_COUNT, "10%", 1, OPTION_NO_MAX,                      \
                 "distinct targets acted on within an hour, at least 1"),                           \
         BOUNDED("verify_within", OPT_DURATION, "10m", SECOND, 7 * DAY,                             \
                 "how long a verify may take"),                                                     \
@@ -204,39 +226,34 @@ static const struct field storm_fields[] = {
     BOUNDED("window", OPT_DURATION, "5m", SECOND, DAY, "within this time"),
 };
 static const struct field pagerduty_fields[] = {
-    {.option = {.name = "routing_key",
-                .type = OPT_SECRET,
-                .required = true,
-                .help = "the integration key of the service"}},
-    OPTION("url", OPT_STRING, "https://events.pagerduty.com/v2/enqueue", "where events go"),
-    OPTION("change_url", OPT_STRING, "https://events.pagerduty.com/v2/change/enqueue",
-           "where notes go"),
+    KEY("routing_key", true, form_routing_key, "the integration key of the service"),
+    FORM("url", false, "https://events.pagerduty.com/v2/enqueue", form_url, "where events go"),
+    FORM("change_url", false, "https://events.pagerduty.com/v2/change/enqueue", form_url,
+         "where notes go"),
 };
 static const struct field webhook_fields[] = {
-    S("url", true, "where reports are posted to; https, or http to this host"),
-    {.option = {.name = "secret",
-                .type = OPT_SECRET,
-                .required = true,
-                .help = "what signs them: whsec_ and the base64 of 24 to 64 bytes"}},
-    {.option = {.name = "old_secret",
-                .type = OPT_SECRET,
-                .help = "the one before it, while it is being replaced: both sign"}},
+    FORM("url", true, NULL, form_url, "where reports are posted to; https, or http to this host"),
+    KEY("secret", true, form_webhook_secret,
+        "what signs them: whsec_ and the base64 of 24 to 64 bytes"),
+    KEY("old_secret", false, form_webhook_secret,
+        "the one before it, while it is being replaced: both sign"),
 };
 static const struct field shadow_sink_fields[] = {
-    {.option = {.name = "routing_key",
-                .type = OPT_SECRET,
-                .help = "key of a service that pages nobody"}},
-    OPTION("url", OPT_STRING, NULL, "where the reports of shadow runs go"),
+    KEY("routing_key", false, form_routing_key, "key of a service that pages nobody"),
+    FORM("url", false, NULL, form_url, "where the reports of shadow runs go"),
     OPTION("file", OPT_STRING, NULL, "a file that they are appended to"),
 };
 static const struct field http_fields[] = {
-    S("listen", true,
-      "address:port of /healthz, /metrics and /alerts/...; plain HTTP, so best 127.0.0.1:9117"),
+    FORM("listen", true, NULL, form_listen,
+         "address:port of /healthz, /metrics and /alerts/...; plain HTTP, so best 127.0.0.1:9117"),
     {.option = {.name = "alertmanager",
                 .type = OPT_SECRET,
                 .help = "the token that Alertmanager's webhook sends (bearer, or a password); "
                         "without it none is taken"}},
-    OPTION("sns_topics", OPT_LIST, NULL, "ARNs of the topics whose CloudWatch alarms are taken"),
+    {.option = {.name = "sns_topics",
+                .type = OPT_LIST,
+                .check = form_topic,
+                .help = "ARNs of the topics whose CloudWatch alarms are taken"}},
     OPTION("sns_certs", OPT_STRING, NULL,
            "folder of SNS's signing certificates, by their own names; none is ever fetched"),
 };
@@ -270,13 +287,14 @@ static const struct field config_fields[] = {
     {.option = {.name = "shadow_sink", .help = "where shadow runs report to"},
      .type = FIELD_TABLE,
      .fields = FIELDS(shadow_sink_fields)},
-    OPTION("dashboard", OPT_STRING, NULL, "URL prefix of links in reports"),
+    FORM("dashboard", false, NULL, form_link, "URL prefix of links in reports"),
     OPTION("host", OPT_STRING, NULL, "this host's name in reports; default: the system's"),
     OPTION("operators", OPT_LIST, NULL,
            "users who may change things, beside root; default: who can open the socket, as for "
            "looking "
            "and freezing"),
-    OPTION("nameserver", OPT_STRING, NULL, "address:port of the resolver; default: the system's"),
+    FORM("nameserver", false, NULL, form_nameserver,
+         "address:port of the resolver; default: the system's"),
     OPTION("ca_file", OPT_STRING, "/etc/ssl/certs/ca-certificates.crt",
            "the certificates that TLS trusts"),
 };

@@ -46,7 +46,7 @@ static int make_secret(lua_State *L, const char *how)
     char *path = path_beside(ld->names[0], value);
     struct stat st;
     json_set_str(n->secret, how, path);
-    if (stat(path, &st) == 0 && (st.st_mode & (S_IRWXG | S_IRWXO))) {
+    if (stat(path, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & (S_IRWXG | S_IRWXO))) {
         struct place at = place_here(L, value);
         diag_add(ld->d, "E121", &at, "the secret %s %s", path, too_open);
     }

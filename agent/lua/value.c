@@ -270,6 +270,23 @@ void tab_missing(lua_State *L, const struct tab *t, const struct field *f)
              f->option.name, field_type_name(f), f->option.help ? f->option.help : "");
 }
 
+/* The first entry of a list of texts that the option's check refuses; false: none. */
+static bool bad_entry(lua_State *L, const struct tab *t, const struct option *o,
+                      const struct json *written, struct place *at)
+{
+    int i = 1;
+    for (const struct json *j = json_first(written); j; j = json_next(j), i++) {
+        if (json_type(j) == JSON_STRING && o->check(json_str(j, ""), NULL) != 0) {
+            lua_pushstring(L, o->name);
+            lua_rawget(L, t->index);
+            *at = place_value(L, lua_gettop(L), NULL, i);
+            lua_pop(L, 1);
+            return true;
+        }
+    }
+    return false;
+}
+
 struct json *tab_option(lua_State *L, const struct tab *t, const struct option *o, bool *given)
 {
     struct loader *ld = loader_of(L);
@@ -296,6 +313,9 @@ struct json *tab_option(lua_State *L, const struct tab *t, const struct option *
     struct json *held = option_check(o, written, &e);
     if (!held) {
         bool shape = table && (o->type == OPT_LIST || o->type == OPT_MAP);
+        if (table && o->check && o->type == OPT_LIST) {
+            shape = !bad_entry(L, t, o, written, &at);
+        }
         diag_add(ld->d,
                  e.code == ERR_LIMIT ? "E108"
                  : shape             ? "E106"
@@ -307,7 +327,10 @@ struct json *tab_option(lua_State *L, const struct tab *t, const struct option *
         char *full = path_beside(ld->names[0], json_str(held, ""));
         json_free(held);
         held = json_new_str(full);
+        here_file(ld, &at, o->name, full);
         mem_free(full);
+    } else if (o->type == OPT_SECRET) {
+        here_secret(ld, &at, o, held);
     }
     return keep_json(ld->keep, held);
 }

@@ -135,6 +135,10 @@ static bool percent_within(const struct option *o, double v, const char *text, s
     }
     /* The limits of an option that takes both are counts; as a share only the sign is limited. */
     if (o->type == OPT_PERCENT_OR_COUNT) {
+        if (v <= 0 && o->min > 0) {
+            err_set(e, ERR_LIMIT, "must be more than 0%%, got %s", quoted);
+            return false;
+        }
         if (v < 0 && o->min >= 0) {
             err_set(e, ERR_LIMIT, "must not be negative, got %s", quoted);
             return false;
@@ -286,6 +290,8 @@ static struct json *check_string(const struct option *o, const struct json *w, s
         err_set(e, ERR_LIMIT, "must not be empty");
         return NULL;
     }
+    if (o->check && o->check(s, e) != 0)
+        return NULL;
     return length_within(o, strlen(s), "characters", e) ? json_new_str(s) : NULL;
 }
 
@@ -307,6 +313,12 @@ static struct json *check_list(const struct option *o, const struct json *w, str
             return wrong(o, e);
         }
         json_add(held, json_new_str(json_str(i, "")));
+    }
+    for (const struct json *i = o->check ? json_first(held) : NULL; i != NULL; i = json_next(i)) {
+        if (o->check(json_str(i, ""), e) != 0) {
+            json_free(held);
+            return NULL;
+        }
     }
     if (!length_within(o, json_len(held), "entries", e)) {
         json_free(held);

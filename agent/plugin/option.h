@@ -41,8 +41,11 @@ struct option {
                              OPT_NUMBER may be negative then */
     const char *words;    /* OPT_ENUM: "a|b|c"; OPT_TARGET: the kind; OPT_STEP: the output */
     bool path;            /* OPT_STRING: of a file, beside the one that it is written in */
-    const char *one_of;   /* options that share this word: exactly one of them must be given */
-    const char *help;     /* one line, for the manual and the errors */
+    /* OPT_STRING, each entry of an OPT_LIST, and what an OPT_SECRET refers to: 0, or ERR_INPUT with
+     * what follows the name. NULL: any (plugin/form.h) */
+    int (*check)(const char *text, struct err *e);
+    const char *one_of; /* options that share this word: exactly one of them must be given */
+    const char *help;   /* one line, for the manual and the errors */
 };
 
 #define OPTIONS(table) table, sizeof(table) / sizeof((table)[0])

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "plugin/form.h"
+
 #define AWS_REQUIRED                                                                               \
     {                                                                                              \
         .name = "aws", .type = OPT_TARGET, .required = true, .words = "aws",                       \
@@ -29,32 +31,6 @@
         .name = "region", .type = OPT_STRING,                                                      \
         .help = "AWS region: its failure domain; the account's when not given"                     \
     }
-
-/* A URL that is asked: http or https, with a host. */
-static int check_url(const struct json *fields, const char *name, struct err *e)
-{
-    const char *url = json_get_str(fields, name, NULL);
-    size_t scheme = url && strncmp(url, "https://", 8) == 0  ? 8
-                    : url && strncmp(url, "http://", 7) == 0 ? 7
-                                                             : 0;
-
-    if (!url ||
-        (scheme > 0 && strcspn(url + scheme, "/?#") > 0 && url[strcspn(url, " \t\r\n")] == '\0'))
-        return 0;
-    return err_set(e, ERR_INPUT,
-                   "%s is no URL; write e.g. \"https://shop.example.com/health\", got \"%.100s\"",
-                   name, url);
-}
-
-static int aws_check(const struct json *fields, struct err *e)
-{
-    return check_url(fields, "endpoint", e);
-}
-
-static int service_check(const struct json *fields, struct err *e)
-{
-    return check_url(fields, "url", e);
-}
 
 /* The form of an ARN in Certificate Manager: its model, and
  * https://docs.aws.amazon.com/service-authorization/latest/reference/list_awscertificatemanager.html
@@ -97,6 +73,7 @@ static const struct option aws_options[] = {
      .help = "profile of the shared configuration and credentials files"},
     {.name = "endpoint",
      .type = OPT_STRING,
+     .check = form_link,
      .help = "URL in place of every AWS endpoint: a stand-in, a proxy"},
     {.name = "ca_file",
      .type = OPT_STRING,
@@ -225,7 +202,7 @@ static const struct option cache_options[] = {
 };
 
 static const struct option service_options[] = {
-    {.name = "url", .type = OPT_STRING, .help = "URL that tells its health"},
+    {.name = "url", .type = OPT_STRING, .check = form_link, .help = "URL that tells its health"},
     {.name = "ca_file",
      .type = OPT_STRING,
      .path = true,
@@ -312,14 +289,14 @@ static int postgres_check(const struct json *f, struct err *e)
 
 const struct target_kind target_kinds[] = {
     {"aws", "an AWS account and region, and how to sign in", OPTIONS(aws_options), NULL, NULL,
-     aws_check},
+     NULL},
     {"asg", "an Auto Scaling group", OPTIONS(asg_options), "zone", &discover_asg, NULL},
     {"postgres", "a PostgreSQL server", OPTIONS(postgres_options), "region", NULL, postgres_check},
     {"proxy", "an RDS proxy", OPTIONS(proxy_options), "region", NULL, NULL},
     {"cache", "a Redis server or an ElastiCache replication group", OPTIONS(cache_options), "zone",
      NULL, NULL},
     {"service", "what users see: a group, its database, its cache", OPTIONS(service_options), NULL,
-     NULL, service_check},
+     NULL, NULL},
     {"queue", "an SQS queue", OPTIONS(queue_options), NULL, NULL, NULL},
     {"certificate", "a TLS certificate and where it is shown", OPTIONS(certificate_options), NULL,
      NULL, certificate_check},

@@ -17,14 +17,14 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "lua/lua.h"
+#include "plugin/form.h"
 #include "report/sink.h"
 
 #define MAX_EVENT (512 * 1024)
 #define MAX_SUMMARY 1024
 #define MAX_KEY 255
 #define MAX_LINK 2048
-#define ROUTING_KEY_LEN 32
-#define ROUTING_KEY_MEMBER (ROUTING_KEY_LEN + 32) /* bytes of "routing_key" in an event */
+#define ROUTING_KEY_MEMBER (FORM_ROUTING_KEY + 32) /* bytes of "routing_key" in an event */
 #define ANSWER_MS 10000
 
 struct pagerduty {
@@ -156,9 +156,8 @@ static char *read_key(const struct pagerduty *p, struct err *e)
 
     if (secret_read(p->secret, &key, e))
         return NULL;
-    if (strlen(key) != ROUTING_KEY_LEN) {
-        err_set(e, ERR_INPUT, "routing_key: an integration key has %d characters, this one has %zu",
-                ROUTING_KEY_LEN, strlen(key));
+    if (form_routing_key(key, e)) {
+        err_wrap(e, "routing_key");
         mem_free(key);
         return NULL;
     }

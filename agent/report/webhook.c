@@ -15,18 +15,16 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "lua/lua.h"
+#include "plugin/form.h"
 #include "report/sink.h"
 
 #define MAX_BODY (20 * 1000)
 #define ANSWER_MS 20000
 #define GIVE_UP_MS (3 * 24 * 3600 * 1000LL)
-#define MIN_SECRET 24
-#define MAX_SECRET 64
 #define MAX_SECRETS 2 /* the one in force, and the one before it */
-#define PREFIX "whsec_"
 
 struct secret {
-    uint8_t key[MAX_SECRET];
+    uint8_t key[FORM_WEBHOOK_MAX];
     size_t len;
 };
 
@@ -48,14 +46,8 @@ static int read_one(const struct json *config, const char *name, struct secret *
 
     if (rc)
         return err_wrap(e, "%s", name);
-    if (strncmp(text, PREFIX, strlen(PREFIX)) != 0 ||
-        base64_decode(text + strlen(PREFIX), out->key, MAX_SECRET, &out->len) ||
-        out->len < MIN_SECRET)
-        rc = err_set(e, ERR_INPUT,
-                     "%s: a webhook's secret is " PREFIX
-                     " and the base64 of %d to %d random bytes; make one with: echo \"" PREFIX
-                     "$(openssl rand -base64 32)\"",
-                     name, MIN_SECRET, MAX_SECRET);
+    if (form_webhook_bytes(text, out->key, &out->len, e))
+        rc = err_wrap(e, "%s", name);
     explicit_bzero(text, strlen(text));
     mem_free(text);
     return rc;

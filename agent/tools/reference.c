@@ -41,6 +41,7 @@ const struct reference_code reference_codes[] = {
     {"W204", "a check that can flap"},
     {"W205", "a period that the metric does not have"},
     {"W206", "a mode that the agent's mode lowers"},
+    {"W207", "a secret, a file or a user that this host does not have"},
 };
 const size_t reference_codes_len = sizeof(reference_codes) / sizeof(reference_codes[0]);
 
@@ -258,8 +259,9 @@ static void derived_section(struct buf *out, const struct signal *s)
     cell(out, s->summary);
     (void)buf_adds(out, "\n\n| | |\n|---|---|\n");
     if (s->derive == DERIVE_CLOCK)
-        (void)buf_adds(out,
-                       "| compared by | nothing, and it has no `lasting`, no `missing` and no `clear` |\n");
+        (void)buf_adds(
+            out,
+            "| compared by | nothing, and it has no `lasting`, no `missing` and no `clear` |\n");
     else
         (void)buf_addf(out,
                        "| compared by | `%s` |\n| a point every, lag | as what it is made of |\n",

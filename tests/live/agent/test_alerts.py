@@ -240,7 +240,7 @@ class Alerts(AgentCase):
         self.assertIn("cannot listen on 127.0.0.1", said)
         self.configure('http = { listen = "localhost" },')
         code, said = self.run_once()
-        self.assertEqual(code, 25)
+        self.assertEqual(code, 14)
         self.assertIn("write e.g.", said)
 
 

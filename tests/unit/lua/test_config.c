@@ -22,7 +22,7 @@ static char *told(struct diags *d)
 
 static void reads_the_configuration(void **state)
 {
-    const char *key = help_file("key", "R0UT1NGKEY\n");
+    const char *key = help_file("key", "R0UT1NGKEY0123456789ABCDEF012345\n");
     struct diags *d = diags_new();
     struct err e = ERR_INIT;
     char want[300], *secret;
@@ -36,7 +36,7 @@ static void reads_the_configuration(void **state)
                   "  environment = \"prod\", budget = \"7 per 2h\", storm = { episodes = 3 },\n"
                   "  pagerduty = { routing_key = secret.file \"../key\" }, shadow_sink = { file = "
                   "\"shadow.log\" },\n"
-                  "  operators = \"ann\", max_limit = \"2 per 1d\", log_level = \"debug\",\n}\n"),
+                  "  operators = \"root\", max_limit = \"2 per 1d\", log_level = \"debug\",\n}\n"),
         d);
     if (!c) {
         fail_msg("%s", told(d));
@@ -61,7 +61,7 @@ static void reads_the_configuration(void **state)
                         "https://events.pagerduty.com/v2/enqueue");
     assert_int_equal(
         secret_read(json_get(json_get(c->all, "pagerduty"), "routing_key"), &secret, &e), 0);
-    assert_string_equal(secret, "R0UT1NGKEY");
+    assert_string_equal(secret, "R0UT1NGKEY0123456789ABCDEF012345");
     mem_free(secret);
     config_free(c);
     diags_free(d);

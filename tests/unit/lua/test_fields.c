@@ -93,7 +93,6 @@ static void of_a_policy(void **state)
         {"", "max_targets", 0},
         {"", "max_targets%", 10},
         {"max_targets = 3", "max_targets", 3},
-        {"max_targets = 0", "max_targets", 1}, /* at least 1 */
         {"max_targets = '20%'", "max_targets%", 20},
         {"", "verify_within", 10 * 60000},
         {"verify_within = '20m'", "verify_within", 20 * 60000},
@@ -147,7 +146,7 @@ static void of_an_action(void **state)
     struct policy_set *set = help_policies(
         "policy 'p' { " HEAD "when = sig.asg_cpu { above = '60%' }, actions = { "
         "plain = act.asg_scale { by = 1, max = 9 }, "
-        "full = act.asg_scale { by = 1, max = 9, approval = 'required', approvers = 'ann, bob', "
+        "full = act.asg_scale { by = 1, max = 9, approval = 'required', approvers = 'root, bin', "
         "approval_ttl = '1h', timeout = '3m', max_acts = 4, coexist = true, "
         "approval_unless = sig.asg_cpu { below = '95%' } }, "
         "none = act.asg_scale { by = 1, max = 9, approval = 'none' } }, "
@@ -170,7 +169,7 @@ static void of_an_action(void **state)
     a = policy_action(p, "full");
     assert_true(a->approval_required);
     assert_non_null(a->approval_unless);
-    assert_string_equal(a->approvers, "ann, bob");
+    assert_string_equal(a->approvers, "root, bin");
     assert_int_equal(a->approval_ttl_ms, 3600000);
     assert_int_equal(a->timeout_ms, 180000);
     assert_int_equal(a->max_acts, 4);

@@ -159,6 +159,8 @@ int main(void)
                                        cmocka_unit_test(what_cannot_be_read)};
 
     help_dir();
+    setenv("RB_GOLDEN_SHORT_KEY", "0123456789", 1);
+    unsetenv("RB_GOLDEN_UNSET");
     if (chdir(RB_SOURCE_DIR "/tests/unit/lua/golden") != 0)
         return 1;
     return cmocka_run_group_tests(tests, NULL, NULL);

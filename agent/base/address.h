@@ -1,0 +1,11 @@
+/* Numeric addresses with a port, as configurations write them; no name is ever looked up. */
+#ifndef RB_BASE_ADDRESS_H
+#define RB_BASE_ADDRESS_H
+
+#include <sys/socket.h>
+
+/* "127.0.0.1:9117", "[::1]:9117"; without a port, "127.0.0.1" or "::1", it is default_port, and
+ * where that is 0, -1. Port 0 is none. */
+int address_parse(const char *text, int default_port, struct sockaddr_storage *out, socklen_t *len);
+
+#endif
