@@ -36,6 +36,8 @@ static void see_pending(struct json *seen, const char *whose, const struct xml *
     char text[200];
 
     for (const struct xml *v = xml_child(values, NULL); v != NULL; v = xml_next(v, NULL)) {
+        if (xml_is_empty(v)) /* an empty list waits for nothing */
+            continue;
         snprintf(text, sizeof(text), "%.60s: %.60s %.60s", whose, xml_name(v), xml_text(v, ""));
         json_add(list, json_new_str(text));
         if (strcmp(xml_name(v), "CacheNodeType") == 0)

@@ -145,13 +145,16 @@ static void see_targets(const struct action_call *c, const struct xml *result, s
 static void see_open(const struct action_call *c, const struct xml *result, struct json *seen,
                      struct err *e)
 {
-    const char *text = xml_path_text(result, "MetricDataResults/member/Values/member", NULL);
+    const struct xml *r = xml_path(result, "MetricDataResults/member");
+    const struct xml *values = xml_child(r, "Values"), *times = xml_child(r, "Timestamps");
+    const char *text = xml_path_text(values, "member", "");
     char *end = NULL;
-    double v = text != NULL ? strtod(text, &end) : -1;
+    double v = strtod(text, &end);
 
     (void)c;
     (void)e;
-    if (end != NULL && *end == '\0' && v >= 0 && v < 1e6)
+    if (*text != '\0' && text[strspn(text, "0123456789+-.eE")] == '\0' && *end == '\0' && v >= 0 &&
+        v < 1e6 && xml_count(values, "member") == xml_count(times, "member"))
         json_set_int(seen, "pool_open", (int64_t)v);
 }
 

@@ -62,14 +62,24 @@ static void see_snapshot(const struct action_call *c, const struct xml *result, 
     }
 }
 
+/* What the snapshot is to be of, among what was answered; NULL: it is not there. */
+static const struct xml *source_in(const struct action_call *c, const struct xml *list)
+{
+    const struct xml *x = xml_child(list, NULL);
+
+    while (x != NULL && strcasecmp(xml_path_text(x, kind_of(c->target)->source_param, ""),
+                                   source_of(c->target)) != 0)
+        x = xml_next(x, NULL);
+    return x;
+}
+
 /* The brief pause: "I/O is suspended" while a snapshot of a Single-AZ instance begins (RDS's user
  * guide, "Creating a DB snapshot for a Single-AZ DB instance"). */
 static void see_instance(const struct action_call *c, const struct xml *result, struct json *seen,
                          struct err *e)
 {
-    const struct xml *x = xml_path(result, "DBInstances/DBInstance");
+    const struct xml *x = source_in(c, xml_child(result, "DBInstances"));
 
-    (void)c;
     (void)e;
     if (x == NULL)
         return;
@@ -82,9 +92,8 @@ static void see_instance(const struct action_call *c, const struct xml *result, 
 static void see_group(const struct action_call *c, const struct xml *result, struct json *seen,
                       struct err *e)
 {
-    const struct xml *x = xml_path(result, "ReplicationGroups/ReplicationGroup");
+    const struct xml *x = source_in(c, xml_child(result, "ReplicationGroups"));
 
-    (void)c;
     (void)e;
     if (x == NULL)
         return;

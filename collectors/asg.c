@@ -119,14 +119,23 @@ static void tell_group(struct asg *s, const struct xml *group)
 {
     const char *name = xml_path_text(group, "AutoScalingGroupName", "");
 
+    bool again = false;
+
     for (size_t k = s->from; k < s->to; k++) {
-        if (strcmp(s->groups[k], name) == 0)
-            s->seen[k] = true;
+        if (strcmp(s->groups[k], name) != 0)
+            continue;
+        again = s->seen[k];
+        s->seen[k] = true;
     }
     for (size_t i = 0; i < s->base.nwatches; i++) {
         const char *wanted = group_of(s, s->base.watches[i]);
 
-        if (wanted != NULL && strcmp(wanted, name) == 0)
+        if (wanted == NULL || strcmp(wanted, name) != 0)
+            continue;
+        if (again) /* whichever is right, what was told is taken back */
+            s->base.host->unknown(s->base.host, s->base.watches[i],
+                                  "AWS's answer has the group twice");
+        else
             tell(s, s->base.watches[i], group);
     }
 }

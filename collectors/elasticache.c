@@ -91,9 +91,9 @@ static void no_snapshot(const struct describe *s, const struct watch *w, char *w
 
 static const struct describe_list lists[] = {
     {"DescribeReplicationGroups", "ReplicationGroups", "ReplicationGroup", "ReplicationGroupId",
-     reads_groups, ask_groups, see_group, no_group},
+     reads_groups, ask_groups, see_group, no_group, false},
     {"DescribeSnapshots", "Snapshots", "Snapshot", "ReplicationGroupId", reads_snapshots,
-     ask_snapshots, see_snapshot, no_snapshot},
+     ask_snapshots, see_snapshot, no_snapshot, true},
 };
 
 static const struct describe_type describes = {AWS_ELASTICACHE, "ElastiCache", lists,

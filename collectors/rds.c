@@ -1,6 +1,7 @@
 /* RDS instances as RDS itself describes them: status, what waits to be applied, how far a snapshot
  * is. One DescribeDBInstances and one DescribeDBSnapshots for all instances of an account that
  * anybody reads. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,7 +76,11 @@ static void see_pending(const struct xml *x, struct describe_found *f)
 {
     const struct xml *groups = xml_child(x, "DBParameterGroups");
 
-    f->value = (double)xml_count(xml_child(x, "PendingModifiedValues"), NULL);
+    /* An empty list there waits for nothing. */
+    f->value = 0;
+    for (const struct xml *v = xml_child(xml_child(x, "PendingModifiedValues"), NULL); v != NULL;
+         v = xml_next(v, NULL))
+        f->value += !xml_is_empty(v);
     for (const struct xml *g = xml_child(groups, "DBParameterGroup"); g != NULL;
          g = xml_next(g, "DBParameterGroup"))
         f->value += strcmp(xml_path_text(g, "ParameterApplyStatus", ""), "pending-reboot") == 0;
@@ -97,16 +102,14 @@ static void see_snapshot(const struct watch *w, const struct xml *x, struct desc
     const char *name = xml_path_text(x, "DBSnapshotIdentifier", ""),
                *status = xml_path_text(x, "Status", ""),
                *progress = xml_path_text(x, "PercentProgress", "");
-    char *end = NULL;
-    double v = strtod(progress, &end);
 
     (void)w;
     if (!describe_newest(xml_path_text(x, "SnapshotCreateTime", ""), f))
         return;
-    f->value = v;
+    f->value = source_decimal(progress);
     if (strcmp(status, "creating") != 0 && strcmp(status, "available") != 0)
         snprintf(f->why, sizeof(f->why), "snapshot %.80s is %.40s", name, status);
-    else if (*progress == '\0' || *end != '\0')
+    else if (isnan(f->value))
         snprintf(f->why, sizeof(f->why), "snapshot %.80s has no PercentProgress", name);
 }
 
@@ -150,9 +153,9 @@ static void ask_snapshots(const struct describe *s, struct aws_params *p)
 
 static const struct describe_list lists[] = {
     {"DescribeDBInstances", "DBInstances", "DBInstance", "DBInstanceIdentifier", reads_instances,
-     ask_instances, see_instance, no_instance},
+     ask_instances, see_instance, no_instance, false},
     {"DescribeDBSnapshots", "DBSnapshots", "DBSnapshot", "DBInstanceIdentifier", reads_snapshots,
-     ask_snapshots, see_snapshot, no_snapshot},
+     ask_snapshots, see_snapshot, no_snapshot, true},
 };
 
 static const struct describe_type describes = {AWS_RDS, "RDS", lists,

@@ -1,6 +1,7 @@
 /* Questions to GetMetricData, each metric once, and the points of the answers. */
 #include "shared_cloudwatch.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/units.h"
+#include "shared_source.h"
 
 #define POINTS_MAX 100800 /* of one series there are never more: AWS's limit of a whole request */
 
@@ -198,11 +200,9 @@ static int add_points(struct cw_query *q, const struct xml *result, struct err *
 
     for (; t != NULL && v != NULL; t = xml_next(t, "member"), v = xml_next(v, "member")) {
         const char *text = xml_text(v, "");
-        char *end = NULL;
-        struct cw_point p;
+        struct cw_point p = {.value = source_decimal(text)};
 
-        p.value = strtod(text, &end);
-        if (*text == '\0' || *end != '\0' || time_parse_iso(xml_text(t, ""), &p.start_ms) != 0)
+        if (isnan(p.value) || time_parse_iso(xml_text(t, ""), &p.start_ms) != 0)
             return err_set(e, ERR_INPUT, "a point of %s %s is \"%.40s\" at \"%.40s\"", q->namespace,
                            q->metric, text, xml_text(t, ""));
         if (q->npoints == POINTS_MAX)
@@ -226,22 +226,25 @@ int cw_take(struct cw_set *s, size_t batch, const struct xml *answer, const char
     const struct xml *result = xml_child(answer, "GetMetricDataResult");
     const struct xml *list = xml_child(result, "MetricDataResults");
     const char *next = xml_path_text(result, "NextToken", "");
+    bool *named; /* on this page; the next one goes on with the same */
+    int rc = 0;
 
     *token = *next != '\0' ? next : NULL;
     if (list == NULL)
         return err_set(e, ERR_INPUT, "the answer has no MetricDataResults");
-    for (const struct xml *r = xml_child(list, "member"); r != NULL; r = xml_next(r, "member")) {
-        struct cw_query *q = by_id(s, batch, xml_path_text(r, "Id", ""));
-        const char *status = xml_path_text(r, "StatusCode", "");
-        int rc;
+    named = mem_calloc(s->nqueries + 1, sizeof(*named));
+    for (const struct xml *r = xml_child(list, "member"); r != NULL && rc == 0;
+         r = xml_next(r, "member")) {
+        const char *id = xml_path_text(r, "Id", ""), *status = xml_path_text(r, "StatusCode", "");
+        struct cw_query *q = by_id(s, batch, id);
 
-        if (q == NULL)
-            return err_set(e, ERR_INPUT,
-                           "the answer has a result that was not asked for: \"%.40s\"",
-                           xml_path_text(r, "Id", ""));
+        if (q == NULL || named[q - s->queries]) {
+            rc = err_set(e, ERR_INPUT, "the answer has a result %s: \"%.40s\"",
+                         q == NULL ? "that was not asked for" : "twice", id);
+            break;
+        }
+        named[q - s->queries] = true;
         rc = add_points(q, r, e);
-        if (rc != 0)
-            return rc;
         q->answered = true;
         q->partial = strcmp(status, "PartialData") == 0;
         if (!q->partial && strcmp(status, "Complete") != 0)
@@ -249,7 +252,8 @@ int cw_take(struct cw_set *s, size_t batch, const struct xml *answer, const char
                      *status != '\0' ? status : "nothing", q->metric,
                      xml_path_text(r, "Messages/member/Value", "no reason given"));
     }
-    return 0;
+    mem_free(named);
+    return rc;
 }
 
 void cw_refused(struct cw_set *s, size_t batch, const char *why)
@@ -281,6 +285,12 @@ void cw_finish(struct cw_set *s, size_t batch)
         for (size_t k = 0; k < q->npoints; k++) {
             if (n == 0 || q->points[n - 1].start_ms != q->points[k].start_ms)
                 q->points[n++] = q->points[k];
+            else if (q->points[n - 1].value < q->points[k].value ||
+                     q->points[n - 1].value > q->points[k].value)
+                snprintf(q->why, sizeof(q->why),
+                         "CloudWatch gave different values of %.80s at one "
+                         "time",
+                         q->metric);
         }
         q->npoints = n;
         if (q->why[0] == '\0' && !q->answered)

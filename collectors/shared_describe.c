@@ -50,8 +50,14 @@ static void see(struct describe *s, const struct xml *item)
     for (size_t i = 0; i < s->base.nwatches; i++) {
         const struct watch *w = s->base.watches[i];
 
-        if (list_of(s)->reads(w) && strcasecmp(s->type->name(s, w), id) == 0)
-            list_of(s)->see(w, item, &s->found[i]);
+        struct describe_found *f = &s->found[i];
+
+        if (!list_of(s)->reads(w) || strcasecmp(s->type->name(s, w), id) != 0)
+            continue;
+        if (f->there && !list_of(s)->many)
+            snprintf(f->why, sizeof(f->why), "%s's answer has %.100s twice", s->type->what, id);
+        else
+            list_of(s)->see(w, item, f);
     }
 }
 

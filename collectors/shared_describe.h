@@ -28,6 +28,7 @@ struct describe_list {
     void (*see)(const struct watch *w, const struct xml *item, struct describe_found *f);
     /* Nothing was there: says so, "there is no RDS instance %s ..." */
     void (*absent)(const struct describe *s, const struct watch *w, char *why, size_t size);
+    bool many; /* several items may be of one name; otherwise that is no answer */
 };
 
 struct describe_type {

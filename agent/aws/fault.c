@@ -59,10 +59,12 @@ static void read_xml(struct aws_fault *f, const char *body, size_t len)
 static void read_json(struct aws_fault *f, const char *error_type, const char *body, size_t len)
 {
     struct json *j = json_parse(body, len, MAX_ERROR_BYTES, NULL);
-    const char *type = json_get_str(j, "__type", json_get_str(j, "code", error_type));
+    const char *types[] = {json_get_str(j, "__type", NULL), json_get_str(j, "code", NULL),
+                           error_type};
 
-    if (type)
-        set_type(f, type);
+    for (size_t i = 0; i < sizeof types / sizeof *types && !f->known; i++)
+        if (types[i])
+            set_type(f, types[i]);
     if (f->known)
         set(f->message, sizeof f->message,
             json_get_str(j, "message",

@@ -220,6 +220,11 @@ const char *xml_path_text(const struct xml *x, const char *path, const char *fal
     return xml_text(xml_path(x, path), fallback);
 }
 
+bool xml_is_empty(const struct xml *x)
+{
+    return x == NULL || (x->text[0] == '\0' && x->first == NULL);
+}
+
 size_t xml_count(const struct xml *x, const char *name)
 {
     size_t n = 0;

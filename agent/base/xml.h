@@ -3,6 +3,7 @@
 #ifndef RB_BASE_XML_H
 #define RB_BASE_XML_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include "base/err.h"
 
@@ -22,6 +23,7 @@ const struct xml *xml_next(const struct xml *x, const char *name);
 /* "A/B/C" from x down, by the first child of each name. */
 const struct xml *xml_path(const struct xml *x, const char *path);
 const char *xml_path_text(const struct xml *x, const char *path, const char *fallback);
+bool xml_is_empty(const struct xml *x);                  /* neither text nor children; NULL is */
 size_t xml_count(const struct xml *x, const char *name); /* children of that name */
 
 #endif

@@ -51,6 +51,8 @@ static void json_errors(void **state)
     (void)state;
     assert_string_equal(f.code, "ThrottlingException");
     assert_string_equal(f.message, "slow");
+    f = read_fault(AWS_JSON, "FromHeader:", "{\"__type\":\"\",\"Message\":\"no\"}");
+    assert_string_equal(f.code, "FromHeader");
     f = read_fault(AWS_JSON, NULL, "{\"__type\":\"ResourceNotFoundException\",\"Message\":\"no\"}");
     assert_string_equal(f.code, "ResourceNotFoundException");
     assert_string_equal(f.message, "no");

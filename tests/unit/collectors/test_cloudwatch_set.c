@@ -224,7 +224,13 @@ static void answers(void **state)
         size_t n;
     } rows[] = {
         {PAGE(RESULT("q0", AT("1") AT("2"), V("1") V("2.5e1"), WHOLE)), "", 0, 2},
-        {PAGE(RESULT("q0", AT("2") AT("1") AT("2"), V("1") V("2") V("3"), WHOLE)), "", 0, 2},
+        {PAGE(RESULT("q0", AT("2") AT("1") AT("2"), V("3") V("2") V("3.0"), WHOLE)), "", 0, 2},
+        {PAGE(RESULT("q0", AT("2") AT("1") AT("2"), V("1") V("2") V("3"), WHOLE)),
+         "CloudWatch gave different values of x at one time", 0, 2},
+        {PAGE(RESULT("q0", AT("1"), V("1"), WHOLE) RESULT("q0", AT("2"), V("2"), WHOLE)), NULL,
+         ERR_INPUT, 0},
+        {PAGE(RESULT("q0", AT("1"), V("0x1F"), WHOLE)), NULL, ERR_INPUT, 0},
+        {PAGE(RESULT("q0", AT("1"), V("nan"), WHOLE)), NULL, ERR_INPUT, 0},
         {PAGE(RESULT("q0", "", "", WHOLE)), "", 0, 0},
         {PAGE(RESULT("q0", AT("1"), V("1"), "<StatusCode>PartialData</StatusCode>")),
          "CloudWatch gave only a part of x", 0, 1},
