@@ -6,7 +6,10 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/units.h"
 #include "shared_asg.h"
+
+#define SCALE_MAX 10000
 
 /* Thinking */
 
@@ -15,6 +18,11 @@
 struct group {
     int64_t desired, min, max;
 };
+
+static bool by_signal(const struct json *opts)
+{
+    return json_type(json_get(opts, "to")) == JSON_MAP;
+}
 
 static int read_group(const struct json *seen, struct group *g, struct err *e)
 {
@@ -31,17 +39,34 @@ static int read_group(const struct json *seen, struct group *g, struct err *e)
     return 0;
 }
 
-/* What the options ask for, before any limit. Growth is rounded up to at least one; shrinking is
- * rounded down. */
-static int64_t wanted(const struct json *opts, int64_t desired)
+/* `to` as a signal: as many as it takes for what was read. */
+static int64_t enough(const struct json *opts, struct err *e)
+{
+    const struct json *to = json_get(opts, "to");
+    double n = json_get_num(to, "reading", NAN) / json_get_num(opts, "per_instance", NAN);
+
+    if (isfinite(n) && n >= 0)
+        return n < SCALE_MAX ? (int64_t)ceil(n - 1e-9) : SCALE_MAX;
+    err_set(e, ERR_DENIED, "to = sig.%s: %s", json_get_str(to, "signal", "?"),
+            json_get_str(to, "unknown",
+                         json_get(to, "reading") != NULL ? "what it reads is no number of instances"
+                                                         : "it was not read"));
+    return -1;
+}
+
+/* What the options ask for, before any limit; -1 and *e. Growth by a share is rounded up to at
+ * least one; shrinking is rounded down. */
+static int64_t wanted(const struct json *opts, int64_t desired, struct err *e)
 {
     const struct json *by = json_get(opts, "by");
     double percent, share;
 
     if (by == NULL)
-        return json_get_int(opts, "to", desired);
-    if (json_type(by) == JSON_NUMBER)
-        return desired + json_int(by, 0);
+        return by_signal(opts) ? enough(opts, e) : json_get_int(opts, "to", desired);
+    if (json_type(by) == JSON_NUMBER) {
+        int64_t n = desired + json_int(by, 0);
+        return n < 0 ? 0 : n;
+    }
     percent = json_get_num(by, "percent", 0);
     share = (double)desired * fabs(percent) / 100;
     if (percent < 0)
@@ -95,17 +120,38 @@ static struct plan *change(const struct action_input *in, const struct json *see
     return p;
 }
 
+/* The reading goes on record; what it comes to is a part of the plan. */
+static void say_why(struct plan *p, const struct json *opts, int64_t to)
+{
+    const struct json *of = json_get(opts, "to");
+    const char *name = json_get_str(of, "signal", "?"), *text = json_get_str(of, "text", "?");
+    double per = json_get_num(opts, "per_instance", 1);
+    char at[40], *summary = p->summary, *observed;
+
+    p->summary = mem_printf("%s (%s %s, %g an instance)", summary, name, text, per);
+    mem_free(summary);
+    observed = mem_printf("%s at %s", text,
+                          time_format_iso(at, sizeof(at), json_get_int(of, "end_wall_ms", 0)));
+    plan_require(p, true, observed,
+                 "%lld is what sig.%s takes at %g an instance, within min and max", (long long)to,
+                 name, per);
+    mem_free(observed);
+}
+
 static struct plan *scale_plan(const struct action_input *in, const struct json *seen,
                                struct err *e)
 {
     int64_t most = json_get_int(in->opts, "max", 0), least = json_get_int(in->opts, "min", 0), to;
     struct group g;
+    struct plan *p;
 
     if (read_group(seen, &g, e) != 0)
         return NULL;
     most = most < g.max ? most : g.max;
     least = least > g.min ? least : g.min;
-    to = wanted(in->opts, g.desired);
+    to = wanted(in->opts, g.desired, e);
+    if (to < 0)
+        return NULL;
     if (to > g.desired) {
         to = to < most ? to : most;
         if (to <= g.desired) {
@@ -114,7 +160,9 @@ static struct plan *scale_plan(const struct action_input *in, const struct json 
         }
     } else if (to < g.desired) {
         to = to > least ? to : least;
-        if (to >= g.desired) {
+        if (to >= g.desired && by_signal(in->opts)) {
+            to = g.desired; /* it asks for less, and the least is there */
+        } else if (to >= g.desired) {
             err_set(e, ERR_DENIED, "at min %lld: no room", (long long)least);
             return NULL;
         }
@@ -124,7 +172,10 @@ static struct plan *scale_plan(const struct action_input *in, const struct json 
                 (long long)most);
         return NULL;
     }
-    return change(in, seen, &g, to);
+    p = change(in, seen, &g, to);
+    if (by_signal(in->opts))
+        say_why(p, in->opts, to);
+    return p;
 }
 
 /* The new value is a yes, whoever set it. The old one is a no, but not at once: a request whose
@@ -179,6 +230,13 @@ static int scale_check(const struct json *opts, struct err *e)
     int64_t min = json_get_int(opts, "min", 0), max = json_get_int(opts, "max", 0),
             to = json_get_int(opts, "to", min);
 
+    if (by_signal(opts) != (json_get(opts, "per_instance") != NULL))
+        return err_set(e, ERR_INPUT,
+                       by_signal(opts)
+                           ? "to = sig.%s needs per_instance, how much of it one instance takes: "
+                             "write e.g. per_instance = 100"
+                           : "per_instance goes with to = sig.x { ... }%s",
+                       by_signal(opts) ? json_get_str(json_get(opts, "to"), "signal", "?") : "");
     if (min > max)
         return err_set(e, ERR_INPUT, "min %lld is above max %lld", (long long)min, (long long)max);
     if (json_get(opts, "to") != NULL && (to < min || to > max))
@@ -227,13 +285,17 @@ static const struct option scale_state[] = {
     {.name = "desired",
      .type = OPT_COUNT,
      .required = true,
-     .max = 10000,
+     .max = SCALE_MAX,
      .help = "the group's desired capacity"},
-    {.name = "min", .type = OPT_COUNT, .fallback = "0", .max = 10000, .help = "its own minimum"},
+    {.name = "min",
+     .type = OPT_COUNT,
+     .fallback = "0",
+     .max = SCALE_MAX,
+     .help = "its own minimum"},
     {.name = "max",
      .type = OPT_COUNT,
      .fallback = "10000",
-     .max = 10000,
+     .max = SCALE_MAX,
      .help = "its own maximum"},
     {.name = "suspended",
      .type = OPT_LIST,
@@ -246,26 +308,33 @@ static const struct option scale_state[] = {
 static const struct option scale_options[] = {
     {.name = "by",
      .type = OPT_PERCENT_OR_COUNT,
-     .min = -10000,
-     .max = 10000,
+     .min = -SCALE_MAX,
+     .max = SCALE_MAX,
      .one_of = "how",
      .help = "change of the desired capacity, \"25%\", 2, \"-25%\", -2: growth is rounded up to at "
              "least one instance, shrinking is rounded down"},
     {.name = "to",
-     .type = OPT_COUNT,
-     .max = 10000,
+     .type = OPT_COUNT_OR_SIGNAL,
+     .max = SCALE_MAX,
      .one_of = "how",
-     .help = "the desired capacity itself"},
+     .help = "the desired capacity itself; or a signal, of which each instance takes per_instance: "
+             "rounded up, within min and max. Denied while it is unknown"},
+    {.name = "per_instance",
+     .type = OPT_NUMBER,
+     .min = 0.001,
+     .max = OPTION_NO_MAX,
+     .help = "with a signal as `to`: how much of it one instance takes, in its base unit (percent, "
+             "milliseconds, bytes)"},
     {.name = "min",
      .type = OPT_COUNT,
      .fallback = "0",
-     .max = 10000,
+     .max = SCALE_MAX,
      .help = "never below this, nor below the group's own minimum"},
     {.name = "max",
      .type = OPT_COUNT,
      .required = true,
      .min = 1,
-     .max = 10000,
+     .max = SCALE_MAX,
      .help = "never above this, nor above the group's own maximum"},
 };
 

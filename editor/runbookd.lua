@@ -861,7 +861,8 @@ function sig.compare(fields) end
 
 ---@class runbookd.act.asg_scale : runbookd.ActionFields
 ---@field by? string|integer change of the desired capacity, "25%", 2, "-25%", -2: growth is rounded up to at least one instance, shrinking is rounded down
----@field to? integer the desired capacity itself
+---@field to? integer|runbookd.Condition the desired capacity itself; or a signal, of which each instance takes per_instance: rounded up, within min and max. Denied while it is unknown
+---@field per_instance? number with a signal as `to`: how much of it one instance takes, in its base unit (percent, milliseconds, bytes)
 ---@field min? integer never below this, nor below the group's own minimum
 ---@field max integer never above this, nor above the group's own maximum
 

@@ -430,6 +430,8 @@ void act_observe(struct run *r, enum act_stage stage)
 
     if (r->act.action->timeout_ms && r->act.action->timeout_ms < s.deadline_ms)
         s.deadline_ms = r->act.action->timeout_ms;
+    if (stage == ACT_OBSERVING) /* the re-check is of the world: it keeps the reading */
+        reading_take(r->e, r->inst, r->act.action, r->act.opts);
     r->act.stage = stage;
     r->act.retry_ms = NEVER;
     s.ticket = r->act.ticket = engine_ticket(r->e, &t);

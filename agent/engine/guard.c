@@ -85,8 +85,12 @@ static enum verdict_kind inhibition(const struct guard_input *in, struct buf *wh
 
 static enum verdict_kind data(const struct guard_input *in, struct buf *why)
 {
+    enum verdict_kind sized =
+        in->a && !in->undo ? reading_guard(in->e, in->i, in->a, why) : GUARD_ALLOW;
     enum tri v;
 
+    if (sized != GUARD_ALLOW)
+        return sized;
     if (!in->i || !in->i->when || (in->r && in->r->manual))
         return GUARD_ALLOW;
     v = in->i->now.value;

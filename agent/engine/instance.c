@@ -88,6 +88,7 @@ struct instance *instance_new(struct engine *e, struct policy_set *set, const st
     i->key = mem_printf("%s@%s", p->name, t->id);
     i->checks = mem_calloc(p->nchecks + 1, sizeof(struct bound *));
     i->unless = mem_calloc(p->nactions + 1, sizeof(struct bound *));
+    i->reads = mem_calloc(p->nactions + 1, sizeof(struct bound *));
     i->again_ms = NEVER;
     i->now.value = TRI_UNKNOWN;
     if (bind_one(&i->when, p->when, &ctx, "when", err) ||
@@ -99,7 +100,8 @@ struct instance *instance_new(struct engine *e, struct policy_set *set, const st
             bind_one(&i->checks[c], p->checks[c].cond, &ctx, p->checks[c].name, err))
             goto fail;
     for (size_t a = 0; a < p->nactions; a++)
-        if (bind_one(&i->unless[a], p->actions[a].approval_unless, &ctx, "approval_unless", err))
+        if (bind_one(&i->unless[a], p->actions[a].approval_unless, &ctx, "approval_unless", err) ||
+            bind_one(&i->reads[a], p->actions[a].reads, &ctx, p->actions[a].reads_as, err))
             goto fail;
     if (t->found && actions_fit(p, t, err)) /* of what is declared the check has told (E102) */
         goto fail;
@@ -119,10 +121,13 @@ void instance_free(struct instance *i)
     bound_free(i->window);
     for (size_t c = 0; c < i->p->nchecks; c++)
         bound_free(i->checks[c]);
-    for (size_t a = 0; a < i->p->nactions; a++)
+    for (size_t a = 0; a < i->p->nactions; a++) {
         bound_free(i->unless[a]);
+        bound_free(i->reads[a]);
+    }
     mem_free(i->checks);
     mem_free(i->unless);
+    mem_free(i->reads);
     mem_free(i->key);
     mem_free(i->seen);
     json_free(i->told);

@@ -147,6 +147,7 @@ struct instance {
     struct bound *when, *clear, *window;
     struct bound **checks;
     struct bound **unless; /* approval_unless, one an action; entries may be NULL */
+    struct bound **reads;  /* the signal of an action's option, likewise */
     struct answer now;     /* of `when` */
     int64_t again_ms;
     enum episode_state state;
@@ -443,6 +444,14 @@ void act_input(const struct run *r, struct action_input *in);
 /* The end of the step without an effect: false to the script, the reason on record. guard NULL: it
  * failed. */
 void act_refuse_step(struct run *r, const char *guard, const char *why, bool failed);
+
+/* reading.c: the signal that an option of an action is read from. Whether it is known, by the rule
+ * for conditions (M5): an action that has none is allowed. */
+enum verdict_kind reading_guard(struct engine *e, const struct instance *i,
+                                const struct declared_action *a, struct buf *why);
+/* Puts what it reads now into the options. */
+void reading_take(struct engine *e, const struct instance *i, const struct declared_action *a,
+                  struct json *opts);
 
 /* effect.c: from the intent to the outcome */
 void effect_intend(struct run *r); /* of call act.call of the plan */

@@ -28,6 +28,8 @@ struct declared_action {
     struct site site;
     bool approval_required;
     struct cond *approval_unless; /* NULL: none */
+    struct cond *reads;           /* the signal of its OPT_COUNT_OR_SIGNAL, true of any value; NULL: none */
+    const char *reads_as;         /* that option's name */
     const char *approvers;        /* NULL: anyone */
     int64_t approval_ttl_ms, timeout_ms;
     int max_acts; /* per run */

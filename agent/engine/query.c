@@ -297,6 +297,7 @@ static void plan_next(struct planning *p)
     struct ticket t = {0, plan_seen, NULL, p};
     struct world_step s;
     struct json *params;
+    char *key;
 
     if (p->action >= p->p->nactions) {
         plan_end(p);
@@ -316,6 +317,9 @@ static void plan_next(struct planning *p)
         plan_next(p);
         return;
     }
+    key = mem_printf("%s@%s", p->p->name, p->t->id);
+    reading_take(p->q.e, instance_find(p->q.e, key), a, p->opts);
+    mem_free(key);
     s = (struct world_step){0,    a->type, p->t, p->estate, p->opts,
                             NULL, NULL,    NULL, 30 * 1000, a->name};
     s.ticket = engine_ticket(p->q.e, &t);

@@ -122,6 +122,11 @@ enum finding series_finding(const struct series *s, int64_t now_ms)
     return s->finding;
 }
 
+const struct point *series_reading(const struct series *s, int64_t now_ms)
+{
+    return series_finding(s, now_ms) == FINDING_NONE ? series_newest(s) : NULL;
+}
+
 static void changed(struct series *s)
 {
     s->version++;

@@ -127,7 +127,9 @@ void series_removed(struct series *s, size_t n, int64_t since_ms, int64_t done_m
 enum finding
 series_finding(const struct series *s,
                int64_t now_ms); /* the finding, or FINDING_STALE when the newest point is too old */
-const struct point *series_newest(const struct series *s);       /* NULL if none */
+const struct point *series_newest(const struct series *s); /* NULL if none */
+/* What it reads now: the newest point; NULL where series_finding has one. */
+const struct point *series_reading(const struct series *s, int64_t now_ms);
 const struct point *series_at(const struct series *s, size_t i); /* 0: oldest */
 int64_t point_end_ms(const struct point *p);                     /* start + period */
 /* How late beyond its interval a point may be: the signal's lag, but at least half an interval,

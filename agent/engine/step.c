@@ -190,10 +190,10 @@ static void poke_checks(struct run *r)
 static void poke_read(struct run *r)
 {
     const struct series *s = r->read_series;
-    const struct point *p = s ? series_newest(s) : NULL;
+    const struct point *p = s ? series_reading(s, now(r->e)) : NULL;
     struct json *answer = NULL;
 
-    if (p && s->finding == FINDING_NONE && now(r->e) <= series_expiry_ms(s))
+    if (p)
         answer = json_new_num(p->value);
     else if (now(r->e) >= r->step_until_ms)
         answer = json_new_null();

@@ -393,8 +393,10 @@ void watched_sweep(struct engine *e)
         mark_bound(&m, i->window);
         for (size_t c = 0; c < i->p->nchecks; c++)
             mark_bound(&m, i->checks[c]);
-        for (size_t a = 0; a < i->p->nactions; a++)
+        for (size_t a = 0; a < i->p->nactions; a++) {
             mark_bound(&m, i->unless[a]);
+            mark_bound(&m, i->reads[a]);
+        }
     }
     for (size_t n = 0; n < e->nruns; n++) {
         struct run *r = e->runs[n];

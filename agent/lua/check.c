@@ -324,6 +324,7 @@ static void check_actions(struct checker *c)
         }
         c->before_start = true;
         check_cond(c, a->approval_unless);
+        check_cond(c, a->reads);
         c->before_start = false;
         if (a->approval_unless && cond_true_without_data(a->approval_unless)) {
             struct place at = place_site(c->ld, &a->approval_unless->site, "");

@@ -1,5 +1,6 @@
 /* The constructors of conditions, actions and selectors: sig.x, all, any, none, act.x, find.x. Each
  * checks its table at once and gives an opaque value. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include "base/units.h"
@@ -300,6 +301,35 @@ static void read_common(lua_State *L, const struct tab *t, struct action_node *a
     lua_pop(L, 1);
 }
 
+/* An option that may be a signal keeps it as a condition, too: one that any value satisfies. So it
+ * is checked, bound and watched like the others. */
+static void read_reads(lua_State *L, const struct tab *t, struct declared_action *a)
+{
+    struct loader *ld = loader_of(L);
+    for (size_t i = 0; i < a->type->noptions; i++) {
+        const char *name = a->type->options[i].name;
+        if (a->type->options[i].type != OPT_COUNT_OR_SIGNAL ||
+            json_type(json_get(a->opts, name)) != JSON_MAP) {
+            continue;
+        }
+        lua_pushstring(L, name);
+        lua_rawget(L, t->index);
+        const struct node *n = node_at(L, -1);
+        if (n && n->kind == NODE_CONDITION && n->cond->signal->unit == UNIT_ENUM) {
+            struct place at = place_value(L, t->index, name, 0);
+            diag_add(ld->d, "E107", &at, "%s needs a signal that is a number: sig.%s is a word",
+                     name, n->cond->signal->name);
+        } else if (n && n->kind == NODE_CONDITION) {
+            a->reads = arena_alloc(ld->arena, sizeof *a->reads);
+            *a->reads = *n->cond;
+            a->reads->cmp = CMP_AT_LEAST;
+            a->reads->threshold = -INFINITY;
+            a->reads_as = name;
+        }
+        lua_pop(L, 1);
+    }
+}
+
 static int make_action(lua_State *L)
 {
     struct loader *ld = loader_of(L);
@@ -321,6 +351,7 @@ static int make_action(lua_State *L)
     n->action->action.site = site_of(ld, &n->place);
     n->action->action.opts = tab_options(L, &t, type->options, type->noptions);
     read_common(L, &t, n->action);
+    read_reads(L, &t, &n->action->action);
     struct err e = ERR_INIT;
     if (type->check && diags_errors(ld->d) == before && !ld->poisoned &&
         type->check(n->action->action.opts, &e) != 0) {

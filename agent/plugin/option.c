@@ -30,6 +30,8 @@ static const struct {
                               "needs a percent string or a whole number, write \"25%\" or 2"},
     [OPT_SECRET] = {"secret", "needs secret.file \"/path\" or secret.env \"NAME\""},
     [OPT_SIGNAL] = {"signal", "needs a signal without a comparator, write sig.x{...}"},
+    [OPT_COUNT_OR_SIGNAL] = {"count or signal", "needs a whole number, or a signal without a "
+                                                "comparator: write 8 or sig.x{...}"},
     [OPT_TARGET] = {"target", "needs the name of a target, write it in quotes"},
     [OPT_STEP] = {"action", "needs the name of an action of this policy, write it in quotes"},
 };
@@ -426,6 +428,9 @@ struct json *option_check(const struct option *o, const struct json *written, st
         return check_secret(o, written, e);
     case OPT_SIGNAL:
         return check_signal(o, written, e);
+    case OPT_COUNT_OR_SIGNAL:
+        return json_type(written) == JSON_NUMBER ? check_number(o, written, e)
+                                                 : check_signal(o, written, e);
     case OPT_TARGET:
         return check_target(o, written, e);
     case OPT_STEP:

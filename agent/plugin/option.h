@@ -26,7 +26,10 @@ enum opt_type {
     OPT_SECRET, /* secret.file "...", secret.env "..."  {"file": path} or {"env": name}: never the
                    value */
     OPT_SIGNAL, /* sig.x { ... }        {"signal": name, "opts": {...}} */
-    OPT_TARGET, /* the name of another target of kind `words` */
+    OPT_COUNT_OR_SIGNAL, /* 8 or sig.x { ... }  a number, or the same map. When the step is planned
+                            it has what the signal reads: {..., "reading": 981, "text": "981",
+                            "end_wall_ms": ...}, or "unknown": why. At most one in a table */
+    OPT_TARGET,          /* the name of another target of kind `words` */
     OPT_STEP, /* the name of another action of the same policy. When the step is planned: what that
                  one gave as its output `words` in this run, or an empty list */
 };

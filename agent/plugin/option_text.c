@@ -121,6 +121,11 @@ char *option_text(const struct option *o, const struct json *held)
         add_quoted(&b, json_get_str(held, "file", json_get_str(held, "env", "")));
         break;
     case OPT_SIGNAL:
+    case OPT_COUNT_OR_SIGNAL:
+        if (json_type(held) != JSON_MAP) {
+            add_value(&b, held);
+            break;
+        }
         (void)buf_addf(&b, "sig.%s ", json_get_str(held, "signal", "?"));
         add_value(&b, json_get(held, "opts"));
         break;

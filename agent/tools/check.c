@@ -78,6 +78,7 @@ static struct json *summary_of(const struct policy *p, const struct estate *esta
         json_set_str(row, "type", a->type->name);
         json_set_bool(row, "approval", a->approval_required);
         signals_of(signals, reads, a->approval_unless);
+        signals_of(signals, reads, a->reads);
         for (const char *const *r = a->type->permissions; r && *r; r++) {
             char *permission = permission_for(*r, p->target.kind);
 

@@ -242,6 +242,7 @@ static void need_policy(struct gathering *g)
         char *by = mem_printf("%s: act.%s", p->name, a->type->name);
 
         need_cond(g, a->approval_unless);
+        need_cond(g, a->reads);
         if (owner)
             need(g, a->type->permissions, owner, json_get_str(owner->fields, "aws", ""), true, by);
         mem_free(by);
@@ -390,6 +391,7 @@ struct json *needs_queries(const struct loaded *l, const struct target *server)
             queries_in(out, p, p->checks[n].cond);
         for (size_t n = 0; n < p->nactions; n++) {
             queries_in(out, p, p->actions[n].approval_unless);
+            queries_in(out, p, p->actions[n].reads);
             query_of(out, p, p->actions[n].opts);
         }
     }

@@ -188,6 +188,8 @@ static void types(struct buf *out)
         {OPT_SECRET, "`secret.file \"/path\"`, `secret.env \"NAME\"`",
          "where it is, never the value"},
         {OPT_SIGNAL, "`sig.x { ... }`", "the signal and its options"},
+        {OPT_COUNT_OR_SIGNAL, "`8` or `sig.x { ... }`",
+         "a number, or what the signal reads when the step is planned; unknown or stale: denied"},
         {OPT_TARGET, "`\"name\"`", "another target of the estate"},
         {OPT_STEP, "`\"name\"`", "another action of the same policy: what it did in this run"},
     };

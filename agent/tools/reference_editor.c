@@ -25,6 +25,8 @@ static const char *lua_type(const struct option *o)
         return "runbookd.Secret";
     case OPT_SIGNAL:
         return "runbookd.Condition";
+    case OPT_COUNT_OR_SIGNAL:
+        return "integer|runbookd.Condition";
     case OPT_STRING:
     case OPT_PERCENT:
     case OPT_DURATION:

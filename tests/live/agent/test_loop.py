@@ -32,12 +32,12 @@ class Grow(AgentCase):
         "name": "web", "min": 1, "max": 6, "desired": 2, "boot_seconds": 1, "health_seconds": 0, "drain_seconds": 1, "terminate_seconds": 1,
         "target_group": "targetgroup/web/0123456789abcdef", "load_balancer": "app/web/456789abcdef0123", "traffic": [{"at": 0, "rps": 60}]}]}
 
-    def prepare(self, mode):
+    def prepare(self, mode, policy=POLICY):
         self.write("estate.lua", f'''
 aws "prod" {{ region = "us-east-1", endpoint = "http://127.0.0.1:{self.sim.port}" }}
 asg "web" {{ aws = "prod", target_group = "targetgroup/web/0123456789abcdef", alb = "app/web/456789abcdef0123" }}
 ''')
-        self.write("policies/hot.lua", POLICY.replace("MODE", mode))
+        self.write("policies/hot.lua", policy.replace("MODE", mode))
         self.agent = self.start(env=AWS_ENV)
         eventually(lambda: [p for p in self.ask("status")["policies"] if "asg_cpu" in p.get("reading", "") and "%" in p["reading"]], 30, 0.3)
 
@@ -101,6 +101,19 @@ asg "web" {{ aws = "prod", target_group = "targetgroup/web/0123456789abcdef", al
         run = subprocess.run([RUNBOOKD, "plan", "--config", self.path("runbookd.lua"), "hot", "web"], capture_output=True, text=True, timeout=60, env=AWS_ENV)
         self.assertEqual(run.returncode, 3, run.stderr)
         self.assertIn("cannot be planned", run.stdout)
+
+    def test_a_signal_sizes_the_group(self):
+        """60 requests a second take 2 instances at 40 each, 170 take 5: planned with and without an agent, done, and the reading journaled."""
+        self.prepare("enforce", POLICY.replace("by = 2", 'to = sig.alb_requests { period = "1s" }, per_instance = 40'))
+        offline = [RUNBOOKD, "plan", "--config", self.path("runbookd.lua"), "hot", "web"]
+        for shown in (self.ctl("plan", "hot", "web").stdout, subprocess.run(offline, capture_output=True, text=True, timeout=60, env=AWS_ENV).stdout):
+            self.assertRegex(" ".join(shown.split()), r"desired is 2 already \(alb_requests \d+(\.\d+)?, 40 an instance\)")
+        self.heat()
+        eventually(lambda: self.desired() == 5, 40, 0.1)
+        plan = eventually(lambda: [r for r in self.runs() if r["state"] != "proposed"], 10)[0]
+        shown = " ".join(self.ctl("show", plan["id"]).stdout.split())
+        self.assertRegex(shown, r"desired 2 -> 5 \(alb_requests 1\d\d(\.\d+)?, 40 an instance\)")
+        self.assertEqual(self.effects(), 1)
 
     def test_a_procedure_is_started_with_parameters(self):
         self.write("policies/add.lua", POLICY.replace("MODE", "enforce").replace('policy "hot"', 'procedure "add"').replace('  when = sig', '  params = { times = { type = "count", help = "how often" } },\n  clear = sig')

@@ -49,3 +49,9 @@ procedure "add" {
     end
   end,
 }
+
+-- As many instances as the requests take, not as many as the CPU guesses.
+policy "size" {
+  severity = "sev3", target = find.asg {}, when = hot,
+  actions = { act.asg_scale { to = sig.alb_requests {}, per_instance = 600, min = 2, max = param("size_max", 20) } },
+}

@@ -304,3 +304,49 @@ test "a storm of episodes lowers the agent to shadow" {
     15m  resolve
   ]],
 }
+
+test "a group is as large as what a signal reads takes" {
+  policy = "size", target = { id = "web-1", desired = 8 },
+  series = { asg_cpu = "0m:40% 10m:85% 20m:30%", alb_requests = "6100" }, run_for = "40m",
+  timeline = [[
+    12m  fire
+    12m  act asg_scale desired 8 -> 11 (alb_requests 6100, 600 an instance) ok
+    20m  verify cleared ok
+    20m  end succeeded
+    21m  clear
+    21m  resolve
+  ]],
+}
+test "a signal that is not known sizes nothing" {
+  policy = "size", target = { id = "web-1", desired = 8 },
+  series = { asg_cpu = "0m:40% 10m:85%", alb_requests = "0m:6100 5m:_" }, run_for = "40m", never = { "act " },
+}
+test "within its max" {
+  policy = "size", target = { id = "web-1", desired = 8 }, params = { size_max = 10 },
+  series = { asg_cpu = "0m:40% 10m:85%", alb_requests = "6100" }, run_for = "15m",
+  timeline = [[
+    12m  fire
+    12m  act asg_scale desired 8 -> 10 (alb_requests 6100, 600 an instance) ok
+  ]],
+}
+test "what is approved is the size, not the reading" {
+  policy = "size", target = { id = "web-1", desired = 8 }, mode = "approve",
+  series = { asg_cpu = "0m:40% 10m:85%", alb_requests = "0m:6100 14m:6200 18m:9000" }, run_for = "17m",
+  operator = { ["16m"] = "approve" },
+  timeline = [[
+    12m  fire
+    12m  page approval asg_scale desired 8 -> 11 (alb_requests 6100, 600 an instance)
+    16m  act asg_scale desired 8 -> 11 (alb_requests 6200, 600 an instance) ok
+  ]],
+}
+test "another size is asked for once more" {
+  policy = "size", target = { id = "web-1", desired = 8 }, mode = "approve",
+  series = { asg_cpu = "0m:40% 10m:85%", alb_requests = "0m:6100 14m:9000" }, run_for = "20m",
+  operator = { ["16m"] = "approve", ["18m"] = "approve" },
+  timeline = [[
+    12m  fire
+    12m  page approval asg_scale desired 8 -> 11 (alb_requests 6100, 600 an instance)
+    16m  page approval asg_scale desired 8 -> 15 (alb_requests 9000, 600 an instance)
+    18m  act asg_scale desired 8 -> 15 (alb_requests 9000, 600 an instance) ok
+  ]],
+}

@@ -38,6 +38,11 @@ static struct plan *plan_at(const char *opts, const char *seen, int64_t wall_ms,
     return p;
 }
 
+#define BY_SIGNAL(reading, more)                                                                   \
+    "{\"to\": {\"signal\": \"alb_requests\", \"opts\": {}, \"reading\": " reading                  \
+    ", \"text\": \"(it)\", "                                                                       \
+    "\"end_wall_ms\": 1790000000000}, \"per_instance\": 100, \"max\": 20" more "}"
+
 static void plans(void **state)
 {
     static const struct {
@@ -70,6 +75,38 @@ static void plans(void **state)
         {"{\"to\": 10, \"max\": 20}", "{\"desired\": 12}", "desired 12 -> 10"},
         {"{\"to\": 10, \"max\": 20}", "{\"desired\": 10}", "empty: desired is 10 already"},
         {"{\"to\": 10, \"max\": 20}", "{\"desired\": 8, \"min\": 1, \"max\": 9}", "desired 8 -> 9"},
+        /* As many as it takes for what a signal reads. */
+        {BY_SIGNAL("981", ""), "{\"desired\": 8}",
+         "desired 8 -> 10 (alb_requests (it), 100 an instance)"},
+        {BY_SIGNAL("1000", ""), "{\"desired\": 8}",
+         "desired 8 -> 10 (alb_requests (it), 100 an instance)"},
+        {BY_SIGNAL("0.5", ""), "{\"desired\": 8}",
+         "desired 8 -> 1 (alb_requests (it), 100 an instance)"},
+        {BY_SIGNAL("0", ""), "{\"desired\": 8}",
+         "desired 8 -> 0 (alb_requests (it), 100 an instance)"},
+        {BY_SIGNAL("800", ""), "{\"desired\": 8}",
+         "empty: desired is 8 already (alb_requests (it), 100 an instance)"},
+        {BY_SIGNAL("1e300", ""), "{\"desired\": 8}",
+         "desired 8 -> 20 (alb_requests (it), 100 an instance)"},
+        {BY_SIGNAL("5000", ""), "{\"desired\": 20}", "denied: at max 20: no room"},
+        {BY_SIGNAL("5000", ""), "{\"desired\": 8, \"min\": 1, \"max\": 9}",
+         "desired 8 -> 9 (alb_requests (it), 100 an instance)"},
+        {BY_SIGNAL("100", ", \"min\": 4"), "{\"desired\": 8}",
+         "desired 8 -> 4 (alb_requests (it), 100 an instance)"},
+        {BY_SIGNAL("100", ", \"min\": 4"), "{\"desired\": 4}",
+         "empty: desired is 4 already (alb_requests (it), 100 an instance)"},
+        {BY_SIGNAL("2200", ""), "{\"desired\": 25}", "denied: 22 is outside 0 to 20"},
+        {BY_SIGNAL("-3", ""), "{\"desired\": 8}",
+         "denied: to = sig.alb_requests: what it reads is no number of instances"},
+        {BY_SIGNAL("\"981\"", ""), "{\"desired\": 8}",
+         "denied: to = sig.alb_requests: what it reads is no number of instances"},
+        {"{\"to\": {\"signal\": \"alb_requests\", \"opts\": {}, \"unknown\": \"stale\"}, "
+         "\"per_instance\": 100, "
+         "\"max\": 20}",
+         "{\"desired\": 8}", "denied: to = sig.alb_requests: stale"},
+        {"{\"to\": {\"signal\": \"alb_requests\", \"opts\": {}}, \"per_instance\": 100, \"max\": "
+         "20}",
+         "{\"desired\": 8}", "denied: to = sig.alb_requests: it was not read"},
         {"{\"by\": 1, \"max\": 20}", "{}", "input: the group's desired capacity is not known"},
         {"{\"by\": 1, \"max\": 20}", "{\"desired\": -1}",
          "input: the group's desired capacity is not known"},
@@ -98,6 +135,26 @@ static void plans(void **state)
         mem_free(got);
         plan_free(p);
     }
+}
+
+/* What was read is a reading; what it comes to is a part of the plan, and of what is approved. */
+static void the_reading_goes_on_record(void **state)
+{
+    struct err e;
+    struct plan *p = plan_at(BY_SIGNAL("981", ""), "{\"desired\": 8}", 5, &e);
+    struct plan *q = plan_at(BY_SIGNAL("999", ""), "{\"desired\": 8}", 9, &e);
+    struct plan *r = plan_at(BY_SIGNAL("1001", ""), "{\"desired\": 8}", 9, &e);
+    const struct json *last = json_at(p->preconditions, json_len(p->preconditions) - 1);
+
+    (void)state;
+    assert_string_equal(json_get_str(last, "predicate", ""),
+                        "10 is what sig.alb_requests takes at 100 an instance, within min and max");
+    assert_string_equal(json_get_str(last, "observed", ""), "(it) at 2026-09-21T14:13:20Z");
+    assert_true(plan_same_or_less(p, q));
+    assert_false(plan_same_or_less(p, r));
+    plan_free(p);
+    plan_free(q);
+    plan_free(r);
 }
 
 static void what_a_plan_holds(void **state)
@@ -280,6 +337,10 @@ static void options(void **state)
         {"{\"to\": 21, \"max\": 20}", false},
         {"{\"to\": 1, \"max\": 20, \"min\": 2}", false},
         {"{\"to\": 20, \"max\": 20, \"min\": 2}", true},
+        {"{\"to\": {\"signal\": \"x\"}, \"per_instance\": 5, \"max\": 20}", true},
+        {"{\"to\": {\"signal\": \"x\"}, \"max\": 20}", false},
+        {"{\"to\": 8, \"per_instance\": 5, \"max\": 20}", false},
+        {"{\"by\": 1, \"per_instance\": 5, \"max\": 20}", false},
     };
 
     (void)state;
@@ -297,9 +358,13 @@ static void options(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(plans),     cmocka_unit_test(what_a_plan_holds),
-        cmocka_unit_test(the_probe), cmocka_unit_test(going_back),
-        cmocka_unit_test(for_all),   cmocka_unit_test(options),
+        cmocka_unit_test(plans),
+        cmocka_unit_test(what_a_plan_holds),
+        cmocka_unit_test(the_probe),
+        cmocka_unit_test(going_back),
+        cmocka_unit_test(for_all),
+        cmocka_unit_test(options),
+        cmocka_unit_test(the_reading_goes_on_record),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

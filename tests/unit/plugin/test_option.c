@@ -120,6 +120,15 @@ static const struct row rows[] = {
     {OPT_SIGNAL, NONE, NULL, "{\"signal\":\"x\"}", "{\"signal\":\"x\",\"opts\":{}}", "sig.x {}", 0},
     {OPT_SIGNAL, NONE, NULL, "\"x\"", NULL, "needs a signal without a comparator, write sig.x{...}", ERR_INPUT},
 
+    {OPT_COUNT_OR_SIGNAL, 0, 10, NULL, "8", "8", "8", 0},
+    {OPT_COUNT_OR_SIGNAL, 0, 10, NULL, "11", NULL, "must be between 0 and 10, got 11", ERR_LIMIT},
+    {OPT_COUNT_OR_SIGNAL, 0, 10, NULL, "{\"signal\":\"x\"}", "{\"signal\":\"x\",\"opts\":{}}",
+     "sig.x {}", 0},
+    {OPT_COUNT_OR_SIGNAL, 0, 10, NULL, "\"8\"", NULL,
+     "needs a whole number, or a signal without a comparator: write 8 or sig.x{...}", ERR_INPUT},
+    {OPT_COUNT_OR_SIGNAL, 0, 10, NULL, "8.5", NULL,
+     "needs a whole number, or a signal without a comparator: write 8 or sig.x{...}", ERR_INPUT},
+
     {OPT_TARGET, NONE, "proxy", "\"p1\"", "\"p1\"", "\"p1\"", 0},
     {OPT_TARGET, NONE, "proxy", "7", NULL, "needs the name of a proxy, write it in quotes",
      ERR_INPUT},
