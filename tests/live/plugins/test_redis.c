@@ -97,7 +97,7 @@ static int free_port(void)
 static struct node *start(struct stage *s, const char *options)
 {
     struct node *server = &s->more[s->n++];
-    char *text = mem_printf("%s/tests/harness/redistemp %s --watch %d start", RB_SOURCE_DIR,
+    char *text = mem_printf("'%s'/tests/harness/redistemp %s --watch %d start", RB_SOURCE_DIR,
                             options, getpid());
     char line[400];
     FILE *f = popen(text, "r");
