@@ -57,7 +57,7 @@ struct http_call {
     long port;
     void *request_body;
     struct buf body, answer_headers;
-    bool mutating, too_large;
+    bool mutating, by_status, too_large;
     char curl_text[CURL_ERROR_SIZE];
     struct http_answer answer;
     struct err err;
@@ -124,20 +124,40 @@ static const char *curl_phase(struct http_call *c, bool *left)
     return https && !tls ? "TLS handshake" : "sending the request";
 }
 
+static void take_answer(struct http_call *c, long status)
+{
+    c->answer.status = (int)status;
+    c->answer.request_left = true;
+    c->answer.body = buf_str(&c->body);
+    c->answer.body_len = c->body.len;
+    c->answer.headers = &c->answer_headers;
+}
+
+/* Of a call that did not end well. */
+static bool status_is_enough(const struct http_call *c, long status)
+{
+    return c->by_status && status >= 200 && status <= 999;
+}
+
 static void call_deadline(void *arg)
 {
     struct http_call *c = arg;
     struct http *h = c->http;
     const char *phase = "looking up the name";
     bool left = false;
+    long status = 0;
     if (c->phase == PHASE_CURL) {
         phase = curl_phase(c, &left);
+        curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
         curl_multi_remove_handle(h->multi, c->easy);
         curl_easy_cleanup(c->easy);
         c->easy = NULL;
     }
     if (c->phase == PHASE_WAIT) {
         call_done(c); /* refused in http_send: the error is there */
+    } else if (status_is_enough(c, status)) {
+        take_answer(c, status);
+        call_done(c);
     } else {
         c->answer.request_left = left;
         c->answer.no_address = c->phase == PHASE_NAME;
@@ -178,14 +198,12 @@ static void curl_ended(struct http_call *c, CURLcode code)
     curl_easy_cleanup(c->easy);
     c->easy = NULL;
     c->answer.request_left = left;
-    if (c->too_large) {
+    if (status_is_enough(c, status)) {
+        take_answer(c, status);
+    } else if (c->too_large) {
         err_set(&c->err, ERR_LIMIT, "the answer is larger than %zu bytes", c->body.max);
     } else if (code == CURLE_OK && status >= 100 && status <= 999) {
-        c->answer.status = (int)status;
-        c->answer.request_left = true;
-        c->answer.body = buf_str(&c->body);
-        c->answer.body_len = c->body.len;
-        c->answer.headers = &c->answer_headers;
+        take_answer(c, status);
     } else if (code == CURLE_OK) {
         err_set(&c->err, ERR_INPUT, "the answer is not HTTP");
     } else {
@@ -515,6 +533,7 @@ struct http_call *http_send(struct http *h, const struct http_request *req, http
     if (c->connect_ms > c->total_ms)
         c->connect_ms = c->total_ms;
     c->mutating = req->mutating;
+    c->by_status = req->by_status;
     c->answer.body = "";
     snprintf(c->method, sizeof c->method, "HTTP");
     buf_init(&c->body, req->max_body ? req->max_body : BODY_MAX);

@@ -29,6 +29,7 @@ struct http_request {
     int64_t connect_ms; /* 0: 3 s */
     int64_t total_ms;   /* 0: 10 s; includes the name */
     size_t max_body;    /* 0: 16 MiB; a larger answer is ERR_LIMIT */
+    bool by_status;     /* the status is all that counts: once it is there, it is the answer, with what came of the body below max_body */
     const char *ca_file, *client_cert, *client_key; /* NULL: the default, none */
 };
 

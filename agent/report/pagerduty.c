@@ -204,7 +204,8 @@ static void *pagerduty_send(void *self, const struct json *report, int trim, sin
                              .headers = headers,
                              .nheaders = 1,
                              .total_ms = p->env.answer_ms ? p->env.answer_ms : ANSWER_MS,
-                             .max_body = 65536,
+                             .max_body = SINK_ANSWER_MAX,
+                             .by_status = true,
                              .mutating = true};
     bool change;
     struct json *event = pagerduty_event(report, trim, &change);

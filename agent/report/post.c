@@ -16,7 +16,7 @@ struct sending {
 static void body_text(const struct http_answer *a, struct buf *out)
 {
     struct err ignored = ERR_INIT;
-    struct json *j = json_parse(a->body, a->body_len, 65536, &ignored);
+    struct json *j = json_parse(a->body, a->body_len, SINK_ANSWER_MAX, &ignored);
     const struct json *errors = json_get(j, "errors");
 
     buf_addf(out, "HTTP %d", a->status);

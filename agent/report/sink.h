@@ -53,6 +53,7 @@ extern const struct sink_type *const sink_types[];
 extern const size_t sink_types_len;
 extern const struct sink_type pagerduty_sink, webhook_sink, lines_sink;
 
+#define SINK_ANSWER_MAX 65536 /* bytes of an answer's body that are looked at */
 /* For sinks that post JSON. judge: what an answer that arrived means; no answer is SINK_RETRY. The
  * body is copied. */
 typedef enum sink_result sink_judge_fn(void *self, const struct http_answer *a);

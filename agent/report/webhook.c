@@ -186,7 +186,8 @@ static void *webhook_send(void *self, const struct json *report, int trim, sink_
                                        .body = body,
                                        .body_len = strlen(body),
                                        .total_ms = w->env.answer_ms ? w->env.answer_ms : ANSWER_MS,
-                                       .max_body = 65536,
+                                       .max_body = SINK_ANSWER_MAX,
+                                       .by_status = true,
                                        .mutating = true};
         sending = sink_post(&w->env, &r, judge, w, fn, arg);
     }

@@ -312,6 +312,20 @@ static void floods(struct server *s, int fd, int n)
         s->requests++;
 }
 
+static void breaks_off(struct server *s, int fd, int n)
+{
+    (void)n;
+    server_read_request(s, fd, last_request, sizeof last_request);
+    server_say(fd, "HTTP/1.1 503 Busy\r\nContent-Length: 1000\r\n\r\nhalf of");
+}
+
+static void promises(struct server *s, int fd, int n)
+{
+    (void)n;
+    server_read_request(s, fd, last_request, sizeof last_request);
+    server_say(fd, "HTTP/1.1 100 Continue\r\n\r\n");
+}
+
 static void a_huge_body_is_cut(void **state)
 {
     struct fixture *f = *state;
@@ -322,6 +336,29 @@ static void a_huge_body_is_cut(void **state)
     assert_int_equal(f->err.code, ERR_LIMIT);
     assert_true(f->left);
     lag_check(&w, f->loop);
+}
+
+/* A report that was taken must not be sent again because of what came after the status. */
+static void the_status_is_enough_where_nothing_else_counts(void **state)
+{
+    struct fixture *f = *state;
+    struct http_request q = {.method = "GET", .max_body = 4096, .total_ms = 400, .by_status = true};
+    server_start(&f->server, floods);
+    ask(f, q);
+    assert_int_equal(f->err.code, 0);
+    assert_int_equal(f->status, 200);
+    assert_true(f->body_len <= 4096);
+    f->server.fn = drips; /* no end within the time */
+    ask(f, q);
+    assert_int_equal(f->status, 200);
+    assert_in_range(f->body_len, 1, 999);
+    f->server.fn = breaks_off;
+    ask(f, q);
+    assert_int_equal(f->status, 503);
+    f->server.fn = promises; /* 100 Continue is no answer */
+    ask(f, q);
+    assert_int_equal(f->status, 0);
+    assert_int_not_equal(f->err.code, 0);
 }
 
 static void floods_headers(struct server *s, int fd, int n)
@@ -492,6 +529,7 @@ int main(void)
         T(hung_dns_has_not_left_and_stalls_nothing),
         T(a_slow_drip_meets_the_total_deadline),
         T(a_huge_body_is_cut),
+        T(the_status_is_enough_where_nothing_else_counts),
         T(endless_headers_are_cut),
         T(a_reset_is_in_doubt),
         T(redirects_are_not_followed),

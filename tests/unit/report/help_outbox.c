@@ -1,6 +1,8 @@
 /* The toy pager and webhook, and an outbox over a journal in memory. */
 #include "help_outbox.h"
 
+#include <sys/socket.h>
+
 static void on_connection(struct server *s, int fd, int n)
 {
     struct pager *p = (struct pager *)s;
@@ -51,9 +53,11 @@ static void on_connection(struct server *s, int fd, int n)
     }
     snprintf(answer, sizeof(answer),
              "HTTP/1.1 %d x\r\n%sContent-Type: application/json\r\nContent-Length: "
-             "21\r\nConnection: close\r\n\r\n{\"message\": \"toy\"}   ",
-             code, code >= 300 && p->header ? p->header : "");
+             "%d\r\nConnection: close\r\n\r\n{\"message\": \"toy\"}   ",
+             code, code >= 300 && p->header ? p->header : "", 21 + p->blanks);
     server_say(fd, answer);
+    for (int k = 0; k < p->blanks; k++)
+        (void)send(fd, " ", 1, MSG_NOSIGNAL | MSG_MORE);
     if (code < 300) {
         pthread_mutex_lock(&p->lock);
         p->taken++;

@@ -26,6 +26,7 @@ struct pager {
     int answers[MAX_EVENTS], nanswers; /* for the first events that match, in order; then 202 */
     const char *only;   /* answers are for events with this text in them; NULL: all */
     const char *header; /* of every answer that is no 2xx */
+    int blanks; /* behind each answer's body */
     int matched;
     char *seen[MAX_EVENTS];   /* all that came, "ACTION KEY SUMMARY" */
     char ids[MAX_EVENTS][64]; /* webhook-id */

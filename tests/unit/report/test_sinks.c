@@ -95,6 +95,23 @@ static void what_is_too_large_is_taken_when_trimmed(void **state)
     json_free(s);
 }
 
+static void what_is_taken_is_taken_however_long_the_answer(void **state)
+{
+    struct fixture *f = *state;
+    char got[256];
+
+    with_webhook(f);
+    f->pager.blanks = f->hook.blanks = 100000;
+    report(f, "trigger", "E1", "once", false);
+    wait_until_idle(f);
+    taken_of(f, "E1", got, sizeof(got));
+    assert_string_equal(got, "once;");
+    taken_of_sink(&f->hook, "E1", got, sizeof(got));
+    assert_string_equal(got, "once;");
+    assert_int_equal(f->pager.nseen + f->hook.nseen, 2);
+    assert_int_equal(open_rows(f), 0);
+}
+
 static void each_sink_gets_it_and_none_waits_for_the_other(void **state)
 {
     struct fixture *f = *state;
@@ -241,6 +258,7 @@ int main(void)
         TEST(a_refused_note_pages_nobody),
         TEST(a_new_routing_key_is_taken_up_after_a_refusal),
         TEST(what_is_too_large_is_taken_when_trimmed),
+        TEST(what_is_taken_is_taken_however_long_the_answer),
         TEST(each_sink_gets_it_and_none_waits_for_the_other),
         TEST(the_webhooks_id_outlives_retries_and_restarts),
         TEST(who_is_gone_gets_nothing_more_and_that_is_told),
