@@ -24,10 +24,7 @@ void cw_clear(struct cw_set *s)
         struct cw_query *q = &s->queries[i];
 
         mem_free(q->key);
-        mem_free(q->namespace);
-        mem_free(q->metric);
-        mem_free(q->stat);
-        mem_free(q->expr);
+        mem_free(q->words);
         mem_free(q->points);
         json_free(q->dimensions);
     }
@@ -35,6 +32,14 @@ void cw_clear(struct cw_set *s)
     mem_free(s->batches);
     map_free(s->by_key);
     cw_init(s);
+}
+
+static const char *put_word(char **at, const char *word)
+{
+    const char *start = *at;
+
+    *at = stpcpy(*at, word) + 1;
+    return start;
 }
 
 size_t cw_want(struct cw_set *s, const char *namespace, const char *metric,
@@ -45,6 +50,7 @@ size_t cw_want(struct cw_set *s, const char *namespace, const char *metric,
                            (long long)period_ms, expr != NULL ? expr : "");
     struct cw_query *q;
     uintptr_t number; /* sets have thousands */
+    char *at;
 
     mem_free(where);
     if (s->by_key == NULL)
@@ -54,15 +60,18 @@ size_t cw_want(struct cw_set *s, const char *namespace, const char *metric,
         mem_free(key);
         return (size_t)number - 1;
     }
-    s->queries = mem_realloc(s->queries, (s->nqueries + 1) * sizeof(*s->queries));
+    if (s->nqueries == s->cqueries) {
+        s->cqueries = s->cqueries ? s->cqueries * 2 : 8;
+        s->queries = mem_realloc(s->queries, s->cqueries * sizeof(*s->queries));
+    }
     q = &s->queries[s->nqueries++];
-    *q = (struct cw_query){.key = key,
-                           .namespace = mem_strdup(namespace),
-                           .metric = mem_strdup(metric),
-                           .stat = mem_strdup(stat),
-                           .dimensions = json_copy(dimensions),
-                           .expr = mem_strdup(expr),
-                           .period_ms = period_ms};
+    *q = (struct cw_query){.key = key, .dimensions = json_copy(dimensions), .period_ms = period_ms};
+    at = q->words = mem_alloc(strlen(namespace) + strlen(metric) + strlen(stat) +
+                              (expr != NULL ? strlen(expr) : 0) + 4);
+    q->namespace = put_word(&at, namespace);
+    q->metric = put_word(&at, metric);
+    q->stat = put_word(&at, stat);
+    q->expr = expr != NULL ? put_word(&at, expr) : NULL;
     map_put(s->by_key, key, (void *)(uintptr_t)s->nqueries); /* NOLINT(performance-no-int-to-ptr) */
     return s->nqueries - 1;
 }

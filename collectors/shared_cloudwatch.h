@@ -23,9 +23,10 @@ struct cw_point {
 /* One metric at one period with one statistic. */
 struct cw_query {
     char *key;
-    char *namespace, *metric, *stat;
+    char *words; /* holds the next four */
+    const char *namespace, *metric, *stat;
     struct json *dimensions; /* map of strings */
-    char *expr; /* metric math in which the metric is called m; NULL: the metric itself */
+    const char *expr; /* metric math in which the metric is called m; NULL: the metric itself */
     int64_t period_ms;
     size_t batch;
     /* The answer. */
@@ -46,7 +47,7 @@ struct cw_batch {
 
 struct cw_set {
     struct cw_query *queries;
-    size_t nqueries;
+    size_t nqueries, cqueries;
     struct map *by_key; /* its number, from 1; NULL: none yet */
     struct cw_batch *batches;
     size_t nbatches;

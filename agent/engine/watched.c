@@ -55,8 +55,9 @@ void watched_free(struct engine *e)
 
 static void join_fleet(struct engine *e, struct series *s)
 {
-    char *opts = json_print_canonical(s->opts);
-    char *key = mem_printf("%s %s", s->signal->name, opts);
+    /* A series is known by signal, target and options, in this order (series_key). */
+    const char *opts = s->key + strlen(s->signal->name) + 1 + strlen(s->target->id);
+    char *key = mem_printf("%s%s", s->signal->name, opts);
     struct fleet *f = map_get(e->fleet_by_key, key);
 
     if (!f) {
@@ -76,7 +77,6 @@ static void join_fleet(struct engine *e, struct series *s)
     }
     f->members[f->n++] = s;
     mem_free(key);
-    mem_free(opts);
 }
 
 static struct series *find_or_make(struct engine *e, const struct signal *s,

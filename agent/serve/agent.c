@@ -84,6 +84,7 @@ static int start_files(struct agent *a, struct err *e)
 static void stop_files(struct agent *a)
 {
     loaded_free(&a->now);
+    loaded_free(&a->was);
     mem_free(a->host);
     a->host = NULL;
 }

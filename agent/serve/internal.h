@@ -13,6 +13,7 @@ struct agent {
     const char *config_path, *version;
     tests_fn *tests;
     struct loaded now; /* what is in force */
+    struct loaded was; /* before the last reload, until it is freed */
     char *host;
     struct loop *loop;
     struct resolver *resolver;

@@ -59,12 +59,20 @@ void agent_relisted(void *agent, const char *worry)
 
     if (a->stopping)
         return;
-    /* A target that was found and that a policy cannot apply to is left out, so nothing should stand
-     * in the way: if it does, what was in force stays, and it is tried again with the next change. */
+    /* A target that was found and that a policy cannot apply to is left out, so nothing should
+     * stand in the way: if it does, what was in force stays, and it is tried again with the next
+     * change. */
     if (swap(a, &a->now, &e))
         log_error("discover", "what was listed cannot be put in force: %s", e.text);
     if (worry)
         engine_page(a->engine, "agent/listing", worry);
+}
+
+static void bury(void *arg)
+{
+    struct agent *a = arg;
+
+    loaded_free(&a->was);
 }
 
 static int put_in_force(struct agent *a, struct loaded *next, struct err *e)
@@ -77,8 +85,10 @@ static int put_in_force(struct agent *a, struct loaded *next, struct err *e)
         return rc;
     }
     discover_rows(live_discover(a->live), next->discover, next->estate);
-    loaded_free(&a->now);
+    loaded_free(&a->was);
+    a->was = a->now;
     a->now = *next;
+    loop_post(a->loop, bury, a); /* in a turn of its own: thousands of policies are many pieces */
     memset(next, 0, sizeof(*next));
     return 0;
 }

@@ -25,7 +25,7 @@ struct set {
     struct watch *items;
     const struct watch **list;
     struct heard *heard; /* of each of the items */
-    size_t n;
+    size_t n, cap;
     char print[SHA256_HEX]; /* of the definitions of its targets and accounts */
 };
 
@@ -54,7 +54,9 @@ struct collect {
     struct estate *estate;
     struct watch *wanted; /* the next set of all; opts owned */
     size_t nwanted;
-    bool change, turn_wanted, dead;
+    struct loop_timer *later; /* a turn of its own for the next set: thousands cost as much as the
+                                 load that asked for them */
+    bool change, apply, turn_wanted, dead;
     void (*changed)(void *arg);
     void *changed_arg;
 };
@@ -400,7 +402,10 @@ static struct source *source_of(struct collect *c, const struct collector_type *
 
 static void add_to_set(struct set *set, struct watch *w)
 {
-    set->items = mem_realloc(set->items, (set->n + 1) * sizeof(set->items[0]));
+    if (set->n == set->cap) { /* there may be thousands */
+        set->cap = set->cap ? set->cap * 2 : 8;
+        set->items = mem_realloc(set->items, set->cap * sizeof(set->items[0]));
+    }
     set->items[set->n++] = *w;
     w->opts = NULL; /* passed on */
 }
@@ -473,7 +478,7 @@ static void destroy(struct collect *c)
 static void turn(void *arg)
 {
     struct collect *c = arg;
-    bool flush = false, changed = c->change, old = false;
+    bool flush = false, changed = c->apply, old = false;
 
     c->turn_wanted = false;
     if (c->dead) {
@@ -495,7 +500,8 @@ static void turn(void *arg)
             changed = true;
         }
     }
-    if (c->change) {
+    if (c->apply) {
+        c->apply = false;
         apply_change(c);
         drop_wanted(c);
     }
@@ -507,6 +513,14 @@ static void turn(void *arg)
         c->feed.flush(c->feed.arg);
 }
 
+static void on_later(void *arg)
+{
+    struct collect *c = arg;
+
+    c->apply = true;
+    want_turn(c);
+}
+
 struct collect *collect_new(struct loop *l, const struct host_io *io,
                             const struct collect_feed *feed)
 {
@@ -515,6 +529,7 @@ struct collect *collect_new(struct loop *l, const struct host_io *io,
     c->loop = l;
     c->io = *io;
     c->feed = *feed;
+    c->later = loop_timer_new(l, on_later, c);
     return c;
 }
 
@@ -523,6 +538,7 @@ void collect_free(struct collect *c)
     if (!c)
         return;
     c->dead = true;
+    loop_timer_free(c->later);
     for (size_t k = 0; k < c->nsources; k++)
         source_free(c->sources[k]);
     c->nsources = 0;
@@ -551,7 +567,7 @@ void collect_watch(struct collect *c, struct estate *estate, struct series *cons
             (struct watch){s->signal, t, json_copy(s->opts), s->interval_ms, s->keep_ms, s->id};
     }
     c->change = true;
-    want_turn(c);
+    loop_timer_set(c->later, 1); /* 0 may be this turn */
 }
 
 bool collect_settled(const struct collect *c)
