@@ -3,8 +3,8 @@
 #   make test          everything that is quick enough for each change, then again under ASan and UBSan
 #   make demo          three incidents from start to end against real servers; SHADOW=1 only watches
 #   make check-all     make test, the long tests under ASan, clang-tidy, valgrind, crash tests, planted faults
-#   make crash-test    the exhaustive crash tests
-#   make teeth         plants faults in a copy of the engine; each must be seen by a test
+#   make crash-test    kill -9 at every point of every action, then at 10,000 random ones: three hours
+#   make teeth         plants faults in a copy of the agent; each must be seen by a test: half an hour
 #   make bench         figures: engine, conditions, journal, start, memory, processor, latency; three minutes
 #   make install       to /usr/local, or PREFIX=...; DESTDIR is honoured
 #   make clean         remove build/

@@ -2,16 +2,24 @@
 """kill -9 of the real agent before and after each system call that has an effect, in one run of one kind; then it is
 started again on the same state directory and left to finish, and the world is looked at from outside.
 
-Usage: crash.py KIND[,KIND...] KILLER [--all | --every K | --steps] [--jobs N] [--only before|after:from:N,...]
-KIND: one of worlds.py's. --steps: at the boundaries of the step only; several kinds then go side by side.
+Usage: crash.py KIND[,KIND...] KILLER [--all | --every K | --steps | --random N [--seed S]] [--jobs N] [--only POINT,...]
+KIND: one of worlds.py's, or "every". --steps: at the boundaries of the step only; several kinds then go side by side.
+--random: N points over all these kinds, drawn from the seed.
 
-A point is (before or after, what counting starts from, N). Counting starts at the agent's start, at the journal's write of
-the intent, or at the request itself, so that the points around the effect are the same in every run."""
+A point is the kills that it takes, joined by +: the agent that comes after one of them gets the next, so that the second
+comes while it starts, recovers, asks about what is in doubt. A kill is one of
+  before|after:FROM:N    before or after the N-th call that has an effect, counted from the agent's start, from the journal's
+                         write of the intent, or from the request itself: the same in every run around the effect
+  time:MS                so long after the agent was started
+  hup:MS:MORE            a reload is asked for, and the kill comes MORE ms later
+  term:MS:MORE           the same with an end in order, which writes the journal's log back into its file and cuts it off"""
 
 import argparse
 import concurrent.futures
 import os
 import queue
+import random
+import signal
 import subprocess
 import sys
 import time
@@ -26,12 +34,31 @@ INTENT = '"state":"intent"'
 END_S = 75  # a request that may still be on its way is not settled before 30 s
 
 
-class Point:
-    def __init__(self, when, start, at):
-        self.when, self.start, self.at = when, start, at
+class Kill:
+    def __init__(self, how, start, at):
+        self.how, self.start, self.at = how, start, at  # of time, hup and term: how, ms, ms more
+
+    @classmethod
+    def parse(cls, text):
+        how, *rest = text.split(":")
+        if how in ("time", "hup", "term"):
+            return cls(how, int(rest[0]), int(rest[1]) if how != "time" else 0)
+        return cls(how, rest[0], int(rest[1]))
+
+    @property
+    def counted(self):
+        return self.how in ("before", "after", "count")
 
     def __str__(self):
-        return f"{self.when}:{self.start}:{self.at}"
+        return f"time:{self.start}" if self.how == "time" else f"{self.how}:{self.start}:{self.at}"
+
+
+class Point:
+    def __init__(self, *kills):
+        self.kills = kills
+
+    def __str__(self):
+        return "+".join(str(k) for k in self.kills)
 
 
 def over(world, rig):
@@ -47,11 +74,11 @@ def over(world, rig):
     return runs[0]
 
 
-def killer(args, world, point, rig, listing):
-    """The command that runs the agent until the point."""
+def killer(args, world, kill, rig, listing):
+    """The command that runs the agent until the kill."""
     os.makedirs(rig.path("state"), mode=0o700, exist_ok=True)
-    mode = ["--count"] if point.when == "count" else ["--kill", point.when, "--at", str(point.at)]
-    start = {"start": [], "intent": ["--from", INTENT], "request": ["--from", world.request]}[point.start]
+    mode = ["--count"] if kill.how == "count" else ["--kill", kill.how, "--at", str(kill.at)]
+    start = {"start": [], "intent": ["--from", INTENT], "request": ["--from", world.request]}[kill.start]
     ports = [str(world.sim.port)] + ([str(world.pg.port)] if world.pg else [])
     what = ["--under", rig.path("state"), "--except", "-shm"] + [x for p in ports for x in ("--port", p)]
     return [args.killer, *mode, *start, *what, "--log", listing, "--timeout", "150", "--"]
@@ -66,54 +93,92 @@ def check(world, slot, rig, point):
     code, text = rig.journal.audit(*witnesses[-16:])
     need(code == 0, f"the journal does not verify: {text}")
     effects, intents = world.effects(slot, rig), rig.journal.intents()
-    need(len(effects) <= 1, f"an effect twice: {effects}")
-    need(len({key for _, key, _ in intents}) <= 1, f"more than one act was intended: {[k for _, k, _ in intents]}")
-    need(not effects or intents, f"an effect without an intent: {effects}")
-    for at, what in effects:
-        need(at is None or intents[0][0] <= at * 1000 + 5, f"the effect came before its intent: {at}, {intents[0][0]}")
-        need(what is None or at is None or what == world.intended(intents[0][2]["plan"]), f"{what} was done, {intents[0][2]['plan']} intended")
+    keys = list(dict.fromkeys(key for _, key, _ in intents))
+    need(len(keys) <= world.acts, f"more acts were intended than {world.acts}: {keys}")
+    need(len(effects) <= world.acts, f"an effect twice: {effects}")
+    need(len(effects) <= len(keys), f"an effect without an intent: {effects}, {keys}")
+    for (at, what), act in zip(effects, keys):
+        first_ms, plan = next((wall_ms, d["plan"]) for wall_ms, key, d in intents if key == act)
+        need(at is None or first_ms <= at * 1000 + 5, f"the effect came before its intent: {at}, {first_ms}")
+        need(what is None or at is None or what == world.intended(plan), f"{what} was done, {plan} intended")
     wrong = undelivered(rig.journal.reports(), events)
     need(not wrong, "; ".join(wrong))
     need(sum(e["action"] == "trigger" and not e["dedup_key"].endswith("/human") for e in events) >= 1, "nobody was paged")
     steps = [d for d, _ in rig.journal.state("step").values()]
     need(all(s.get("state") in ("done", "ended") or "result" in s or "answer" in s for s in steps), f"a step has no end: {steps}")
-    outcome = run["outcome"]
     if str(point) == "before:request:1":  # an intent, and nothing left: asked about, never simply sent again
-        need(outcome == "failed", f"the run ended {outcome}, though its request never left")
-    if outcome == "succeeded":
-        need(effects, "succeeded without an effect")
-    else:
-        need(outcome == "failed" and "settled by probe" in str(steps), f"the run ended {outcome}: {run}")
-        need(not effects, f"the run failed although {effects}")
-        need(any(e["dedup_key"] and e["dedup_key"].endswith("/human") for e in events), "it failed and no human was called")
+        need(run["outcome"] == "failed", f"the run ended {run['outcome']}, though its request never left")
+    world.judge(run, [what for _, what in effects], "settled by probe" in str(steps), any((e["dedup_key"] or "").endswith("/human") for e in events))
     world.look(slot, rig, effects)
-    return outcome
+    return run["outcome"]
 
 
-def try_point(args, world, slot, point, keep=None):
+def ended(world, slot, rig, p):
+    """Called again and again while an agent runs: whether it is done with."""
+    if p.poll() is not None or over(world, rig):
+        return True
+    world.tend(slot, rig)
+    return False
+
+
+def children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
+        return [int(text) for text in f.read().split()]
+
+
+def counted_life(args, world, slot, rig, kill, listing):
+    """Whether the agent was killed at its call."""
+    rig.launcher = killer(args, world, kill, rig, listing)
+    p = rig.start(ready=False)
+    eventually(lambda: ended(world, slot, rig, p), 120, 0.2)
+    if p.poll() is None:  # the run ended before the call came
+        os.kill(eventually(lambda: children(p.pid), 10)[0], signal.SIGTERM)
+        p.wait(40)
+    need(p.returncode in (0, 10), f"killer ended with {p.returncode}")
+    return p.returncode == 0 and kill.how != "count"
+
+
+def timed_life(world, slot, rig, kill):
+    """The same, by the clock."""
+    rig.launcher = ()
+    p = rig.start(ready=False)
+    until = time.monotonic() + kill.start / 1000
+    while time.monotonic() < until and not ended(world, slot, rig, p):
+        time.sleep(min(0.1, max(0.0, until - time.monotonic())))
+    need(p.poll() is None, f"the agent ended with {p.poll()}")
+    if over(world, rig):
+        need(rig.stop(p) == 0, "the agent did not end in order")
+        return False
+    # A signal before the agent listens for it ends it: that is a kill, too.
+    if kill.how != "time":
+        p.send_signal({"hup": signal.SIGHUP, "term": signal.SIGTERM}[kill.how])
+        time.sleep(kill.at / 1000)
+    p.kill()
+    p.wait()
+    return True
+
+
+def try_point(args, world, slot, point):
     """(point, "killed succeeded" and so on, problem or None, listing)."""
     rig = Rig.make(sim_shared=world.sim, routing_key=f"{time.time_ns():032d}"[-32:])
     listing, said = rig.path("calls"), ""
     try:
         rig.since = world.seen
         world.prepare(slot, rig)
-        rig.launcher = killer(args, world, point, rig, listing)
-        p = rig.start(ready=False)
-        eventually(lambda: p.poll() is not None or over(world, rig), 120, 0.2)
-        if p.poll() is None:  # the run ended before the point came
-            with open(f"/proc/{p.pid}/task/{p.pid}/children", encoding="ascii") as f:
-                os.kill(int(f.read().split()[0]), 15)
-            p.wait(40)
-        need(p.returncode in (0, 10), f"killer ended with {p.returncode}")
-        said = "killed" if p.returncode == 0 and point.when != "count" else "not reached"
+        lives = 0
+        for kill in point.kills:
+            if over(world, rig) or not (counted_life(args, world, slot, rig, kill, listing) if kill.counted else timed_life(world, slot, rig, kill)):
+                break
+            lives += 1
+        said = {0: "not reached", 1: "killed"}.get(lives, f"killed {lives} times")
         rig.launcher = ()
         if not over(world, rig):
             p = rig.start()
-            eventually(lambda: over(world, rig) or p.poll() is not None, END_S, 0.2)
-            need(p.poll() is None, f"the second agent ended with {p.poll()}")
-            need(rig.stop(p) == 0, "the second agent did not end in order")
+            eventually(lambda: ended(world, slot, rig, p), END_S, 0.2)
+            need(p.poll() is None, f"the last agent ended with {p.poll()}")
+            need(rig.stop(p) == 0, "the last agent did not end in order")
         said += " " + check(world, slot, rig, point)
-        with open(listing, encoding="utf-8") as f:
+        with open(listing if os.path.exists(listing) else os.devnull, encoding="utf-8") as f:
             return point, said, None, f.read().splitlines()
     except Exception as e:  # pylint: disable=broad-exception-caught
         text = f"{point}: {e}" if isinstance(e, Wrong) else f"{point}: {traceback.format_exc()}"
@@ -157,10 +222,12 @@ def try_all(args, world, points):
 
 
 def counted(args, world):
-    """How many calls count from the start and from the intent on, by a run of each that nobody kills."""
+    """How many calls count from the start and from the intent on, and how long it takes, by a run of each that nobody kills."""
     many = {}
     for start in ("start", "intent"):
-        _, _, problem, rows = try_point(args, world, 0, Point("count", start, 0))
+        began = time.monotonic()
+        _, _, problem, rows = try_point(args, world, 0, Point(Kill("count", start, 0)))
+        many["ms"] = int((time.monotonic() - began) * 1000)
         if problem:
             raise SystemExit(f"FAILED without a kill: {problem}")
         many[start] = sum(not row.startswith("#") for row in rows)
@@ -173,19 +240,33 @@ def counted(args, world):
 STEPS = "before:request:1,before:intent:1,after:intent:1,after:request:1,before:request:2,after:request:2"
 
 
-def points_of(args, many):
+def random_kill(rng, many, first):
+    how = rng.choices(("call", "time", "hup", "term"), (70, 14, 8, 8))[0]
+    if how == "time":
+        return Kill(how, rng.randrange(many["ms"]), 0)
+    if how != "call":
+        return Kill(how, rng.randrange(many["ms"]), rng.randrange(80))
+    # What comes after a kill has the intent behind it, most of the time.
+    start = rng.choices(("start", "intent", "request"), (45, 40, 15))[0] if first else "start"
+    return Kill(rng.choice(("before", "after")), start, rng.randint(1, many.get(start, 4) // (1 if first else 3)))
+
+
+def points_of(args, many, kind):
     if args.only:
-        each = [text.split(":") for text in args.only.split(",")]
-        return [Point(when, start, int(at)) for when, start, at in each]
+        return [Point(*(Kill.parse(k) for k in text.split("+"))) for text in args.only.split(",")]
+    if args.random:
+        rng = random.Random(f"{args.seed}/{kind}")
+        kills = [rng.choices((1, 2, 3), (50, 35, 15))[0] for _ in range(args.random)]
+        return [Point(*(random_kill(rng, many, k == 0) for k in range(n))) for n in kills]
     both = ("before", "after")
-    points = [Point(w, "request", n) for n in (1, 2, 3) for w in both]
+    points = [Point(Kill(w, "request", n)) for n in (1, 2, 3) for w in both]
     if args.all:
         # A run never has exactly as many calls as another: a few more, which may not be reached.
-        points += [Point(w, "intent", n) for n in range(1, many["intent"] + 5) for w in both]
-        points += [Point(w, "start", n) for n in range(1, many["start"] + 20) for w in both]
+        points += [Point(Kill(w, "intent", n)) for n in range(1, many["intent"] + 5) for w in both]
+        points += [Point(Kill(w, "start", n)) for n in range(1, many["start"] + 20) for w in both]
     else:
-        points += [Point(both[k % 2], "intent", n) for k, n in enumerate(range(1, many["intent"] + 1, args.every))]
-        points += [Point(both[k % 2], "start", n) for k, n in enumerate(range(1, many["start"] + 1, 4 * args.every))]
+        points += [Point(Kill(both[k % 2], "intent", n)) for k, n in enumerate(range(1, many["intent"] + 1, args.every))]
+        points += [Point(Kill(both[k % 2], "start", n)) for k, n in enumerate(range(1, many["start"] + 1, 4 * args.every))]
     return points
 
 
@@ -195,7 +276,7 @@ def try_kind(args, kind):
     world = WORLDS[kind](args.jobs)
     try:
         many = {} if args.only else counted(args, world)
-        points = points_of(args, many)
+        points = points_of(args, many, kind)
         problems, seen = try_all(args, world, points)
     finally:
         world.stop()
@@ -216,16 +297,20 @@ def main():
     parser.add_argument("--all", action="store_true")
     parser.add_argument("--every", type=int, default=8, metavar="K")
     parser.add_argument("--steps", action="store_true")
-    parser.add_argument("--jobs", type=int, default=12)
+    parser.add_argument("--random", type=int, metavar="N")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, metavar="N", help="at the same time, of each kind")
     parser.add_argument("--only")
     parser.add_argument("--verbose", action="store_true")
     args = parser.parse_args()
-    kinds = args.kinds.split(",")
+    kinds = list(WORLDS) if args.kinds == "every" else args.kinds.split(",")
     if unknown := set(kinds) - set(WORLDS):
         parser.error(f"there is no kind {', '.join(sorted(unknown))}; known: {', '.join(WORLDS)}")
     if args.steps:
         args.only = STEPS
-        args.jobs = len(STEPS.split(","))
+    if args.random:
+        args.random = -(-args.random // len(kinds))
+    args.jobs = args.jobs or (len(STEPS.split(",")) if args.steps else 3 if args.random else 12)
     probe = subprocess.run([args.killer, "--count", "--children", "--", "true"], capture_output=True, text=True, check=False)
     if probe.returncode == 12:
         print(f"skipped: {probe.stderr.strip()}")

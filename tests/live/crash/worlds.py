@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "agent"))
@@ -28,6 +29,7 @@ class World:
     """The servers that all points of a kind share; each slot has a target of its own, and a routing key."""
 
     clears = True  # the act makes the policy's `when` untrue
+    acts = 1  # of a run that nobody kills
 
     def __init__(self, slots):
         self.dir = tempfile.mkdtemp(prefix="rb-crash-")
@@ -48,6 +50,19 @@ class World:
         """[(time in s, what(params))] of the calls of an action that were carried out; those of which what() is None are another slot's."""
         pairs = [(e["time"], what(e["params"])) for e in self.sim.call("GET", "effects")["list"] if e["action"] == action]
         return [p for p in pairs if p[1] is not None]
+
+    def tend(self, slot, rig):
+        """What a human does meanwhile; called again and again."""
+
+    def judge(self, run, effects, probed, human):
+        """Whether the run may end like this after these effects."""
+        outcome = run["outcome"]
+        if outcome == "succeeded":
+            need(effects, "succeeded without an effect")
+            return
+        need(outcome == "failed" and probed, f"the run ended {outcome}: {run}")
+        need(not effects, f"the run failed although {effects}")
+        need(human, "it failed and no human was called")
 
     def stop(self):
         self.sim.stop()
@@ -94,6 +109,48 @@ policy "grow" {
     def look(self, slot, rig, effects):
         desired = rig.group(self.name(slot))["desired"]
         need(desired == (4 if effects else 2), f"desired is {desired} after {effects}")
+
+
+class ApproveWorld(AsgWorld):
+    """A human answers between plan and act, as often as asked."""
+
+    policy = AsgWorld.policy.replace("@COMMON@", COMMON.replace('"enforce"', '"approve"'))
+
+    def tend(self, slot, rig):
+        for key, (doc, _) in rig.journal.state("run").items():
+            if doc.get("state") == "awaiting_approval" and time.monotonic() > getattr(rig, "asked_again", 0):
+                rig.asked_again = time.monotonic() + 1
+                rig.ctl("approve", key, "--yes", ok=False)
+
+
+class UndoWorld(AsgWorld):
+    """What was done is taken back: two acts of one run."""
+
+    clears = False
+    acts = 2
+    policy = """
+policy "grow" {
+  @COMMON@ target = find.asg {},
+  when = sig.asg_cpu { above = "60%", lasting = "1s", period = "1s" },
+  actions = { grow = act.asg_scale { by = 2, max = 6 } },
+  run = function(r)
+    if not r:act "grow" then return r:page "it did not grow" end
+    r:sleep "1s"
+    if not r:undo "grow" then r:page "it was not taken back" end
+  end,
+}
+"""
+
+    def judge(self, run, effects, probed, human):
+        need(effects == [4, 2][:len(effects)], f"done: {effects}")
+        if len(effects) == 2:
+            need(run["outcome"] == "succeeded", f"the run ended {run['outcome']} although all was done: {run}")
+        else:
+            need(run["outcome"] == "failed" and probed and human, f"the run ended {run['outcome']} after {effects}, human {human}: {run}")
+
+    def look(self, slot, rig, effects):
+        desired = rig.group(self.name(slot))["desired"]
+        need(desired == (4 if len(effects) == 1 else 2), f"desired is {desired} after {effects}")
 
 
 class PgWorld(World):
@@ -316,4 +373,4 @@ policy "save" {
         need(all(name == f"runbookd-{run}" for _, name in effects), f"{effects} is not named after the run {run}")
 
 
-WORLDS = {"asg": AsgWorld, "pg": PgWorld, "replace": ReplaceWorld, "proxy": ProxyWorld, "cache": CacheWorld, "snapshot": SnapshotWorld}
+WORLDS = {"asg": AsgWorld, "approve": ApproveWorld, "undo": UndoWorld, "pg": PgWorld, "replace": ReplaceWorld, "proxy": ProxyWorld, "cache": CacheWorld, "snapshot": SnapshotWorld}
