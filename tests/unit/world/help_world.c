@@ -446,6 +446,16 @@ struct policy *rig_policy(struct rig *r, const char *name)
     return p;
 }
 
+static struct policy_set *load(void *arg, const struct json *source_, struct err *e)
+{
+    const struct rig *r = arg;
+
+    (void)source_;
+    if (!r->stored)
+        err_set(e, ERR_NOT_FOUND, "the test has no stored source");
+    return r->stored ? policy_set_ref(r->stored) : NULL;
+}
+
 struct policy_set *rig_new_set(void)
 {
     struct policy_set *s = mem_alloc(sizeof(*s));
@@ -462,7 +472,7 @@ void rig_init(struct rig *r, int targets)
         .seed = 7,
         .start_wall_ms = 1790000000000,
         .engine = {.mode = MODE_ENFORCE, .host = "ops1"},
-        .loader = {.source = source},
+        .loader = {source, load, r},
         .model = {sample, observe, apply, latency, trace, report, emergency, frozen, r}};
 
     memset(r, 0, sizeof(*r));

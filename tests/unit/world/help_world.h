@@ -35,6 +35,7 @@ struct rig {
     struct virtual *v;
     struct virtual_options options;
     struct policy_set *set;
+    struct policy_set *stored; /* what a source of the journal is loaded as; NULL: it is none */
     struct estate *estate;
     struct model_target t[MAX_TARGETS];
     int ntargets;

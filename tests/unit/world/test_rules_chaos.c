@@ -248,6 +248,37 @@ static void M23_the_narrower_limit_binds(void **state)
     rig_free(&r);
 }
 
+/* M23: a run goes on, on the source that it began with: on that one, and no other. */
+static void a_source_that_was_changed_is_not_run(void **state)
+{
+    (void)state;
+    for (int changed = 0; changed < 2; changed++) {
+        struct policy_set *first;
+        struct rig r;
+        rig_init(&r, 1);
+        rules_scripted(&r, grow_and_back);
+        first = r.set;
+        rig_start(&r);
+        rig_run(&r, 9.5);
+        r.t[0].load = 700;
+        rig_run(&r, 20);
+        assert_int_equal(r.t[0].effects, 1);
+        r.stored = r.set = rig_new_set();
+        rules_scripted(&r, grow_and_back)->source_hash = changed ? "0789" : "0123";
+        r.set = rig_new_set();
+        rules_scripted(&r, grow_and_back)->source_hash = "0456";
+        rig_restart(&r);
+        r.t[0].load = 100;
+        rig_run(&r, 60);
+        assert_int_equal(r.t[0].desired, changed ? 12 : 10);
+        if (changed)
+            assert_non_null(strstr(r.reports, "the stored source 0123 was changed"));
+        policy_set_unref(r.stored);
+        policy_set_unref(first);
+        rig_free(&r);
+    }
+}
+
 /* Guards are asked again when an approval is used: what was true a quarter of an hour ago need not
  * be. */
 static void data_lost_while_a_human_thought(void **state)
@@ -336,6 +367,7 @@ int main(void)
         cmocka_unit_test(the_breaker_outlives_a_restart),
         cmocka_unit_test(a_cancelled_run_asks_no_more),
         cmocka_unit_test(M23_the_narrower_limit_binds),
+        cmocka_unit_test(a_source_that_was_changed_is_not_run),
         cmocka_unit_test(data_lost_while_a_human_thought),
         cmocka_unit_test(limits_hold_over_a_clock_step_and_a_restart),
         cmocka_unit_test(a_freeze_comes_between_two_requests),

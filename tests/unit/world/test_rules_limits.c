@@ -127,6 +127,39 @@ static void M11_limit_is_taken_once_a_run(void **state)
     rig_free(&r);
 }
 
+/* Two actions that use the same headroom of one service: the second waits until the first has been
+ * verified, which here means that it is refused. */
+static void headroom_is_not_shared(void **state)
+{
+    static const struct {
+        const char *action;
+        bool shares;
+    } rows[] = {{"burn", true}, {"shake", false}};
+
+    (void)state;
+    for (size_t k = 0; k < sizeof(rows) / sizeof(rows[0]); k++) {
+        struct rig r;
+        struct policy *p;
+        rig_init(&r, 1);
+        rig_policy(&r, "hot");
+        p = rig_policy(&r, "warm");
+        p->actions[0].type = action_find(rows[k].action);
+        p->actions[0].name = rows[k].action;
+        r.t[0].load = 700;
+        rig_start(&r);
+        rig_run(&r, 12);
+        SEEN("act scale desired 10 -> 12 ok");
+        if (rows[k].shares) {
+            SEEN("deny conflict: run ");
+            SEEN("is changing database_connections of the same service on asg/g0");
+            NOT_SEEN("approval wanted");
+        } else {
+            NOT_SEEN("deny conflict");
+        }
+        rig_free(&r);
+    }
+}
+
 /* Budgets of the host count every intent, an undo included, but refuse no undo. */
 static void M11_an_undo_counts_and_is_not_refused(void **state)
 {
@@ -234,6 +267,7 @@ int main(void)
         cmocka_unit_test(M11_policy_limit_is_for_all_targets_together),
         cmocka_unit_test(M11_max_targets_as_count_and_as_share),
         cmocka_unit_test(M11_limit_is_taken_once_a_run),
+        cmocka_unit_test(headroom_is_not_shared),
         cmocka_unit_test(M11_an_undo_counts_and_is_not_refused),
         cmocka_unit_test(M12_a_procedure_outranks_policies),
         cmocka_unit_test(M14_the_ladders_own_check_is_not_shadowed),

@@ -90,6 +90,66 @@ static void M19_undo_is_compare_and_set(void **state)
     }
 }
 
+static void freeze_at(struct rig *r, int nth)
+{
+    if (nth == *(const int *)r->arg)
+        engine_freeze_now(virtual_engine(r->v), "ann", "look");
+}
+
+/* M19, M21: an undo skips many guards, but never the freeze. The act looks twice, then its undo:
+ * before its plan and, behind its intent, before its request. */
+static void M21_a_freeze_holds_an_undo(void **state)
+{
+    (void)state;
+    for (int nth = 3; nth <= 5; nth++) {
+        struct rig r;
+        rig_init(&r, 1);
+        r.arg = &nth;
+        r.on_observe = freeze_at;
+        rules_scripted(&r, grow_and_back);
+        rig_start(&r);
+        rig_run(&r, 9.5);
+        r.t[0].load = 700;
+        rig_run(&r, 20);
+        assert_int_equal(r.t[0].desired, 12);
+        r.t[0].load = 100;
+        rig_run(&r, 60);
+        assert_int_equal(r.t[0].desired, nth <= 4 ? 12 : 10);
+        assert_int_equal(r.observed, 4 - (nth == 3));
+        rig_free(&r);
+    }
+}
+
+/* M24: an approval is for one intent. A request that a freeze held back behind it asks anew. */
+static void M24_an_approval_is_used_once(void **state)
+{
+    struct rig r;
+    char run[64];
+    int nth =
+        3; /* it looks for the question, for the plan that was approved, and behind the intent */
+
+    (void)state;
+    rig_init(&r, 1);
+    r.arg = &nth;
+    r.on_observe = freeze_at;
+    rules_scripted(&r, act_verify)->mode = MODE_APPROVE;
+    rig_start(&r);
+    rig_run(&r, 9.5);
+    r.t[0].load = 700;
+    rig_run(&r, 16);
+    SEEN("approval wanted");
+    assert_string_equal(rules_order(&r, "approve", "run", rules_run(&r, run), "by", "ann"), "");
+    rig_run(&r, 17);
+    SEEN("withdraw scale desired 10 -> 12");
+    json_free(rig_order(&r, "unfreeze", NULL));
+    rig_run(&r, 20);
+    assert_int_equal(r.t[0].effects, 0);
+    assert_string_equal(rules_order(&r, "approve", "run", rules_run(&r, run), "by", "ann"), "");
+    rig_run(&r, 21);
+    assert_int_equal(r.t[0].effects, 1);
+    rig_free(&r);
+}
+
 static void M20_one_intent_a_request(void **state)
 {
     struct rig r;
@@ -204,13 +264,13 @@ static void M22_a_wait_goes_on_over_a_restart(void **state)
     rig_free(&r);
 }
 
-/* Its answer comes with the first data after the start, and is not `blind` because there is none yet. */
+/* Its answer comes with the first data after the start, and is not `blind` because there is none
+ * yet. */
 static void M22_a_wait_that_ran_out_while_away_asks_the_data(void **state)
 {
     struct rig r;
-    static const struct script_line waits[] = {{'*', ASK_ACT, "scale", 0},
-                                               {'*', ASK_WAIT, "calm", 30 * MIN_MS},
-                                               SCRIPT_END};
+    static const struct script_line waits[] = {
+        {'*', ASK_ACT, "scale", 0}, {'*', ASK_WAIT, "calm", 30 * MIN_MS}, SCRIPT_END};
 
     (void)state;
     rig_init(&r, 1);
@@ -373,6 +433,8 @@ int main(void)
         cmocka_unit_test(M17_outcomes),
         cmocka_unit_test(M18_lowering_the_mode_suspends),
         cmocka_unit_test(M19_undo_is_compare_and_set),
+        cmocka_unit_test(M21_a_freeze_holds_an_undo),
+        cmocka_unit_test(M24_an_approval_is_used_once),
         cmocka_unit_test(M20_one_intent_a_request),
         cmocka_unit_test(M21_after_unfreeze_only_while_it_still_holds),
         cmocka_unit_test(M21_an_operator_resumes),
