@@ -9,7 +9,7 @@ import threading
 import time
 import unittest
 
-from faulty import GROW, Faults, waited_ms
+from faulty import FREE, GROW, Faults, waited_ms
 from rig import HARNESS, eventually, name_of, undelivered
 
 class BadData(Faults):
@@ -243,6 +243,57 @@ class Waiting(Faults):
             eventually(lambda: any("never calm" in str(name_of(e)) for e in self.events()), 6)
         except AssertionError as e:
             raise AssertionError(self.logs()) from e
+
+
+class Clock(Faults):
+    """Somebody sets the clock on the wall, a year forward, then a year back, then the agent is started again: what was done counts
+    for as long as it would have."""
+
+    YEAR_S = 365 * 86400
+
+    def setUp(self):
+        lib = os.environ.get("RB_CLOCKSTEP_LIB", os.path.join(os.path.dirname(HARNESS), "..", "build", "dev", "tests", "harness", "libclockstep.so"))
+        if not os.path.exists(lib):
+            self.skipTest("no libclockstep.so in this build: a sanitizer brings its own calls")
+        super().setUp()
+        self.env = {"LD_PRELOAD": lib, "RB_CLOCKSTEP": self.path("step")}
+
+    def wall(self, seconds):
+        self.write("step.new", str(seconds))
+        os.rename(self.path("step.new"), self.path("step"))
+
+    def held(self, policy, says):
+        self.write("policies/free.lua", policy)
+        self.wall(0)
+        p = self.start(env=self.env)
+        self.when("free", "false")
+        leak = self.leak()
+        self.free_happens(leak, 15)
+        self.end_leak(leak)
+        eventually(lambda: [d for d, _ in self.journal.state("run").values()][0]["state"] == "ended", 15)
+        for step, again in ((self.YEAR_S, False), (-self.YEAR_S, False), (0, True)):
+            if again:
+                self.end_turns()
+                self.assertEqual(self.stop(p), 0)
+            self.wall(step)
+            if again:
+                p = self.start(env=self.env)
+            eventually(lambda: self.ask("explain", "free")["explain"][0]["state"] == "quiet", 15, 0.2)
+            self.when("free", "false")
+            leak, before = self.leak(), self.log(p).count(says)
+            eventually(lambda: self.log(p).count(says) > before, 15, 0.1)
+            self.assertEqual(self.ended(leak), set(), f"at {step}")
+            self.end_leak(leak)
+            self.assertLess(abs(self.journal.rows("SELECT wall_ms FROM log ORDER BY seq DESC LIMIT 1")[0][0] / 1000 - time.time() - step), 60, "the clock was not set")
+        self.assertEqual(len({key for _, key, _ in self.journal.intents()}), 1)
+        code, text = self.journal.audit()
+        self.assertEqual(code, 0, text)
+
+    def test_a_rate(self):
+        self.held(FREE.replace('"2 per 1d"', '"1 per 1d"').replace('"10m"', '"0s"'), "limit 1 per 1d is used up")
+
+    def test_a_cooldown(self):
+        self.held(FREE, "deferred by cooldown: the last run on this target ended too recently; 9m")
 
 
 class Disk(Faults):
