@@ -15,8 +15,8 @@
 #define MARK_AGAIN 5 /* backoffs until a row that could not be marked is tried again */
 #define MAX_SENDING                                                                                \
     4 /* a sink, at the same time: after an outage the backlog does not become a flood */
-#define MAX_WAITING                                                                                \
-    100000 /* a sink; what is more stays in the journal and goes out after a restart */
+#define MAX_WAITING 100000 /* a sink; what is more stays in the journal until these are gone */
+#define REST_AGAIN_MS 1000
 #define COMPLAIN_MS (10 * 60 * 1000LL)
 #define TELL_AFTER 3 /* longest backoffs that a sink may fail until the others are told */
 #define MAX_TRIM 3
@@ -26,7 +26,7 @@ struct sink {
     void *self;
     int sending;
     size_t waiting;
-    bool overflow;         /* until a restart: what comes now stays in the journal */
+    bool overflow;         /* what comes now stays in the journal, until all that waits is gone */
     bool gone;             /* until a restart: it wants no more */
     int64_t hold_until_ms; /* boot clock: the other side asked for a pause */
     bool failing, told;    /* told: the other sinks know of it */
@@ -71,6 +71,7 @@ struct outbox {
 };
 
 static void try_queue(struct queue *q);
+static void take_up_rest(struct outbox *o);
 static void tell_others(struct outbox *o, struct sink *s, const char *kind, const char *summary);
 
 static int64_t boot(const struct outbox *o)
@@ -149,6 +150,7 @@ static void on_kick(void *arg)
         next = q->next;
         try_queue(q);
     }
+    take_up_rest(o);
 }
 
 /* The head is done with; others of this sink get its turn. */
@@ -390,12 +392,12 @@ static void add(struct outbox *o, struct sink *s, struct letter *m)
     struct queue *q;
     struct item *it;
 
-    if (s->overflow || s->waiting >= MAX_WAITING) {
+    if (s->overflow || s->waiting >= o->opt.waiting_max) {
         if (!s->overflow)
             log_error("report",
-                      "%d reports wait for %s: what comes now stays in the journal and goes there "
-                      "after a restart",
-                      MAX_WAITING, s->type->name);
+                      "%zu reports wait for %s: what comes now stays in the journal until these "
+                      "are delivered",
+                      s->waiting, s->type->name);
         s->overflow = true;
         letter_leaves(m);
         return;
@@ -519,8 +521,31 @@ int outbox_restore(struct outbox *o, struct err *e)
     int rc = o->opt.journal->ops->each_open(o->opt.journal, "report", restore_one, o, e);
 
     if (rc == 0 && outbox_pending(o))
-        log_info("report", "%zu reports from before the start go out now", outbox_pending(o));
+        log_info("report", "%zu reports that the journal holds go out now", outbox_pending(o));
     return rc;
+}
+
+/* What stayed in the journal goes out when all that waited in memory is gone, in its order: while
+ * it is there, what is newer stays behind it. */
+static void take_up_rest(struct outbox *o)
+{
+    struct err e = ERR_INIT;
+    bool over = false;
+
+    for (size_t k = 0; k < o->nsinks; k++)
+        over = over || o->sinks[k].overflow;
+    if (!over && !o->log.overflow && !o->shadow.overflow)
+        return;
+    if (outbox_pending(o) || o->opt.journal->ops->stalled(o->opt.journal)) {
+        loop_timer_set(o->kick, REST_AGAIN_MS);
+        return;
+    }
+    for (size_t k = 0; k < o->nsinks; k++)
+        o->sinks[k].overflow = false;
+    o->log.overflow = o->shadow.overflow = false;
+    if (outbox_restore(o, &e))
+        log_error("report", "reports that stayed in the journal go out after a restart: %s",
+                  e.text);
 }
 
 /* Making and ending */
@@ -588,6 +613,8 @@ struct outbox *outbox_new(const struct outbox_options *opt, struct err *e)
     o->opt = *opt;
     o->host = mem_strdup(opt->host ? opt->host : "runbookd");
     o->opt.host = o->host;
+    if (!o->opt.waiting_max)
+        o->opt.waiting_max = MAX_WAITING;
     if (open_all(o, e)) {
         close_all(o);
         mem_free(o->host);

@@ -21,6 +21,7 @@ struct outbox_options {
     int64_t backoff_ms;        /* the first; 0: 1 s. Tests make it small. */
     int64_t backoff_max_ms;    /* 0: 5 min */
     int64_t answer_ms;         /* how long a sink may take; 0: what it says itself */
+    size_t waiting_max;        /* reports in memory, a sink; 0: 100,000 */
 };
 
 /* NULL on error: a secret that cannot be read. */

@@ -91,6 +91,7 @@ static void open_outbox(struct fixture *f)
                                .host = "ops-1",
                                .backoff_ms = 5,
                                .backoff_max_ms = 40,
+                               .waiting_max = f->waiting_max,
                                .answer_ms = f->answer_ms ? f->answer_ms : 5000};
 
     json_set_str(json_set(pd, "routing_key", json_new_map()), "file", f->key_file);

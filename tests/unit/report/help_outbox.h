@@ -47,6 +47,7 @@ struct fixture {
     int64_t answer_ms; /* 0: 5 s, which a busy machine does not reach */
     bool fast;         /* backoffs of 1 to 5 ms */
     bool hooked;       /* the outbox has the webhook, too */
+    size_t waiting_max;
     char dir[64], key_file[96], secret_file[96], shadow_file[96];
     int row;
 };

@@ -128,6 +128,77 @@ static void a_restart_delivers_what_was_left_in_order(void **state)
     assert_int_equal(open_rows(f), 0);
 }
 
+static const char *const three_keys[] = {"E1", "E2", "E3"};
+
+/* Reports 0, 1, 2 ... of these keys in turn; what each key has to get, in order. */
+static void reports_of(struct fixture *f, int from, int to, char want[3][4096])
+{
+    for (int n = from; n < to; n++) {
+        char text[16];
+        snprintf(text, sizeof(text), "r%d", n);
+        report(f, n < 3 ? "trigger" : "human", three_keys[n % 3], text, false);
+        snprintf(want[n % 3] + strlen(want[n % 3]), 20, "%s;", text);
+    }
+}
+
+static void taken_in_order(struct fixture *f, char want[3][4096])
+{
+    char got[4096];
+
+    wait_until_idle(f);
+    for (int k = 0; k < 3; k++) {
+        taken_of(f, three_keys[k], got, sizeof(got));
+        assert_string_equal(got, want[k]);
+    }
+    assert_int_equal(open_rows(f), 0);
+}
+
+/* 48 hours are 576 attempts of each key at the longest backoff. Reports come all the time, and the
+ * agent is restarted in between. */
+static void a_pager_that_is_away_for_two_days(void **state)
+{
+    struct fixture *f = *state;
+    char want[3][4096] = {"", "", ""};
+
+    f->fast = true;
+    restart(f);
+    f->pager.always = 503;
+    for (int n = 0; n < 150; n += 3) {
+        reports_of(f, n, n + 3, want);
+        if (n == 75)
+            restart(f);
+        for (int k = 0; k < 2000 && f->pager.nseen < 3 * 576 * (n + 3) / 150; k++)
+            run_for(f->loop, 1);
+    }
+    assert_true(f->pager.nseen >= 3 * 576);
+    assert_int_equal(outbox_pending(f->outbox), 150);
+    f->pager.always = 0;
+    taken_in_order(f, want);
+}
+
+/* More than is kept in memory stays in the journal, and goes out behind it, without a restart. */
+static void what_is_too_much_for_memory_waits_in_the_journal(void **state)
+{
+    struct fixture *f = *state;
+    char want[3][4096] = {"", "", ""};
+    struct json *s;
+
+    f->waiting_max = 10;
+    restart(f);
+    log_set_level(LOG_LVL_ERROR + 1);
+    f->pager.always = 503;
+    reports_of(f, 0, 36, want);
+    s = outbox_status(f->outbox);
+    assert_int_equal(json_get_int(json_at(json_get(s, "sinks"), 0), "waiting", 0), 10);
+    json_free(s);
+    assert_int_equal(open_rows(f), 36);
+    f->pager.always = 0;
+    for (int k = 0; k < 1000 && open_rows(f) > 0; k++)
+        run_for(f->loop, 10);
+    reports_of(f, 36, 39, want); /* as before */
+    taken_in_order(f, want);
+}
+
 /* Killed between the pager's acceptance and the record of it: told once more, in its place. */
 static void accepted_but_not_recorded_is_told_again_in_order(void **state)
 {
@@ -275,6 +346,8 @@ int main(void)
         TEST(retry_after_is_honoured_up_to_the_ceiling),
         TEST(notes_are_change_events),
         TEST(a_restart_delivers_what_was_left_in_order),
+        TEST(a_pager_that_is_away_for_two_days),
+        TEST(what_is_too_much_for_memory_waits_in_the_journal),
         TEST(accepted_but_not_recorded_is_told_again_in_order),
         TEST(a_mark_that_cannot_be_written_is_tried_again),
         TEST(shadow_reports_never_reach_the_pager),
