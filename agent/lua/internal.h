@@ -70,8 +70,13 @@ void check_limits(const struct policy *p, const struct policy_load_options *o, c
 void check_set(struct policy_set *set, const struct policy_load_options *o, bool folders,
                struct diags *d);
 
-/* The environment's parameters as a map; NULL and errors in d. */
-struct json *params_load(const char *path, struct diags *d);
+/* The environment's parameters as a map; NULL and errors in d. places gets where each is written:
+ * {NAME: {"line", "column", "width"}}. */
+struct json *params_load(const char *path, struct json *places, struct diags *d);
+/* Across files, when all policies were read: E102 for a parameter that none asks for and for the
+ * override of a target that does not exist, W208 for one that changes nothing. */
+void params_check(const struct policy_set *set, const struct policy_load_options *o,
+                  const struct json *values, const struct json *places, struct diags *d);
 
 /* A path as named in `file`: relative to it. The caller frees. */
 char *path_beside(const char *file, const char *path);

@@ -259,11 +259,12 @@ struct policy_set *policies_load(const struct policy_load_options *o, struct dia
     struct policy_set *set = new_set();
     struct set_data *s = set->loader;
     struct names names = {0};
+    struct json *places = json_new_map();
     size_t before = diags_errors(d);
     set->variant = variant;
     s->estate = o->estate;
     if (o->params) {
-        s->params = params_load(o->params, d);
+        s->params = params_load(o->params, places, d);
     } else if (o->values) {
         s->params = json_copy(o->values);
     }
@@ -285,6 +286,10 @@ struct policy_set *policies_load(const struct policy_load_options *o, struct dia
     }
     mem_free(names.items);
     check_set(set, o, folders, d);
+    if (o->whole && o->params && diags_errors(d) == before) {
+        params_check(set, o, s->params, places, d);
+    }
+    json_free(places);
     if (diags_errors(d) == before) {
         try_overrides(set, o, d);
     }

@@ -20,6 +20,8 @@ struct policy_load_options {
     struct rate max_limit;       /* the widest `limit` a policy may have (E117); n 0: none */
     enum mode mode;              /* the agent's, for W206; MODE_ENFORCE: no warning */
     const struct estate *estate; /* for periods and for W203; NULL: unknown */
+    const struct json *discover; /* as estate_load gave it, or NULL: what else may be found */
+    bool whole; /* these are all the policies: each parameter of the file must be one's */
     /* For tests of policies. */
     const struct json *values; /* parameters in place of a file's, or NULL */
     const char *const *only;   /* the policies that are kept of all, by name; NULL: all */
@@ -77,7 +79,8 @@ struct config {
     int storm_episodes;
     int64_t storm_window_ms;
     struct json *shadow_sink; /* {"routing_key"?, "url"?, "file"?}, or NULL */
-    struct json *http;        /* {"listen", "alertmanager"?: secret, "sns_topics"?, "sns_certs"?}, or NULL */
+    struct json
+        *http; /* {"listen", "alertmanager"?: secret, "sns_topics"?, "sns_certs"?}, or NULL */
     char *dashboard, *host, *nameserver, *ca_file; /* NULL: not given (ca_file has a default) */
     char **operators;
     size_t noperators;

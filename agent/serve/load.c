@@ -24,6 +24,8 @@ bool load_all(const char *config, const char *const *files, size_t nfiles, struc
     o.max_limit = out->config->max_limit;
     o.mode = out->config->mode;
     o.estate = out->estate;
+    o.discover = out->discover;
+    o.whole = nfiles == 0 && out->estate;
     out->set = policies_load(&o, d);
     /* Every way through every run (W202, E113): what `check` refuses, nothing may take up. */
     if (out->set && out->estate && diags_errors(d) == before)

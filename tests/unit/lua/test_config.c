@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include "base/mem.h"
 #include "help_lua.h"
 
@@ -403,6 +404,80 @@ static void overrides_that_do_not_fit_fail_closed(void **state)
     diags_free(d);
 }
 
+/* A misspelt limit would be no limit: every name of the parameters is one that something asks for.
+ */
+static void parameters_that_nobody_asks_for(void **state)
+{
+    static const char *const web1[] = {
+        "E102 \"most@web1\": there is no target \"web1\", did you mean \"web-1\"?",
+        "W208 \"most@web1\": the estate declares no target \"web1\", did you mean \"web-1\"?; it "
+        "counts only if a discover finds one of that name"};
+    static const char *const estates[] = {"aws \"p\" { region = \"r\" } for _, n in ipairs { "
+                                          "\"web-1\", \"web-2\" } do asg(n) { aws = "
+                                          "\"p\" } end",
+                                          "aws \"p\" { region = \"r\" } for _, n in ipairs { "
+                                          "\"web-1\", \"web-2\" } do asg(n) { aws = "
+                                          "\"p\" } end discover.asg { aws = \"p\" }"};
+    const char *policies = "asks/p.lua";
+
+    (void)state;
+    help_file(
+        "asks/p.lua",
+        "policy \"p\" { owner = \"o\", severity = \"sev3\", doc = \"https://x.example\", target = "
+        "find.asg { name = \"web-1\" },\n  when = sig.asg_cpu { above = param(\"cpu_limit\", "
+        "\"60%\") },\n  actions = { act.asg_scale { by = 1, max = param(\"most\", 5), approvers "
+        "= false and param \"later\" or nil } } }\n");
+    help_file("asks/params.lua",
+              "return {\n  cpu_limt = \"70%\", later = 1,\n  [\"cpu_limit@web-1\"] = \"71%\",\n"
+              "  [\"most@web1\"] = 9,\n  [\"most@asg/web-2\"] = 8,\n  [\"msot@web-1\"] = 7,\n}\n");
+    assert_int_equal(chdir(help_dir()), 0);
+    for (size_t i = 0; i < 2; i++) {
+        struct diags *d = diags_new();
+        struct json *discover = NULL;
+        struct estate *e = estate_load(help_file("asks/estate.lua", estates[i]), &discover, d);
+        struct policy_load_options o = {.paths = &policies,
+                                        .npaths = 1,
+                                        .mode = MODE_ENFORCE,
+                                        .params = "asks/params.lua",
+                                        .estate = e,
+                                        .discover = discover,
+                                        .whole = true};
+        char *want = mem_printf(
+            "asks/params.lua:2:3: E102 no policy asks for the parameter \"cpu_limt\", did you mean "
+            "\"cpu_limit\"?\n"
+            "      cpu_limt = \"70%%\", later = 1,\n"
+            "      ^^^^^^^^\n"
+            "asks/params.lua:4:4: %s\n"
+            "      [\"most@web1\"] = 9,\n"
+            "       ^^^^^^^^^^^\n"
+            "asks/params.lua:5:4: W208 \"most@asg/web-2\": no policy that asks for \"most\" is for "
+            "\"asg/web-2\": it changes nothing\n"
+            "      [\"most@asg/web-2\"] = 8,\n"
+            "       ^^^^^^^^^^^^^^^^\n"
+            "asks/params.lua:6:4: E102 no policy asks for the parameter \"msot\", did you mean "
+            "\"most\"?\n"
+            "      [\"msot@web-1\"] = 7,\n"
+            "       ^^^^^^^^^^^^\n",
+            web1[i]);
+
+        assert_null(policies_load(&o, d));
+        char *text = told(d);
+        assert_string_equal(text, want);
+        mem_free(want);
+        mem_free(text);
+        diags_free(d);
+        d = diags_new();
+        o.whole = false; /* some of the policies: another may ask */
+        struct policy_set *set = policies_load(&o, d);
+        assert_non_null(set);
+        assert_int_equal(diags_len(d), 0);
+        policy_set_unref(set);
+        estate_unref(e);
+        json_free(discover);
+        diags_free(d);
+    }
+}
+
 /* The same answers give the same questions, from a stored source as from the file: what replay
  * stands on. */
 static void replays_equal(void **state)
@@ -478,6 +553,7 @@ int main(void)
         cmocka_unit_test(guards_secrets),
         cmocka_unit_test(reads_the_estate),
         cmocka_unit_test(files_stand_beside_the_estate),
+        cmocka_unit_test(parameters_that_nobody_asks_for),
         cmocka_unit_test(how_to_sign_in_is_checked),
         cmocka_unit_test(overrides_reach_their_target),
         cmocka_unit_test(parameters_are_finite),
