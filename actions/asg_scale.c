@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/units.h"
 #include "shared_asg.h"
+#include "shared_slots.h"
 
 #define SCALE_MAX 10000
 
@@ -75,6 +76,66 @@ static int64_t wanted(const struct json *opts, int64_t desired, struct err *e)
     return desired + (share < 1 ? 1 : (int64_t)share);
 }
 
+/* What an instance of the group costs a database: the pool_size of the services that run on it.
+ * Behind a proxy it costs none: how many connections the proxy opens is its own limit. */
+struct cost {
+    const struct target *database; /* NULL: none is known of */
+    const struct target *other;    /* a second one, which is one too many to be counted */
+    int64_t each;
+};
+
+static struct cost cost_of(const struct estate *estate, const struct target *group)
+{
+    struct cost cost = {0};
+
+    for (size_t i = 0; estate != NULL && i < estate_len(estate); i++) {
+        const struct target *s = estate_at(estate, i), *d;
+        int64_t size = json_get_int(s->fields, "pool_size", 0);
+
+        if (strcmp(s->kind, "service") != 0 || size <= 0 ||
+            strcmp(json_get_str(s->fields, "asg", ""), group->name) != 0)
+            continue;
+        d = estate_find(estate, "postgres", json_get_str(s->fields, "postgres", ""));
+        if (d == NULL || json_get(s->fields, "proxy") != NULL ||
+            json_get(d->fields, "proxy") != NULL)
+            continue;
+        if (cost.database != NULL && cost.database != d)
+            cost.other = d;
+        cost.database = cost.database != NULL ? cost.database : d;
+        cost.each += size;
+    }
+    return cost;
+}
+
+/* All that the grown group can open, and all that is new of it beside what is open now, must fit
+ * into what the database has. Where that cannot be known, it does not. */
+static void require_connections(struct plan *p, const struct action_input *in,
+                                const struct json *seen, int64_t now, int64_t to)
+{
+    struct cost cost = cost_of(in->estate, in->target);
+    long long more = (to - now) * cost.each;
+    struct slots slots;
+    char text[256];
+
+    if (cost.database == NULL)
+        return;
+    if (cost.other != NULL) {
+        snprintf(text, sizeof(text), "%.100s and %.100s", cost.database->id, cost.other->id);
+        plan_require(p, false, text, "the services with a pool_size use one database");
+        return;
+    }
+    if (!slots_read(seen, &slots)) {
+        plan_require(p, false, json_get_str(seen, "slots", "unknown"),
+                     "the connections of %s are known", cost.database->id);
+        return;
+    }
+    snprintf(text, sizeof(text), "%lld used: %lld more into %lld", (long long)slots.used, more,
+             (long long)(slots.usable - slots.used));
+    plan_require(p, to * cost.each <= slots.usable && more <= slots.usable - slots.used, text,
+                 "%lld instances with %lld connections each fit into the %lld of %s", (long long)to,
+                 (long long)cost.each, (long long)slots.usable, cost.database->id);
+}
+
 static struct plan *change(const struct action_input *in, const struct json *seen,
                            const struct group *g, int64_t to)
 {
@@ -115,6 +176,8 @@ static struct plan *change(const struct action_input *in, const struct json *see
                  (long long)to);
     plan_require(p, !stands, stands ? "suspended" : "not suspended",
                  "the group's process %s is not suspended", process);
+    if (to > g->desired)
+        require_connections(p, in, seen, g->desired, to);
     for (const struct json *i = json_first(others); i != NULL; i = json_next(i))
         json_add(p->controllers, json_new_str(json_str(i, "another controller")));
     return p;
@@ -248,6 +311,25 @@ static int scale_check(const struct json *opts, struct err *e)
     return 0;
 }
 
+/* Looking */
+
+/* A database that does not answer keeps the group from growing, and from nothing else: not from an
+ * undo, and not from the question whether a request took effect. */
+static void no_slots(const struct action_call *c, struct json *seen, const struct err *e)
+{
+    (void)c;
+    json_set_str(seen, "slots", e->text);
+}
+
+static void scale_observe(struct action_call *c)
+{
+    struct cost cost = cost_of(c->estate, c->target);
+    struct pg_question slots = {
+        .server = cost.database, .sql = slots_sql, .take = slots_take, .failed = no_slots};
+
+    asg_observe_scaling(c, cost.database != NULL && cost.other == NULL ? &slots : NULL);
+}
+
 /* Doing */
 
 static void scale_apply(struct action_call *c)
@@ -303,6 +385,22 @@ static const struct option scale_state[] = {
     {.name = "controllers",
      .type = OPT_LIST,
      .help = "others that scale it, \"scaling policy target-60 (TargetTrackingScaling)\""},
+    {.name = "max_connections",
+     .type = OPT_COUNT,
+     .fallback = "1000",
+     .min = 1,
+     .max = 100000,
+     .help = "of the database of a service in `others` with a pool_size that runs on it"},
+    {.name = "reserved_connections",
+     .type = OPT_COUNT,
+     .fallback = "3",
+     .max = 100000,
+     .help = "of these, not for applications"},
+    {.name = "connections_used",
+     .type = OPT_COUNT,
+     .fallback = "0",
+     .max = 100000,
+     .help = "connections that the database has, whoever opened them"},
 };
 
 static const struct option scale_options[] = {
@@ -360,7 +458,7 @@ const struct action_type asg_scale_action = {
     .permissions = scale_permissions,
     .outs = scale_outs,
     .check = scale_check,
-    .observe = asg_observe_scaling,
+    .observe = scale_observe,
     .apply = scale_apply,
     .cancel = aws_act_cancel,
     .plan = scale_plan,

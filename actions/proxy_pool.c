@@ -7,8 +7,7 @@
 
 #include "aws/call.h"
 #include "base/mem.h"
-#include "io/pg.h"
-#include "shared_aws.h"
+#include "shared_slots.h"
 
 #define MINUTE_MS 60000
 #define BACK_MINUTES 5 /* points come late */
@@ -79,15 +78,6 @@ static void ask_open(const struct action_call *c, const struct json *seen, struc
     aws_param(p, "ScanBy", "TimestampDescending");
 }
 
-static void see_int(struct json *seen, const char *key, const char *text)
-{
-    char *end = NULL;
-    long v = text != NULL ? strtol(text, &end, 10) : 0;
-
-    if (text != NULL && end != text && *end == '\0')
-        json_set_int(seen, key, v);
-}
-
 static void see_proxy(const struct action_call *c, const struct xml *result, struct json *seen,
                       struct err *e)
 {
@@ -114,9 +104,9 @@ static void see_group(const struct action_call *c, const struct xml *result, str
     if (config == NULL)
         return;
     json_set_str(seen, "group_status", xml_path_text(x, "Status", "unknown"));
-    see_int(seen, PERCENT, xml_path_text(config, "MaxConnectionsPercent", NULL));
-    see_int(seen, IDLE, xml_path_text(config, "MaxIdleConnectionsPercent", NULL));
-    see_int(seen, "borrow_timeout", xml_path_text(config, "ConnectionBorrowTimeout", NULL));
+    aws_see_int(seen, PERCENT, xml_path_text(config, "MaxConnectionsPercent", NULL));
+    aws_see_int(seen, IDLE, xml_path_text(config, "MaxIdleConnectionsPercent", NULL));
+    aws_see_int(seen, "borrow_timeout", xml_path_text(config, "ConnectionBorrowTimeout", NULL));
     if (*xml_path_text(config, "InitQuery", "") != '\0')
         json_set_str(seen, "init_query", xml_path_text(config, "InitQuery", ""));
     filters = json_set(seen, "pinning_filters", json_new_list());
@@ -158,28 +148,6 @@ static void see_open(const struct action_call *c, const struct xml *result, stru
         json_set_int(seen, "pool_open", (int64_t)v);
 }
 
-/* Slots, and what is in them: each client backend, ours and superusers' too. To a role without
- * pg_monitor the kind of other roles' sessions is hidden (PostgreSQL's documentation, "Viewing
- * Statistics"): what belongs to a database is counted then. */
-static const char slots_sql[] =
-    "SELECT current_setting('max_connections') AS max_connections, "
-    "current_setting('superuser_reserved_connections')::int + "
-    "coalesce(current_setting('reserved_connections', true)::int, 0) AS reserved_connections, "
-    "(SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' "
-    "OR (backend_type IS NULL AND datid IS NOT NULL)) AS connections_used";
-
-static void see_slots(const struct action_call *c, const struct pg_rows *rows, struct json *seen,
-                      struct err *e)
-{
-    static const char *const columns[] = {"max_connections", "reserved_connections",
-                                          "connections_used"};
-
-    (void)c;
-    (void)e;
-    for (size_t i = 0; i < sizeof(columns) / sizeof(*columns); i++)
-        see_int(seen, columns[i], pg_value(rows, 0, columns[i]));
-}
-
 static const struct aws_question questions[] = {
     {.service = AWS_RDS, .action = "DescribeDBProxies", .ask = ask_proxy, .take = see_proxy},
     {.service = AWS_RDS,
@@ -199,7 +167,7 @@ static void pool_observe(struct action_call *c)
 {
     const struct target *proxy = proxy_of(c),
                         *database = proxy != NULL ? database_of(c, proxy) : NULL;
-    struct pg_question slots = {.server = database, .sql = slots_sql, .take = see_slots};
+    struct pg_question slots = {.server = database, .sql = slots_sql, .take = slots_take};
     struct json *seen = json_new_map();
 
     /* Nothing to ask about is something seen: the plan refuses with it. */
@@ -231,26 +199,28 @@ struct pool {
 
 static int read_pool(const struct json *seen, struct pool *p, struct err *e)
 {
-    int64_t reserved = json_get_int(seen, "reserved_connections", -1);
+    struct slots slots;
+    bool known = slots_read(seen, &slots);
     const char *missing = json_get_str(seen, "missing", NULL);
 
     if (missing != NULL)
         return err_set(e, ERR_DENIED, "%s", missing);
     p->percent = json_get_int(seen, PERCENT, -1);
     p->idle = json_get_int(seen, IDLE, -1);
-    p->max_connections = json_get_int(seen, "max_connections", -1);
-    p->used = json_get_int(seen, "connections_used", -1);
-    p->usable = p->max_connections - reserved;
+    p->max_connections = slots.max_connections;
+    p->used = slots.used;
+    p->usable = slots.usable;
     if (p->percent < 1 || p->percent > 100 || p->idle < 0 || p->idle > 100)
         return err_set(e, ERR_INPUT,
                        "the proxy's pool is not known: MaxConnectionsPercent %lld, "
                        "MaxIdleConnectionsPercent %lld",
                        (long long)p->percent, (long long)p->idle);
-    if (reserved < 0 || p->usable < 1 || p->used < 0)
+    if (!known)
         return err_set(e, ERR_INPUT,
                        "the database's max_connections (%lld), reserved (%lld) or used "
                        "connections (%lld) are not known",
-                       (long long)p->max_connections, (long long)reserved, (long long)p->used);
+                       (long long)p->max_connections, (long long)slots.reserved,
+                       (long long)p->used);
     /* The pool holds no more than there is, nor than it may. What is not known counts as none: then
      * all of the wider pool must fit. */
     p->open = json_get_int(seen, "pool_open", 0);

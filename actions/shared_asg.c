@@ -189,12 +189,13 @@ static void ask_targets(const struct action_call *c, const struct json *seen, st
     aws_param(p, "TargetGroupArn", json_get_str(seen, "target_group", ""));
 }
 
-static void observe(struct action_call *c, const struct aws_question *questions, size_t n)
+static void observe(struct action_call *c, const struct aws_question *questions, size_t n,
+                    const struct pg_question *pg)
 {
     struct json *seen = json_new_map();
 
     json_set(seen, "controllers", json_new_list());
-    aws_observe(c, json_get_str(c->target->fields, "aws", ""), questions, n, NULL, seen, NULL);
+    aws_observe(c, json_get_str(c->target->fields, "aws", ""), questions, n, pg, seen, NULL);
 }
 
 #define REFRESHES                                                                                  \
@@ -203,7 +204,7 @@ static void observe(struct action_call *c, const struct aws_question *questions,
         .ask = ask_of_group, .take = see_refreshes                                                 \
     }
 
-void asg_observe_scaling(struct action_call *c)
+void asg_observe_scaling(struct action_call *c, const struct pg_question *pg)
 {
     static const struct aws_question questions[] = {
         {.service = AWS_AUTOSCALING,
@@ -219,7 +220,7 @@ void asg_observe_scaling(struct action_call *c)
         REFRESHES,
     };
 
-    observe(c, questions, sizeof(questions) / sizeof(*questions));
+    observe(c, questions, sizeof(questions) / sizeof(*questions), pg);
 }
 
 void asg_observe_targets(struct action_call *c)
@@ -239,7 +240,7 @@ void asg_observe_targets(struct action_call *c)
         REFRESHES,
     };
 
-    observe(c, questions, sizeof(questions) / sizeof(*questions));
+    observe(c, questions, sizeof(questions) / sizeof(*questions), NULL);
 }
 
 bool asg_suspended(const struct json *seen, const char *process)

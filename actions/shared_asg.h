@@ -6,8 +6,9 @@
 
 /* An action's observe. What is seen:
  *   "desired", "min", "max", "in_service", "suspended" (names of processes)
- *   "controllers": texts on instance refreshes that are at work, and on scaling policies */
-void asg_observe_scaling(struct action_call *c);
+ *   "controllers": texts on instance refreshes that are at work, and on scaling policies
+ * and what pg asks, unless it is NULL. */
+void asg_observe_scaling(struct action_call *c, const struct pg_question *pg);
 
 /* An action's observe: the same without scaling policies, and of the target group that the estate
  * names:

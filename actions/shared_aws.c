@@ -2,6 +2,7 @@
 #include "shared_aws.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -82,6 +83,15 @@ static void keep(struct talk *t, const struct err *e)
 }
 
 /* Observing */
+
+void aws_see_int(struct json *seen, const char *key, const char *text)
+{
+    char *end = NULL;
+    long v = text != NULL ? strtol(text, &end, 10) : 0;
+
+    if (text != NULL && end != text && *end == '\0')
+        json_set_int(seen, key, v);
+}
 
 static void observed(struct talk *t)
 {
@@ -185,6 +195,14 @@ static void ask(struct asked *a)
     aws_params_free(p);
 }
 
+static void no_rows(struct talk *t, const struct err *e)
+{
+    if (t->pg_question.failed != NULL)
+        t->pg_question.failed(t->c, t->seen, e);
+    else
+        keep(t, e);
+}
+
 static void on_rows(void *arg, const struct pg_rows *rows, bool left, const struct err *e)
 {
     struct talk *t = arg;
@@ -193,7 +211,7 @@ static void on_rows(void *arg, const struct pg_rows *rows, bool left, const stru
     (void)left;
     t->pg = NULL;
     if (e != NULL)
-        keep(t, e);
+        no_rows(t, e);
     else if (pg_rows_count(rows) != 1)
         err_set(&bad, ERR_INPUT, "%s: the answer has %zu rows in place of one",
                 t->pg_question.server->id, pg_rows_count(rows));
@@ -221,10 +239,14 @@ void aws_observe(struct action_call *c, const char *account, const struct aws_qu
     if (n > 0)
         t->aws = c->io->aws(c->io->arg, account, &t->err);
     if (t->err.code == 0 && pg != NULL) {
+        struct err e = ERR_INIT;
+
         t->pg_question = *pg;
-        t->pg = c->io->pg(c->io->arg, pg->server, "act", &t->err);
+        t->pg = c->io->pg(c->io->arg, pg->server, "act", &e);
+        if (t->pg == NULL)
+            no_rows(t, &e);
     }
-    t->open = n + (pg != NULL ? 1 : 0);
+    t->open = n + (t->pg != NULL ? 1 : 0);
     if (t->err.code != 0 || t->open == 0) {
         end_later(t, observed_later);
         return;
@@ -235,7 +257,7 @@ void aws_observe(struct action_call *c, const char *account, const struct aws_qu
         t->asked[i] = (struct asked){.talk = t, .q = &questions[i]};
         ask(&t->asked[i]);
     }
-    if (pg != NULL)
+    if (t->pg != NULL)
         pg_query(t->pg, pg->sql, NULL, 0, ms, on_rows, t);
 }
 

@@ -29,7 +29,12 @@ struct pg_question {
     const char *sql;
     void (*take)(const struct action_call *c, const struct pg_rows *rows, struct json *seen,
                  struct err *e);
+    /* Where there is no answer; NULL: then nothing was seen at all. */
+    void (*failed)(const struct action_call *c, struct json *seen, const struct err *e);
 };
+
+/* A whole number into what is seen; nothing where it is none, or NULL. */
+void aws_see_int(struct json *seen, const char *key, const char *text);
 
 /* Observes: asks all of it at once in that account (and pg, unless NULL), then observed() with what
  * was seen, or with the first error. complete, unless NULL, has the last word. Nothing to ask: seen

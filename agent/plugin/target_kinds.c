@@ -56,6 +56,20 @@ static int certificate_check(const struct json *fields, struct err *e)
     return 0;
 }
 
+static int service_check(const struct json *fields, struct err *e)
+{
+    const char *missing = json_get(fields, "asg") == NULL        ? "asg"
+                          : json_get(fields, "postgres") == NULL ? "postgres"
+                                                                 : NULL;
+
+    if (json_get(fields, "pool_size") == NULL || missing == NULL)
+        return 0;
+    return err_set(e, ERR_INPUT,
+                   "pool_size needs asg and postgres: the group whose instances open connections, "
+                   "and the database that they are counted against; %s is missing",
+                   missing);
+}
+
 static const struct option aws_options[] = {
     {.name = "region",
      .type = OPT_STRING,
@@ -223,9 +237,8 @@ static const struct option service_options[] = {
      .type = OPT_COUNT,
      .min = 1,
      .max = 1000000,
-     .help = "database connections that one instance of it may open: what scaling out costs the "
-             "database"},
-    {.name = "log_group", .type = OPT_STRING, .help = "its CloudWatch Logs group"},
+     .help = "database connections that one instance of it may open, without a proxy: its group "
+             "grows only while they fit"},
     AWS_OPTIONAL,
 };
 
@@ -296,7 +309,7 @@ const struct target_kind target_kinds[] = {
     {"cache", "a Redis server or an ElastiCache replication group", OPTIONS(cache_options), "zone",
      NULL, NULL},
     {"service", "what users see: a group, its database, its cache", OPTIONS(service_options), NULL,
-     NULL, NULL},
+     NULL, service_check},
     {"queue", "an SQS queue", OPTIONS(queue_options), NULL, NULL, NULL},
     {"certificate", "a TLS certificate and where it is shown", OPTIONS(certificate_options), NULL,
      NULL, certificate_check},

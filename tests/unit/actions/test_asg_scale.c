@@ -355,10 +355,83 @@ static void options(void **state)
     }
 }
 
+static void add(struct estate *e, const char *kind, const char *name, const char *fields)
+{
+    struct err err = ERR_INIT;
+
+    assert_int_equal(
+        estate_add(e, kind, name, json_new_map(), parse(fields), MODE_ENFORCE, "f", 1, &err), 0);
+}
+
+/* The guard "conflict" of the design: a larger group opens more connections of its database. */
+static void connections_must_fit(void **state)
+{
+#define SLOTS(used)                                                                                \
+    "\"max_connections\": 103, \"reserved_connections\": 3, \"connections_used\": " used
+    static const char one[] = "{\"asg\": \"web\", \"postgres\": \"db\", \"pool_size\": 10}";
+    static const struct {
+        const char *service, *second, *database, *by, *seen, *broken; /* broken NULL: it may grow */
+    } rows[] = {
+        {one, NULL, "{}", "2", "{\"desired\": 8, " SLOTS("80") "}", NULL},
+        {one, NULL, "{}", "3", "{\"desired\": 8, " SLOTS("10") "}",
+         "11 instances with 10 connections each fit into the 100 of postgres/db (observed 10 used: "
+         "30 more into 90)"},
+        {one, NULL, "{}", "2", "{\"desired\": 3, " SLOTS("81") "}",
+         "5 instances with 10 connections each fit into the 100 of postgres/db (observed 81 used: "
+         "20 more into 19)"},
+        {one, NULL, "{}", "1", "{\"desired\": 3, \"slots\": \"db: timed out\"}",
+         "the connections of postgres/db are known (observed db: timed out)"},
+        {one, NULL, "{}", "1", "{\"desired\": 3, \"max_connections\": 100}",
+         "the connections of postgres/db are known (observed unknown)"},
+        {one, NULL, "{}", "-1", "{\"desired\": 30, " SLOTS("100") "}", NULL},
+        {one, NULL, "{\"proxy\": \"p\"}", "5", "{\"desired\": 30}", NULL},
+        {"{\"asg\": \"web\", \"postgres\": \"db\", \"proxy\": \"p\", \"pool_size\": 10}", NULL,
+         "{}", "5", "{\"desired\": 30}", NULL},
+        {"{\"asg\": \"other\", \"postgres\": \"db\", \"pool_size\": 10}", NULL, "{}", "5",
+         "{\"desired\": 30}", NULL},
+        {"{\"asg\": \"web\", \"postgres\": \"db\"}", NULL, "{}", "5", "{\"desired\": 30}", NULL},
+        {one, one, "{}", "1", "{\"desired\": 5, " SLOTS("0") "}",
+         "6 instances with 20 connections each fit into the 100 of postgres/db (observed 0 used: "
+         "20 more into 100)"},
+        {one, "{\"asg\": \"web\", \"postgres\": \"db2\", \"pool_size\": 1}", "{}", "1",
+         "{\"desired\": 1, " SLOTS("0") "}",
+         "the services with a pool_size use one database (observed postgres/db and "
+         "postgres/db2)"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        struct estate *estate = estate_new();
+        char *text = mem_printf("{\"by\": %s, \"max\": 100}", rows[i].by);
+        struct json *opts = parse(text), *seen = parse(rows[i].seen);
+        struct err e = ERR_INIT;
+
+        add(estate, "postgres", "db", rows[i].database);
+        add(estate, "postgres", "db2", "{}");
+        add(estate, "service", "shop", rows[i].service);
+        if (rows[i].second)
+            add(estate, "service", "shop2", rows[i].second);
+        struct action_input in = {
+            .target = &group, .estate = estate, .opts = opts, .wall_ms = 1790000000000};
+        struct plan *p = asg_scale_action.plan(&in, seen, &e);
+        if (p == NULL)
+            fail_msg("row %zu: %s", i, e.text);
+        const char *broken = plan_broken(p);
+        if (rows[i].broken ? !broken || strcmp(broken, rows[i].broken) != 0 : broken != NULL)
+            fail_msg("row %zu: %s", i, broken ? broken : "it may grow");
+        plan_free(p);
+        json_free(opts);
+        json_free(seen);
+        mem_free(text);
+        estate_unref(estate);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plans),
+        cmocka_unit_test(connections_must_fit),
         cmocka_unit_test(what_a_plan_holds),
         cmocka_unit_test(the_probe),
         cmocka_unit_test(going_back),
