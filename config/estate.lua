@@ -30,5 +30,5 @@ service "portal" {
   url       = "https://portal.example.com/health",
   asg       = "basecoat-portal-asg",
   postgres  = "basecoat-portal-db",
-  pool_size = 50, -- connections that one instance may open: what scaling out costs the database
+  pool_size = 50, -- connections that one instance may open; without a proxy the group grows only while they fit into the database
 }

@@ -606,6 +606,39 @@ static void snapshots(void **state)
     cut_off(&s->r, "snapshot", cache, NAMED, NULL, 1);
 }
 
+/* asg_scale, of a group whose instances open connections */
+
+static void a_group_asks_its_database(void **state)
+{
+    struct stage *s = *state;
+    const struct target *web = rig_target(&s->r, "asg", "web", "{\"aws\": \"prod\"}");
+    struct err e = ERR_INIT;
+    struct json *seen = look(&s->r, "asg_scale", web, "{\"by\": 1, \"max\": 9}", &e);
+
+    assert_non_null(seen);
+    assert_null(json_get(seen, "max_connections")); /* no service: nothing to ask */
+    json_free(seen);
+    rig_target(&s->r, "service", "shop",
+               "{\"asg\": \"web\", \"postgres\": \"bare\", \"pool_size\": 5}");
+    seen = look(&s->r, "asg_scale", web, "{\"by\": 1, \"max\": 9}", &e);
+    assert_non_null(seen);
+    assert_int_equal(json_get_int(seen, "max_connections", 0), 40);
+    assert_int_equal(json_get_int(seen, "reserved_connections", 0), 3);
+    assert_true(json_get_int(seen, "connections_used", 0) >= 1);
+    assert_int_equal(json_get_int(seen, "desired", 0), 3);
+    json_free(seen);
+    /* One that is away is something seen, too: the group is, with it. */
+    PQclear(PQexec(s->super, "ALTER ROLE runbookd NOLOGIN; SELECT pg_terminate_backend(pid) FROM "
+                             "pg_stat_activity WHERE usename = 'runbookd'"));
+    seen = look(&s->r, "asg_scale", web, "{\"by\": 1, \"max\": 9}", &e);
+    PQclear(PQexec(s->super, "ALTER ROLE runbookd LOGIN"));
+    assert_non_null(seen);
+    assert_null(json_get(seen, "max_connections"));
+    assert_int_equal(json_get_int(seen, "desired", 0), 3);
+    assert_true(strlen(json_get_str(seen, "slots", "")) > 10);
+    json_free(seen);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -617,6 +650,7 @@ int main(void)
         T(a_spoilt_description_is_no_value),
         T(snapshots),
         T(what_is_not_in_order_is_refused),
+        T(a_group_asks_its_database),
         T(how_a_request_ended),
         T(looking_may_fail_and_be_cut_off),
         T(no_headroom_is_refused), /* drops a metric: last */
