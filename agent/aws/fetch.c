@@ -192,7 +192,10 @@ static void got_json(struct aws_fetch *f, const struct json *j, const char *toke
     struct aws_keys keys = {json_get_str(j, "AccessKeyId", ""),
                             json_get_str(j, "SecretAccessKey", ""),
                             json_get_str(j, token_name, NULL)};
-    const char *expiration = json_get_str(j, "Expiration", NULL);
+    const struct json *end = json_get(j, "Expiration");
+    /* What is there and is no text must not be taken for keys without an end. */
+    const char *expiration =
+        end && json_type(end) != JSON_NULL ? json_str(end, "of another type") : NULL;
     int64_t expires = 0;
 
     if (!*keys.access_key || !*keys.secret_key || (must_expire && (!expiration || !keys.token)))

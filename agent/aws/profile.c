@@ -41,6 +41,7 @@ struct parser {
     size_t nheaders;
     long last; /* index of the entry that a continuation line extends, -1: none */
     size_t indent;
+    size_t blanks; /* empty lines since: they belong to a value that goes on after them */
     int line;
 };
 
@@ -213,12 +214,15 @@ static int add_key(struct parser *ps, const char *line, struct err *e)
 static void extend(struct parser *ps, const char *line)
 {
     struct entry *x;
-    char *value;
+    char *value, *gap;
 
     if (ps->last < 0)
         return;
     x = &ps->p->e[ps->last];
-    value = mem_printf("%s\n%s", x->value, line);
+    gap = mem_alloc(ps->blanks + 1); /* zeroed */
+    memset(gap, '\n', ps->blanks);
+    value = mem_printf("%s%s\n%s", x->value, gap, line);
+    mem_free(gap);
     explicit_bzero(x->value, strlen(x->value));
     mem_free(x->value);
     x->value = value;
@@ -242,14 +246,19 @@ static int parse(struct aws_profiles *p, const char *text, const char *name, boo
         line = mem_strndup(text + indent, len - indent);
         for (size_t l = strlen(line); l && strchr(BLANKS, line[l - 1]);)
             line[--l] = '\0';
-        if (*line == '\0' || *line == '#' || *line == ';') {
+        if (*line == '\0') {
+            ps.blanks++;
+        } else if (*line == '#' || *line == ';') {
             ;
-        } else if (key_open && indent > ps.indent) {
-            extend(&ps, line);
         } else {
-            ps.indent = indent;
-            key_open = *line != '[';
-            rc = key_open ? add_key(&ps, line, e) : open_section(&ps, line, e);
+            if (key_open && indent > ps.indent) {
+                extend(&ps, line);
+            } else {
+                ps.indent = indent;
+                key_open = *line != '[';
+                rc = key_open ? add_key(&ps, line, e) : open_section(&ps, line, e);
+            }
+            ps.blanks = 0;
         }
         explicit_bzero(line, strlen(line));
         mem_free(line);

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "aws/env.h"
 #include "aws/profile.h"
 #include "aws/query.h"
 #include "aws/service.h"
@@ -179,38 +180,65 @@ static void do_service(const struct json *c, struct json *out)
     mem_free(url);
 }
 
-static void do_profile(const struct json *c, struct json *out)
+/* Clears it. */
+static void add_plan(struct json *out, struct aws_plan *plan)
 {
     static const char *const bases[] = {"none", "keys",      "process", "web",
                                         "env",  "container", "instance"};
+    struct json *roles = json_set(out, "roles", json_new_list());
+
+    json_set_str(out, "base", bases[plan->base]);
+    json_set_str(out, "access", plan->access_key);
+    json_set_str(out, "secret", plan->secret_key);
+    json_set_str(out, "token", plan->token);
+    json_set_str(out, "process", plan->process);
+    json_set_str(out, "token_file", plan->token_file);
+    for (size_t i = 0; i < plan->nroles; i++) {
+        struct json *r = json_add(roles, json_new_map());
+        json_set_str(r, "arn", plan->roles[i].arn);
+        json_set_str(r, "external_id", plan->roles[i].external_id);
+        json_set_str(r, "session", plan->roles[i].session_name);
+        json_set_int(r, "duration", plan->roles[i].duration_s);
+    }
+    aws_plan_clear(plan);
+}
+
+static void do_profile(const struct json *c, struct json *out)
+{
     struct err e = ERR_INIT;
     struct aws_plan plan;
-    struct json *roles = json_new_list();
     struct aws_profiles *p =
         aws_profiles_parse(json_get_str(c, "config", NULL), "config",
                            json_get_str(c, "credentials", NULL), "credentials", &e);
 
-    json_set(out, "roles", roles);
-    if (!p || aws_profile_plan(p, json_get_str(c, "profile", ""), &plan, &e) != 0) {
+    if (!p || aws_profile_plan(p, json_get_str(c, "profile", ""), &plan, &e) != 0)
         json_set_str(out, "error", e.text);
-        aws_profiles_free(p);
-        return;
-    }
-    json_set_str(out, "base", bases[plan.base]);
-    json_set_str(out, "access", plan.access_key);
-    json_set_str(out, "secret", plan.secret_key);
-    json_set_str(out, "token", plan.token);
-    json_set_str(out, "process", plan.process);
-    json_set_str(out, "token_file", plan.token_file);
-    for (size_t i = 0; i < plan.nroles; i++) {
-        struct json *r = json_add(roles, json_new_map());
-        json_set_str(r, "arn", plan.roles[i].arn);
-        json_set_str(r, "external_id", plan.roles[i].external_id);
-        json_set_str(r, "session", plan.roles[i].session_name);
-        json_set_int(r, "duration", plan.roles[i].duration_s);
-    }
-    aws_plan_clear(&plan);
+    else
+        add_plan(out, &plan);
     aws_profiles_free(p);
+}
+
+static void do_find(const struct json *c, struct json *out)
+{
+    struct err e = ERR_INIT;
+    struct aws_plan plan;
+    char *source = NULL;
+
+    clearenv();
+    for (const struct json *v = json_first(json_get(c, "env")); v; v = json_next(v))
+        setenv(json_key(v), json_str(v, ""), 1);
+    if (aws_plan_find(json_get_str(c, "profile", NULL), &plan, &source, &e) != 0)
+        json_set_str(out, "error", e.text);
+    else if (plan.base == AWS_BASE_ENVIRONMENT &&
+             (!aws_env("AWS_ACCESS_KEY_ID") || !aws_env("AWS_SECRET_ACCESS_KEY")))
+        json_set_str(out, "error", "the environment lacks a part of the keys");
+    else if (plan.base == AWS_BASE_CONTAINER &&
+             !aws_env("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") &&
+             !aws_env("AWS_CONTAINER_CREDENTIALS_FULL_URI"))
+        json_set_str(out, "error", "there is no container");
+    else
+        add_plan(out, &plan);
+    mem_free(source);
 }
 
 static void do_ini(const struct json *c, struct json *out)
@@ -236,7 +264,8 @@ int main(void)
         const char *kind;
         void (*fn)(const struct json *c, struct json *out);
     } kinds[] = {{"sign", do_sign},       {"rds", do_rds},         {"body", do_body},
-                 {"service", do_service}, {"profile", do_profile}, {"ini", do_ini}};
+                 {"service", do_service}, {"profile", do_profile}, {"find", do_find},
+                 {"ini", do_ini}};
     char *line = NULL, *text;
     size_t cap = 0;
     ssize_t len;

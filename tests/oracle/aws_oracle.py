@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, quote
 import botocore.auth
 import botocore.configloader
 import botocore.credentials
+import botocore.exceptions
 import botocore.session
 from botocore.awsrequest import AWSRequest
 from botocore.serialize import create_serializer
@@ -70,11 +71,16 @@ def sign_case(presign):
     path = rng.choice(["", "/", "/" + "/".join(rng.choice(segments) for _ in range(rng.randint(1, 6)))])
     if presign:
         path = quote(path) or "/"
-    names = [odd(1, 2) or "k" for _ in range(rng.randint(0, 5))]
+    names = [odd(1, 2) or "k" for _ in range(rng.randint(0, 5))]  # botocore presigns each name once
     if presign:
         names = sorted(set(n for n in names if n), key=names.index)
-    pairs = [(n, odd()) for n in names if n]
-    wire = "&".join(f"{quote(n, safe='-_.~')}={quote(v, safe='-_.~')}" for n, v in pairs)
+    if names and not presign and rng.random() < 0.5:  # the same name again, and none at all
+        names += rng.choices(names + [""], k=rng.randint(1, 4))
+    pairs = [(n, odd()) for n in names]
+    use_params = not presign and pairs and rng.random() < 0.5
+    flags = not presign and not use_params and rng.random() < 0.5  # "a&b" is "a=&b="
+    wire = "&".join(quote(n, safe="-_.~") + ("" if flags and n and not v else "=" + quote(v, safe="-_.~"))
+                    for n, v in pairs)
     body = odd(0, 20).encode() if rng.random() < 0.7 else rng.randbytes(rng.randint(0, 5000))
     if presign:
         body = b""
@@ -83,11 +89,10 @@ def sign_case(presign):
         name = rng.choice(["Content-Type", "X-Amz-Target", "x-custom", "X-CUSTOM", "My-Header1",
                            "User-Agent", "Expect", "X-Amzn-Trace-Id", "Accept", "X-Z-" + "q" * 40])
         value = rng.choice(["", " ", "a", "a  b   c", "  lead and trail  ", "tab\t\tbed", "\"quo  ted\"",
-                            "a,b", "é日本", "application/x-amz-json-1.1", "v1;v2=3"])
+                            "a,b", "a , b", " \t a\t b ", "é日本", "=,;:", "application/x-amz-json-1.1", "v1;v2=3"])
         headers.append((name, value))
     service = rng.choice(["autoscaling", "monitoring", "sts", "rds-db", "s-" + "x" * 20])
     region = rng.choice(REGIONS)
-    use_params = not presign and pairs and rng.random() < 0.5
     request = AWSRequest(method=rng.choice(["GET", "POST", "PUT", "post"]) if not presign else "GET",
                          url=f"https://{host}{path}" + (f"?{wire}" if pairs and not use_params else ""),
                          data=body)
@@ -285,11 +290,18 @@ def marker(name):
     return lambda self: botocore.credentials.Credentials(name, "s", None)
 
 
-def botocore_plan(profile, directory, notes):
+def if_in_container(self):
+    asked = [n for n in os.environ if n.startswith("AWS_CONTAINER_CREDENTIALS_")]
+    return botocore.credentials.Credentials("container", "s", None) if asked else None
+
+
+def botocore_plan(profile, directory, notes, env=None):
+    """Without env the profile alone decides, and every source outside is there."""
     fake = FakeSts(notes)
     c = botocore.credentials
-    env = {"AWS_CONFIG_FILE": os.path.join(directory, "config"),
-           "AWS_SHARED_CREDENTIALS_FILE": os.path.join(directory, "credentials")}
+    from_env, in_container = (c.EnvProvider.load, if_in_container) if env else (marker("env"), marker("container"))
+    env = env or {"AWS_CONFIG_FILE": os.path.join(directory, "config"),
+                  "AWS_SHARED_CREDENTIALS_FILE": os.path.join(directory, "credentials")}
     with mock.patch.dict(os.environ, env, clear=True), \
             mock.patch.object(c, "_get_client_creator", lambda s, r: fake), \
             mock.patch.object(c.ProfileProviderBuilder, "_create_web_identity_provider",
@@ -297,8 +309,8 @@ def botocore_plan(profile, directory, notes):
                                   load_config=lambda: self._session.full_config,
                                   client_creator=fake, cache={}, profile_name=name,
                                   disable_env_vars=off)), \
-            mock.patch.object(c.EnvProvider, "load", marker("env")), \
-            mock.patch.object(c.ContainerProvider, "load", marker("container")), \
+            mock.patch.object(c.EnvProvider, "load", from_env), \
+            mock.patch.object(c.ContainerProvider, "load", in_container), \
             mock.patch.object(c.InstanceMetadataProvider, "load", marker("instance")), \
             mock.patch.object(c.ProcessProvider, "_retrieve_credentials_using",
                               lambda self, line: {"access_key": "process:" + line,
@@ -347,6 +359,66 @@ def profile_case(directory):
         return None if len(notes) == len(answer["roles"]) else f"{where}{notes}\n{answer}"
 
     cases.append(({"kind": "profile", "profile": profile, **texts}, check))
+
+
+def find_case(directory):
+    """Which source is taken, by the environment and the profiles together."""
+    config = {n: profile_section() for n in NAMES if rng.random() < 0.5}
+    text = ini(config, True)
+    path = os.path.join(directory, f"config-{len(cases)}")  # our program reads it later
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(text)
+    env = {"AWS_CONFIG_FILE": path, "AWS_SHARED_CREDENTIALS_FILE": "/dev/null"}
+
+    def maybe(share, **variables):
+        if rng.random() < share:
+            env.update(variables)
+
+    maybe(0.3, AWS_ACCESS_KEY_ID=rng.choice(["AKENV", ""]))
+    maybe(0.3, AWS_SECRET_ACCESS_KEY=rng.choice(["SKENV", ""]))
+    maybe(0.2, AWS_SESSION_TOKEN="TENV")
+    maybe(0.5, AWS_PROFILE=rng.choice(NAMES + ["missing"]))
+    maybe(0.3, AWS_WEB_IDENTITY_TOKEN_FILE=TOKEN_FILE)
+    if "AWS_WEB_IDENTITY_TOKEN_FILE" in env:
+        maybe(0.9, AWS_ROLE_ARN="arn:aws:iam::123456789012:role/pod")
+        maybe(0.5, AWS_ROLE_SESSION_NAME="pod-1")
+    maybe(0.3, AWS_CONTAINER_CREDENTIALS_RELATIVE_URI="/v2/x")
+    maybe(0.2, AWS_CONTAINER_CREDENTIALS_FULL_URI="http://127.0.0.1/x")
+    profile = rng.choice([None, None, *NAMES, "missing"])
+    notes, error, got = [], None, None
+    try:
+        got = botocore_plan(profile, directory, notes, env)
+    except Exception as e:  # whatever botocore refuses, we must
+        error = e
+    # Keys in the environment count before any profile: botocore looks whether AWS_PROFILE exists all the same.
+    # Where both are there, botocore takes a token in the environment before a profile's own keys; here the
+    # profile is first, and one that was named by hand and has no keys is not passed over.
+    web = "AWS_WEB_IDENTITY_TOKEN_FILE" in env and not profile
+    case = {"kind": "find", "env": env, "profile": profile}
+
+    def check(answer):
+        where = f"{env}\nprofile {profile}\n{text}botocore: {got} {notes} {error!r}\nours: {answer}"
+        roles = answer.get("roles", [])
+        own = answer["base"] in ("keys", "process") and not roles if "base" in answer else True
+        if web and (own or (answer["base"] == "web" and roles[0]["arn"] != env.get("AWS_ROLE_ARN"))):
+            return None
+        if profile and "says nothing of credentials" in answer.get("error", ""):
+            return None
+        if isinstance(error, botocore.exceptions.ProfileNotFound) and answer.get("base") == "env" and not profile:
+            return None
+        if error or "error" in answer:
+            return None if bool(error) == ("error" in answer) else where
+        base = {"env": "env", "keys": answer.get("access"), "process": f"process:{answer.get('process')}", "web": "web:the token"
+                }.get(answer["base"], answer["base"])
+        if base == "env":
+            base = env.get("AWS_ACCESS_KEY_ID")
+        first = notes[0]["by"] if notes else got[0]
+        if first != base or len(notes) != len(answer["roles"]):
+            return where
+        sessions = [(n["session"], r["session"]) for n, r in zip(notes, answer["roles"])]
+        return None if all(ours in (None, theirs) for theirs, ours in sessions) else where
+
+    cases.append((case, check))
 
 
 def ini_case(directory):
@@ -414,9 +486,11 @@ def main():
         for _ in range(400):
             profile_case(directory)
         for _ in range(300):
+            find_case(directory)
+        for _ in range(300):
             ini_case(directory)
-    lines = "".join(json.dumps(c) + "\n" for c, _ in cases)
-    run = subprocess.run([sys.argv[1]], input=lines.encode(), stdout=subprocess.PIPE, check=False)
+        lines = "".join(json.dumps(c) + "\n" for c, _ in cases)
+        run = subprocess.run([sys.argv[1]], input=lines.encode(), stdout=subprocess.PIPE, check=False)
     answers = run.stdout.decode().splitlines()
     if run.returncode != 0 or len(answers) != len(cases):
         sys.exit(f"{sys.argv[1]} ended with {run.returncode} after {len(answers)} of {len(cases)} cases")

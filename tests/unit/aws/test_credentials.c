@@ -403,6 +403,17 @@ static void process(void **state)
     p = provider(&w, "p", NULL);
     assert_non_null(strstr(get(&w, p).err.text, "Version"));
     aws_provider_free(p);
+    /* An end that cannot be read must not pass for none; null is none. */
+    write_file(f.token, "{\"Version\":1,\"AccessKeyId\":\"AKP\",\"SecretAccessKey\":\"S K\","
+                        "\"Expiration\":4102444800}");
+    p = provider(&w, "p", NULL);
+    assert_non_null(strstr(get(&w, p).err.text, "its Expiration is \"of another type\""));
+    aws_provider_free(p);
+    write_file(f.token, "{\"Version\":1,\"AccessKeyId\":\"AKQ\",\"SecretAccessKey\":\"S K\","
+                        "\"Expiration\":null}");
+    p = provider(&w, "p", NULL);
+    assert_string_equal(get(&w, p).id, "AKQ");
+    aws_provider_free(p);
     p = provider(&w, "fails", NULL);
     g = get(&w, p);
     assert_non_null(strstr(g.err.text, "exit code 3: the vault is sealed"));
