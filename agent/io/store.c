@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "base/log.h"
@@ -31,6 +32,14 @@ struct piece {
     struct err err;
 };
 TAILQ_HEAD(pieces, piece);
+
+/* A file of the journal as it was opened. */
+struct opened {
+    char *path;
+    bool known; /* of a test's VFS there is none on the disk */
+    dev_t dev;
+    ino_t ino;
+};
 
 struct store {
     /* The loop's own. */
@@ -55,6 +64,7 @@ struct store {
 
     /* The thread's own. */
     struct sqlite3 *db;
+    struct opened file, wal;
     int wal_pages, checkpoint_pages;
     atomic_uint_fast64_t commits;
 };
@@ -68,6 +78,8 @@ static void unref_locked(struct store *s)
     pthread_mutex_destroy(&s->lock);
     pthread_cond_destroy(&s->wake);
     pthread_cond_destroy(&s->finished);
+    mem_free(s->file.path);
+    mem_free(s->wal.path);
     mem_free(s);
 }
 
@@ -105,16 +117,48 @@ static int run_piece(struct store *s, struct piece *p, struct err *e)
     return code ? code : db_exec(s->db, "RELEASE piece", e);
 }
 
+static void note(struct opened *o)
+{
+    struct stat st;
+    if (o->known || stat(o->path, &st) < 0)
+        return;
+    o->known = true;
+    o->dev = st.st_dev;
+    o->ino = st.st_ino;
+}
+
+/* SQLite goes on in a file that has no name any more, and says that it is durable: it is lost with
+ * this process, and another could meanwhile start on a new one. */
+static int check_named(const struct opened *o, struct err *e)
+{
+    struct stat st;
+    if (!o->known)
+        return 0;
+    if (stat(o->path, &st) < 0)
+        return err_set(e, ERR_IO, "%s was removed while it is in use (%s): put it back, or restart",
+                       o->path, strerror(errno));
+    if (st.st_dev != o->dev || st.st_ino != o->ino)
+        return err_set(e, ERR_IO,
+                       "%s was replaced while it is in use: put back what was there, or restart",
+                       o->path);
+    return 0;
+}
+
 static void run_group(struct store *s, struct piece **group, size_t n)
 {
     struct err e = ERR_INIT;
-    int code = db_exec(s->db, "BEGIN IMMEDIATE", &e);
+    int code = check_named(&s->file, &e);
+    if (!code)
+        code = check_named(&s->wal, &e);
+    if (!code)
+        code = db_exec(s->db, "BEGIN IMMEDIATE", &e);
     for (size_t i = 0; i < n && !code; i++)
         code = run_piece(s, group[i], &e);
     if (!code)
         code = db_exec(s->db, "COMMIT", &e);
     if (!code) {
         atomic_fetch_add(&s->commits, 1);
+        note(&s->wal); /* it is made with the first of a new database */
         return;
     }
     db_reset_all(s->db);
@@ -322,6 +366,9 @@ struct store *store_open(struct loop *l, const struct store_options *o, struct e
     s->on_stall = o->on_stall;
     s->arg = o->arg;
     s->db = db;
+    s->file.path = mem_strdup(o->path);
+    s->wal.path = mem_printf("%s-wal", o->path);
+    note(&s->file);
     s->refs = 2;
     TAILQ_INIT(&s->pieces);
     pthread_mutex_init(&s->lock, NULL);

@@ -26,7 +26,7 @@ int store_close(struct store *s);
 
 /* work runs on the store's thread inside a savepoint of one transaction that may hold others' work (group commit): a negative return rolls this
  * piece back alone. done runs on the loop after the COMMIT is durable (e NULL) or with what failed; in order of submission, exactly once. When the
- * commit fails, every piece of its group fails. */
+ * commit fails, every piece of its group fails. Nothing is committed while the file, or its log, is not what its name stands for: ERR_IO. */
 typedef int store_work(struct sqlite3 *db, void *arg, struct err *e);
 typedef void store_done(void *arg, const struct err *e);
 void store_submit(struct store *s, store_work *work, store_done *done, void *arg);

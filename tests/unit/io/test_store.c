@@ -1,6 +1,7 @@
 /* The store: groups, pieces that fail alone, a disk that fails or hangs, and the file it opens. */
 #include "io/store.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <sqlite3.h>
 #include <stdarg.h>
@@ -437,6 +438,38 @@ static void test_the_file_is_private(void **state)
     assert_int_equal(open_file(&e), 0);
 }
 
+/* Its folder is emptied, or a backup is put in its place: what is committed to it is lost with the
+ * process, so nothing is. Put back, it goes on. */
+static void test_a_file_that_was_taken_away(void **state)
+{
+    (void)state;
+    static const char *const ends[] = {"", "-wal"};
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        struct err e = ERR_INIT;
+        char name[160], other[160];
+        snprintf(name, sizeof name, "%s%s", path, ends[i]);
+        snprintf(other, sizeof other, "%s.other", path);
+        struct store_options o = {.path = path};
+        struct store *s = store_open(NULL, &o, &e);
+        assert_non_null(s);
+        assert_int_equal(store_run(s, make_table, NULL, &e), 0);
+        assert_int_equal(rename(name, other), 0);
+        assert_int_equal(store_run(s, make_table, NULL, &e), ERR_IO);
+        assert_non_null(strstr(e.text, name));
+        assert_non_null(strstr(e.text, "removed"));
+        int fd = creat(name, 0600);
+        assert_true(fd >= 0);
+        close(fd);
+        e = (struct err)ERR_INIT;
+        assert_int_equal(store_run(s, make_table, NULL, &e), ERR_IO);
+        assert_non_null(strstr(e.text, "replaced"));
+        assert_int_equal(rename(other, name), 0);
+        assert_int_equal(store_run(s, make_table, NULL, &e), 0);
+        store_close(s);
+        unlink(path);
+    }
+}
+
 static void test_no_plain_file(void **state)
 {
     (void)state;
@@ -513,6 +546,7 @@ int main(void)
         WITH_RIG(test_closing_completes_all),
         WITH_RIG(test_the_log_is_moved_into_the_file),
         WITH_FILE(test_the_file_is_private),
+        WITH_FILE(test_a_file_that_was_taken_away),
         WITH_FILE(test_no_plain_file),
         WITH_FILE(test_no_database),
         WITH_FILE(test_defensive),
