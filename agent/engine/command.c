@@ -515,6 +515,10 @@ void engine_command(struct engine *e, const struct json *command, command_fn *fn
         if (e->journal_bad || e->w->journal->ops->stalled(e->w->journal)) {
             /* It holds, but only in memory. */
             json_set_bool(d->answer, "durable", false);
+            if (!json_get(d->answer, "warning"))
+                json_set_str(d->answer, "warning",
+                             "it holds, but is not yet written: the journal cannot be written. It "
+                             "is lost if the agent ends before it can");
             if (q.tx)
                 commit_owed(e, q.tx, NULL, NULL);
             durable(d, NULL, NULL);

@@ -325,6 +325,7 @@ class Disk(Faults):
         time.sleep(3)
         self.assertEqual(self.ended(leak), set(), "something was done that is in no journal")
         self.assertFalse(self.ask("status")["journal_ok"])
+        self.assertIn("not yet written", self.ctl("silence", "for=1s", "policy=grow").stderr)
         self.assertEqual(self.journal.intents(), [])
         self.disk("ok")
         eventually(lambda: self.emergencies("resolve"), 30, 0.1)
@@ -345,6 +346,16 @@ class Disk(Faults):
 
     def test_hanging(self):
         self.nothing_until_mended("hang", 9)  # it counts as hanging after 4 s
+
+    def test_taken_away(self):
+        """The state directory is moved from under the agent, which still has its files open."""
+        self.start()
+        os.rename(self.path("state"), self.path("elsewhere"))
+        self.assertIn("not yet written", self.ctl("freeze").stderr)
+        self.assertIn("was removed", eventually(self.emergencies, 8, 0.05)[0]["event"]["payload"]["summary"])
+        os.rename(self.path("elsewhere"), self.path("state"))
+        eventually(lambda: self.emergencies("resolve"), 30, 0.1)
+        self.assertEqual(self.journal.audit()[0], 0)
 
 
 # Asks one question after the other, for ever: a process of its own, so that it does not hold up the test's own look at the clock.
