@@ -27,9 +27,10 @@ struct conn {
     struct bufferevent *bev;
     struct loop_timer *timer;
     struct local_peer peer;
-    bool asked;  /* a line was handed over and is not answered yet */
-    bool ending; /* closed once all is written */
-    bool ended;  /* the other end has sent all it will, and may still read */
+    int64_t silent_ms; /* since then it is for the other side to say something */
+    bool asked;        /* a line was handed over and is not answered yet */
+    bool ending;       /* closed once all is written */
+    bool ended;        /* the other end has sent all it will, and may still read */
     bool dead;
     struct conn *next;
 };
@@ -190,11 +191,31 @@ void local_send(struct local *s, uint64_t id, const char *text)
         }
         evbuffer_add(out, text, strlen(text));
         evbuffer_add(out, "\n", 1);
+        c->silent_ms = loop_boot_ms(s->loop);
         loop_timer_set(c->timer, s->o.idle_ms);
         loop_defer(s->loop, on_more,
                    c); /* not from here: pipelined lines must not become a deep stack */
         return;
     }
+}
+
+static const char too_many[] = "{\"error\":\"too many connections\"}\n";
+
+/* A freeze must not wait until those who hold a connection and say nothing have run out of time. */
+static bool make_place(struct local *s)
+{
+    struct conn *longest = NULL;
+
+    for (struct conn *c = s->conns; c; c = c->next)
+        if (!c->asked && !c->ending && (!longest || c->silent_ms <= longest->silent_ms))
+            longest = c; /* the newest stands first */
+    if (!longest)
+        return false;
+    if (evbuffer_get_length(bufferevent_get_output(longest->bev)) == 0)
+        (void)!send(bufferevent_getfd(longest->bev), too_many, sizeof(too_many) - 1,
+                    MSG_NOSIGNAL | MSG_DONTWAIT);
+    close_conn(longest);
+    return true;
 }
 
 static void on_accept(evutil_socket_t fd, short what, void *arg)
@@ -212,9 +233,8 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
         close(sock);
         return;
     }
-    if (s->nconns >= s->o.max_conns) {
-        static const char text[] = "{\"error\":\"too many connections\"}\n";
-        (void)!send(sock, text, sizeof(text) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (s->nconns >= s->o.max_conns && !make_place(s)) {
+        (void)!send(sock, too_many, sizeof(too_many) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
         close(sock);
         return;
     }
@@ -223,6 +243,7 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
     c->id = ++s->next_id;
     c->peer.uid = cred.uid;
     c->peer.pid = cred.pid;
+    c->silent_ms = loop_boot_ms(s->loop);
     user_name(cred.uid, c->peer.user, sizeof(c->peer.user));
     c->timer = loop_timer_new(s->loop, on_timer, c);
     c->bev = bufferevent_socket_new(loop_base(s->loop), sock, BEV_OPT_CLOSE_ON_FREE);

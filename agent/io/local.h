@@ -11,8 +11,9 @@
 struct local;
 
 struct local_options {
-    const char *path;  /* at most 107 bytes; its folder must not be writable by others */
-    size_t max_conns;  /* 0: 16; who comes beyond that is told so and closed */
+    const char *path; /* at most 107 bytes; its folder must not be writable by others */
+    size_t
+        max_conns; /* 0: 16; beyond that the longest silent is told so and closed, else who comes */
     size_t max_line;   /* 0: 64 KiB; a longer one ends the connection */
     size_t max_unread; /* 0: 16 MiB of answers that the other side has not read; more ends it */
     int64_t idle_ms;   /* 0: 60 s without a whole line, or without reading the answer */

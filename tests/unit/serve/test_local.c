@@ -221,7 +221,8 @@ static void too_long_a_line_ends_the_connection(void **state)
     close(fd);
 }
 
-static void too_many_are_told_so(void **state)
+/* The kill switch is not to wait for those who only hold a connection. */
+static void the_longest_silent_makes_room(void **state)
 {
     struct fixture *f = *state;
     char got[256];
@@ -230,18 +231,40 @@ static void too_many_are_told_so(void **state)
     for (int k = 0; k < 3; k++)
         fd[k] = dial(f);
     run_for(f->loop, 20);
+    say(fd[0], "x\n"); /* so the second is silent for longest */
+    hear(f, fd[0], got, sizeof(got), 500);
+    say(fd[2], "half a li");
     fd[3] = dial(f);
+    say(fd[3], "y\n");
     hear(f, fd[3], got, sizeof(got), 500);
+    assert_string_equal(got, "y\n");
+    hear(f, fd[1], got, sizeof(got), 500);
     assert_non_null(strstr(got, "too many connections"));
     assert_non_null(strstr(got, "<eof>"));
-    close(fd[0]);
+    say(fd[0], "z\n");
+    hear(f, fd[0], got, sizeof(got), 500);
+    assert_string_equal(got, "z\n");
+    for (int k = 0; k < 4; k++)
+        close(fd[k]);
+}
+
+static void too_many_who_wait_for_answers_are_told_so(void **state)
+{
+    struct fixture *f = *state;
+    char got[256];
+    int fd[4];
+
+    f->mute = true;
+    for (int k = 0; k < 3; k++) {
+        fd[k] = dial(f);
+        say(fd[k], "x\n");
+    }
     run_for(f->loop, 20);
-    close(fd[3]);
     fd[3] = dial(f);
-    say(fd[3], "x\n");
-    hear(f, fd[3], got, sizeof(got), 500);
-    assert_string_equal(got, "x\n");
-    for (int k = 1; k < 4; k++)
+    hear(f, fd[3], got, sizeof(got), 100);
+    assert_non_null(strstr(got, "too many connections"));
+    assert_non_null(strstr(got, "<eof>"));
+    for (int k = 0; k < 4; k++)
         close(fd[k]);
 }
 
@@ -382,7 +405,8 @@ int main(void)
         TEST(who_is_there_is_the_kernels_word),
         TEST(the_socket_is_ours_alone),
         TEST(too_long_a_line_ends_the_connection),
-        TEST(too_many_are_told_so),
+        TEST(the_longest_silent_makes_room),
+        TEST(too_many_who_wait_for_answers_are_told_so),
         TEST(idle_ones_are_closed),
         TEST(an_answer_that_does_not_come_is_said),
         TEST(gone_before_the_answer),
