@@ -7,6 +7,7 @@
 
 #define TEXT 64
 #define NAME 160
+#define WHY 240
 
 /* Asking must not move a hold clock: the leaves as they would be now, in a copy that the caller
  * frees. What a clock on the wall shows moves by itself. */
@@ -211,8 +212,19 @@ static void add_unknown(struct buf *out, const struct leaf *l, const struct boun
     const char *why = unknown_why(l, b, now_ms);
     char text[TEXT], name[NAME];
 
-    (void)buf_addf(out, "%s unknown: %s", leaf_name(name, sizeof(name), l),
-                   why != NULL ? why : "no usable reading");
+    size_t len;
+
+    /* A source may say more than a line holds, as AWS does of what it denies; the tree has it all.
+     */
+    why = why != NULL ? why : "no usable reading";
+    len = strlen(why);
+    if (len > WHY) {
+        len = WHY - strlen("...");
+        while (len > 0 && ((unsigned char)why[len] & 0xc0) == 0x80) /* within a character */
+            len--;
+    }
+    (void)buf_addf(out, "%s unknown: %.*s%s", leaf_name(name, sizeof(name), l), (int)len, why,
+                   why[len] != '\0' ? "..." : "");
     if (p == NULL)
         return;
     (void)buf_addf(out, "; last reading %s ", value_text(text, sizeof(text), l->cond, p->value));

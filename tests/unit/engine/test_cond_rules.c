@@ -514,11 +514,22 @@ static void the_line_for_a_page(void **state)
 {
     struct bound *b =
         rig_bind(&r, group(&r, COND_ALL, 1, leaf(&r, &sig_asg_cpu, CMP_ABOVE, 60, 2 * MIN_MS)));
+    char words[701] = "", *have;
 
     (void)state;
     expect_summary(b, 1, "asg_cpu unknown: no reading yet");
     series_lost(rig_series(&r, &sig_asg_cpu), "connection refused");
     expect_summary(b, 1, "asg_cpu unknown: connection refused");
+    /* A source that says a lot is cut, and not left out: "blind for 15m: ." would be no page. */
+    for (size_t k = 0; k + 2 < sizeof(words); k += 2)
+        memcpy(words + k, "\xc3\xa4", 2);
+    series_lost(rig_series(&r, &sig_asg_cpu), words);
+    have = summary(b, 1 * MIN_MS);
+    assert_int_equal(strncmp(have, "asg_cpu unknown: \xc3\xa4", 19), 0);
+    assert_string_equal(have + strlen(have) - 5, "\xc3\xa4...");
+    assert_true(strlen(have) < 300);
+    mem_free(have);
+    series_lost(rig_series(&r, &sig_asg_cpu), "connection refused");
     average(b, 1, 45);
     average(b, 2, 45);
     expect_summary(b, 2, "asg_cpu 45% not above 60%");
