@@ -18,6 +18,7 @@
 #include <event2/util.h>
 
 #include "base/address.h"
+#include "base/log.h"
 #include "base/mem.h"
 
 #define SWEEP_MS 100
@@ -38,9 +39,13 @@ struct httpd {
     struct loop_timer *sweep;
     struct conn *conns;
     size_t n;
+    bool starved; /* and it was said */
+    struct httpd *next;
     httpd_fn *fn;
     void *arg;
 };
+
+static struct httpd *all; /* an error of a listener comes with evhttp's argument, not with ours */
 
 const char *httpd_header(const struct httpd_request *r, const char *name)
 {
@@ -94,6 +99,7 @@ static struct bufferevent *on_new(struct event_base *base, void *arg)
 
     if (!bev)
         return NULL;
+    s->starved = false;
     bufferevent_incref(bev);
     c = mem_alloc(sizeof(*c));
     c->bev = bev;
@@ -105,6 +111,23 @@ static struct bufferevent *on_new(struct event_base *base, void *arg)
     if (s->n == 1)
         loop_timer_set(s->sweep, SWEEP_MS);
     return bev;
+}
+
+/* No descriptor, mostly: libevent would try again at once, for ever, and write a line each time. */
+static void on_accept_error(struct evconnlistener *listener, void *evhttps)
+{
+    struct httpd *s = all;
+
+    (void)evhttps;
+    while (s && s->listener != listener)
+        s = s->next;
+    if (!s)
+        return;
+    if (!s->starved)
+        log_warn("http", "cannot accept a connection: %s", strerror(errno));
+    s->starved = true;
+    evconnlistener_disable(listener);
+    loop_timer_set(s->sweep, SWEEP_MS);
 }
 
 static const char *method_of(struct evhttp_request *req)
@@ -198,6 +221,7 @@ struct httpd *httpd_listen(struct loop *l, const struct httpd_options *o, httpd_
         err_set(e, ERR_LIMIT, "cannot listen on %s: out of memory", o->listen);
         return fail(s);
     }
+    evconnlistener_set_error_cb(s->listener, on_accept_error);
     idle = (struct timeval){s->o.idle_ms / 1000, s->o.idle_ms % 1000 * 1000};
     evhttp_set_timeout_tv(s->http, &idle);
     evhttp_set_allowed_methods(s->http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD | EVHTTP_REQ_POST);
@@ -205,6 +229,8 @@ struct httpd *httpd_listen(struct loop *l, const struct httpd_options *o, httpd_
     evhttp_set_max_body_size(s->http, (ev_ssize_t)(o->max_body ? o->max_body : 1 << 20));
     evhttp_set_bevcb(s->http, on_new, s);
     evhttp_set_gencb(s->http, on_request, s);
+    s->next = all;
+    all = s;
     return s;
 }
 
@@ -212,6 +238,11 @@ void httpd_free(struct httpd *s)
 {
     if (!s)
         return;
+    for (struct httpd **at = &all; *at; at = &(*at)->next)
+        if (*at == s) {
+            *at = s->next;
+            break;
+        }
     if (s->http)
         evhttp_free(s->http); /* its connections and its listener, too */
     while (s->conns) {

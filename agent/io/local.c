@@ -21,6 +21,9 @@
 #include "base/mem.h"
 #include "base/user.h"
 
+#define ACCEPT_AGAIN_MS 50
+#define SILENT_MS 50
+
 struct conn {
     struct local *server;
     uint64_t id;
@@ -40,9 +43,11 @@ struct local {
     struct local_options o;
     char *path;
     int fd;
+    int spare; /* a descriptor for who comes when there is none left, or -1 */
     dev_t dev;
     ino_t ino;
     struct event *accept;
+    struct loop_timer *again; /* what could not be accepted is tried then */
     local_fn *fn;
     void *arg;
     struct conn *conns;
@@ -201,13 +206,16 @@ void local_send(struct local *s, uint64_t id, const char *text)
 
 static const char too_many[] = "{\"error\":\"too many connections\"}\n";
 
-/* A freeze must not wait until those who hold a connection and say nothing have run out of time. */
+/* A freeze must not wait until those who hold a connection and say nothing have run out of time.
+ * Of who has only just come the line may be on its way. */
 static bool make_place(struct local *s)
 {
     struct conn *longest = NULL;
+    int64_t before = loop_boot_ms(s->loop) - SILENT_MS;
 
     for (struct conn *c = s->conns; c; c = c->next)
-        if (!c->asked && !c->ending && (!longest || c->silent_ms <= longest->silent_ms))
+        if (!c->asked && !c->ending && c->silent_ms <= before &&
+            (!longest || c->silent_ms <= longest->silent_ms))
             longest = c; /* the newest stands first */
     if (!longest)
         return false;
@@ -218,14 +226,44 @@ static bool make_place(struct local *s)
     return true;
 }
 
+/* ACCEPT_AGAIN_MS instead of at once and for ever, as the descriptor stays readable. */
+static void on_again(void *arg)
+{
+    struct local *s = arg;
+
+    (void)event_add(s->accept, NULL);
+}
+
+/* The socket of who comes, or -1. */
+static int accept_one(struct local *s)
+{
+    int sock;
+
+    if (s->spare < 0)
+        s->spare = fcntl(s->fd, F_DUPFD_CLOEXEC, 0);
+    sock = accept4(s->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (sock >= 0 || (errno != EMFILE && errno != ENFILE))
+        return sock;
+    if (s->spare >= 0) {
+        close(s->spare);
+        s->spare = -1;
+        return accept4(s->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    }
+    (void)make_place(s);
+    (void)event_del(s->accept);
+    loop_timer_set(s->again, ACCEPT_AGAIN_MS);
+    return -1;
+}
+
 static void on_accept(evutil_socket_t fd, short what, void *arg)
 {
     struct local *s = arg;
     struct ucred cred;
     socklen_t len = sizeof(cred);
     struct conn *c;
-    int sock = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int sock = accept_one(s);
 
+    (void)fd;
     (void)what;
     if (sock < 0)
         return;
@@ -352,6 +390,8 @@ struct local *local_listen(struct loop *l, const struct local_options *o, local_
     s->o.answer_ms = o->answer_ms ? o->answer_ms : 120 * 1000;
     s->path = mem_strdup(o->path);
     s->fd = fd;
+    s->spare = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    s->again = loop_timer_new(l, on_again, s);
     s->dev = st.st_dev;
     s->ino = st.st_ino;
     s->fn = fn;
@@ -375,6 +415,9 @@ void local_free(struct local *s)
         close_conn(s->conns);
     if (s->accept)
         event_free(s->accept);
+    loop_timer_free(s->again);
+    if (s->spare >= 0)
+        close(s->spare);
     close(s->fd);
     /* Only our own: a successor may have made its socket already. */
     if (lstat(s->path, &st) == 0 && st.st_dev == s->dev && st.st_ino == s->ino)

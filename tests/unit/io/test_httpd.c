@@ -6,8 +6,11 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include <event2/event.h>
 
 #include "base/mem.h"
 #include "io/httpd.h"
@@ -193,6 +196,39 @@ static void a_crowd_waits_and_is_served(void **state)
     close(fd);
 }
 
+static int said_by_libevent;
+
+static void on_libevent(int severity, const char *text)
+{
+    (void)severity;
+    (void)text;
+    said_by_libevent++;
+}
+
+/* libevent would ask again at once and for ever, with a line on stderr each time. */
+static void without_a_descriptor_it_waits(void **state)
+{
+    struct fixture *f = *state;
+    struct rlimit was, none;
+    char got[512];
+    int fd = dial(f), lowest = dup(0);
+
+    close(lowest);
+    event_set_log_callback(on_libevent);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+    none = (struct rlimit){.rlim_cur = (rlim_t)lowest, .rlim_max = was.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    say(fd, "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    run_for(f->loop, 250);
+    setrlimit(RLIMIT_NOFILE, &was);
+    event_set_log_callback(NULL);
+    assert_int_equal(said_by_libevent, 0);
+    assert_int_equal(f->served, 0);
+    hear(f, fd, got, sizeof(got), 1000);
+    assert_non_null(strstr(got, "hello"));
+    close(fd);
+}
+
 static void bad_addresses_are_said(void **state)
 {
     struct fixture *f = *state;
@@ -221,6 +257,7 @@ int main(void)
         TEST(what_is_too_much_is_refused),
         TEST(one_that_drips_is_cut),
         TEST(a_crowd_waits_and_is_served),
+        TEST(without_a_descriptor_it_waits),
         TEST(bad_addresses_are_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <pwd.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -230,7 +231,7 @@ static void the_longest_silent_makes_room(void **state)
 
     for (int k = 0; k < 3; k++)
         fd[k] = dial(f);
-    run_for(f->loop, 20);
+    run_for(f->loop, 60);
     say(fd[0], "x\n"); /* so the second is silent for longest */
     hear(f, fd[0], got, sizeof(got), 500);
     say(fd[2], "half a li");
@@ -265,6 +266,31 @@ static void too_many_who_wait_for_answers_are_told_so(void **state)
     assert_non_null(strstr(got, "too many connections"));
     assert_non_null(strstr(got, "<eof>"));
     for (int k = 0; k < 4; k++)
+        close(fd[k]);
+}
+
+/* No descriptor is left to the process, as when something else leaks them: a freeze is heard all
+ * the same, and the next one too. */
+static void there_is_a_descriptor_for_the_kill_switch(void **state)
+{
+    struct fixture *f = *state;
+    struct rlimit was, none;
+    char got[256];
+    int fd[2] = {dial(f), dial(f)}, lowest = dup(0);
+
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+    close(lowest);
+    none = (struct rlimit){.rlim_cur = (rlim_t)lowest, .rlim_max = was.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    for (int k = 0; k < 2; k++) {
+        say(fd[k], "x\n");
+        hear(f, fd[k], got, sizeof(got), 400);
+        if (strncmp(got, "x\n", 2) != 0)
+            break;
+    }
+    setrlimit(RLIMIT_NOFILE, &was);
+    assert_string_equal(got, "x\n");
+    for (int k = 0; k < 2; k++)
         close(fd[k]);
 }
 
@@ -407,6 +433,7 @@ int main(void)
         TEST(too_long_a_line_ends_the_connection),
         TEST(the_longest_silent_makes_room),
         TEST(too_many_who_wait_for_answers_are_told_so),
+        TEST(there_is_a_descriptor_for_the_kill_switch),
         TEST(idle_ones_are_closed),
         TEST(an_answer_that_does_not_come_is_said),
         TEST(gone_before_the_answer),
