@@ -5,7 +5,7 @@ import os
 import threading
 import time
 
-from rig import Leak, Postgres, Rig, Sim, eventually, group, scenario
+from rig import SOURCE, Leak, Postgres, Rig, Sim, eventually, group, scenario
 
 GROW = """
 policy "grow" {
@@ -93,6 +93,14 @@ class Faults(Rig):
         self.estate('asg "web" { aws = "prod" }', self.postgres("db", "postgres"))
         self.write("policies/grow.lua", GROW)
         self.write("policies/free.lua", FREE)
+
+    def preload(self, name):
+        """libNAME.so of the harness, by a link: LD_PRELOAD takes a path with a space for two."""
+        built = os.environ.get(f"RB_{name.upper()}_LIB", os.path.join(SOURCE, "build", "dev", "tests", "harness", f"lib{name}.so"))
+        if not os.path.exists(built):
+            self.skipTest(f"no lib{name}.so in this build: a sanitizer brings its own calls")
+        os.symlink(built, self.path(f"lib{name}.so"))
+        return self.path(f"lib{name}.so")
 
     def configure(self, extra="", mode="enforce", state="state"):
         pager = getattr(self, "pager", None)

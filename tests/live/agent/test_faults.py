@@ -10,7 +10,7 @@ import time
 import unittest
 
 from faulty import FREE, GROW, Faults, waited_ms
-from rig import HARNESS, eventually, name_of, undelivered
+from rig import eventually, name_of, undelivered
 
 class BadData(Faults):
     def test_unknown(self):
@@ -252,11 +252,8 @@ class Clock(Faults):
     YEAR_S = 365 * 86400
 
     def setUp(self):
-        lib = os.environ.get("RB_CLOCKSTEP_LIB", os.path.join(os.path.dirname(HARNESS), "..", "build", "dev", "tests", "harness", "libclockstep.so"))
-        if not os.path.exists(lib):
-            self.skipTest("no libclockstep.so in this build: a sanitizer brings its own calls")
         super().setUp()
-        self.env = {"LD_PRELOAD": lib, "RB_CLOCKSTEP": self.path("step")}
+        self.env = {"LD_PRELOAD": self.preload("clockstep"), "RB_CLOCKSTEP": self.path("step")}
 
     def wall(self, seconds):
         self.write("step.new", str(seconds))
@@ -300,12 +297,9 @@ class Disk(Faults):
     """A journal that cannot be written: nothing is done, and the page goes out from memory."""
 
     def setUp(self):
-        lib = os.environ.get("RB_DISKFAULT_LIB", os.path.join(os.path.dirname(HARNESS), "..", "build", "dev", "tests", "harness", "libdiskfault.so"))
-        if not os.path.exists(lib):
-            self.skipTest("no libdiskfault.so in this build: a sanitizer brings its own calls")
         super().setUp()
         self.fault = self.path("fault")
-        self.env = {"LD_PRELOAD": lib, "RB_DISKFAULT": self.fault, "RB_DISKFAULT_UNDER": self.path("state")}
+        self.env = {"LD_PRELOAD": self.preload("diskfault"), "RB_DISKFAULT": self.fault, "RB_DISKFAULT_UNDER": self.path("state")}
 
     def emergencies(self, action="trigger"):
         return [e for e in self.events() if e["dedup_key"] == "runbookd/testhost/emergency" and e["action"] == action]

@@ -80,7 +80,7 @@ static void binds(struct server *s, int fd, int n)
     if (p[0] == 0x80 && ntokens < 4)
         snprintf(tokens[ntokens], sizeof(tokens[0]), "%.*s", (int)len, (const char *)c);
     snprintf(command, sizeof(command),
-             KEYS " /usr/bin/python3 %s/tests/live/plugins/rds_token.py "
+             KEYS " /usr/bin/python3 '%s'/tests/live/plugins/rds_token.py "
                   "localhost %s token eu-west-3",
              RB_SOURCE_DIR, getenv("PGPORT"));
     FILE *f = popen(command, "we");
