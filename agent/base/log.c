@@ -1,10 +1,11 @@
 /* The log: each event one escaped, masked line and one write to stderr, which never holds the agent
- * up. */
+ * up: a pipe that is not read is polled for, a file on a disk that hangs is left to a thread. */
 #include "base/log.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -23,6 +24,8 @@
 /* PIPE_BUF: a line of this size is not mixed with another's, and fits once poll says so. */
 #define LINE_MAX_LEN 4096u
 #define WAIT_MS 50
+#define QUEUE_MAX (256u * 1024u) /* of lines that wait for the writer */
+#define LAST_WAIT_MS 1000
 #define SECRETS 256u
 #define SECRET_MIN 6u
 
@@ -35,6 +38,14 @@ static void *sink_arg;
 static char *secrets[SECRETS]; /* a ring: credentials that rotate push out the oldest */
 static size_t secrets_used, secrets_next, secret_longest;
 static unsigned long lost;
+/* The writer's: one buffer fills up while the other is written. */
+static char queue[2][QUEUE_MAX];
+static size_t queued;
+static int filling;
+static bool writer_on, writing;
+static atomic_bool left_behind; /* the writer is to give up what it still has */
+static pthread_t writer;
+static pthread_cond_t to_write = PTHREAD_COND_INITIALIZER, written = PTHREAD_COND_INITIALIZER;
 
 static const char *const words[] = {"debug", "info", "warn", "error"};
 static const char *const priorities[] = {"<7>", "<6>", "<4>", "<3>"}; /* sd-daemon(3) */
@@ -143,19 +154,116 @@ static bool is_journal(void)
     return strcmp(v, ours) == 0;
 }
 
-/* One write, if stderr takes it soon: a log reader that hangs must not hang the agent. After a loss
- * it is not waited for again. */
-static bool put(const char *data, size_t len, int wait_ms)
+/* One write, if stderr takes it soon: a log reader that hangs must not hang the agent. */
+static bool write_line(const char *data, size_t len, int wait_ms)
 {
     struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
     ssize_t n;
 
     if (poll(&p, 1, wait_ms) != 1 || p.revents != POLLOUT)
         return false; /* POLLERR is a reader that left: writing would be SIGPIPE */
+    if (wait_ms < 0 && atomic_load(&left_behind))
+        return false;
     n = send(STDERR_FILENO, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (n < 0 && errno == ENOTSOCK)
         n = write(STDERR_FILENO, data, len);
     return n >= 0;
+}
+
+/* After a loss it is not waited for again. */
+static bool put(const char *data, size_t len, int wait_ms)
+{
+    if (!writer_on)
+        return write_line(data, len, wait_ms);
+    if (len > QUEUE_MAX - queued)
+        return false;
+    memcpy(queue[filling] + queued, data, len);
+    queued += len;
+    pthread_cond_signal(&to_write);
+    return true;
+}
+
+/* Line by line: what others write to the same file must not come in between. The lines that are
+ * lost. */
+static unsigned long write_lines(const char *data, size_t len)
+{
+    unsigned long failed = 0;
+
+    for (const char *end = data + len; data < end;) {
+        const char *newline = memchr(data, '\n', (size_t)(end - data));
+        size_t n = newline ? (size_t)(newline - data) + 1 : (size_t)(end - data);
+        if (!write_line(data, n, -1))
+            failed++; /* so are all the rest once it is left behind */
+        data += n;
+    }
+    return failed;
+}
+
+static void *write_queued(void *arg)
+{
+    (void)arg;
+    (void)pthread_setname_np(pthread_self(), "log");
+    pthread_mutex_lock(&lock);
+    while (writer_on || queued > 0) {
+        int full = filling;
+        size_t n = queued;
+        unsigned long failed;
+
+        if (n == 0) {
+            pthread_cond_wait(&to_write, &lock);
+            continue;
+        }
+        filling = !filling;
+        queued = 0;
+        writing = true;
+        pthread_mutex_unlock(&lock);
+        failed = write_lines(queue[full], n);
+        pthread_mutex_lock(&lock);
+        if (!atomic_load(&left_behind))
+            lost += failed;
+        writing = false;
+        pthread_cond_broadcast(&written);
+    }
+    pthread_mutex_unlock(&lock);
+    return NULL;
+}
+
+void log_start_writer(void)
+{
+    sigset_t all, was;
+
+    pthread_mutex_lock(&lock);
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &was); /* signals are the loop's */
+    writer_on = pthread_create(&writer, NULL, write_queued, NULL) == 0;
+    (void)pthread_sigmask(SIG_SETMASK, &was, NULL);
+    pthread_mutex_unlock(&lock);
+}
+
+void log_stop_writer(void)
+{
+    struct timespec until;
+    int rc = 0;
+
+    pthread_mutex_lock(&lock);
+    if (!writer_on) {
+        pthread_mutex_unlock(&lock);
+        return;
+    }
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += LAST_WAIT_MS / 1000;
+    while ((queued > 0 || writing) && rc == 0)
+        rc = pthread_cond_timedwait(&written, &lock, &until);
+    writer_on = false;
+    if (rc)
+        queued = 0;
+    atomic_store(&left_behind, rc != 0);
+    pthread_cond_signal(&to_write);
+    pthread_mutex_unlock(&lock);
+    if (rc)
+        (void)pthread_detach(writer); /* it hangs in a write, and ends with the process */
+    else
+        (void)pthread_join(writer, NULL);
 }
 
 static void start_line(struct line *l, enum log_level level, bool journal)

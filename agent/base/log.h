@@ -26,6 +26,11 @@ void log_set_clock(log_clock wall_ms); /* NULL: the system's */
 typedef void (*log_sink)(enum log_level level, const char *part, const char *text, void *arg);
 void log_set_sink(log_sink sink, void *arg);
 
+/* From now on a thread writes the lines, so that no caller waits for stderr, whatever it is: 256 KiB
+ * of them wait, what is more is lost and counted. Stopping waits 1 s at most for the last ones. */
+void log_start_writer(void);
+void log_stop_writer(void);
+
 /* Masks a secret value as "***" in all later lines (copies it; shorter than 6 bytes is ignored).
  * The last 256 are kept. */
 void log_hide(const char *secret);

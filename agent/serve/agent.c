@@ -592,6 +592,7 @@ enum exit_code agent_run(const char *config, const char *version, tests_fn *test
     a->config_path = config;
     a->version = version;
     a->tests = tests;
+    log_start_writer();
     for (k = 0; k < n; k++) {
         code = parts[k].start(a, &e);
         if (code) {
@@ -609,11 +610,14 @@ enum exit_code agent_run(const char *config, const char *version, tests_fn *test
         code = loop_run(a->loop);
         log_info("agent", "ends with code %d", code);
     }
-    if (ran && !a->drained)
+    if (ran && !a->drained) {
+        log_stop_writer();
         _exit(code); /* something hangs in flight: nothing is waited for any more */
+    }
     while (k-- > 0)
         if (parts[k].stop)
             parts[k].stop(a);
+    log_stop_writer();
     mem_free(a);
     return (enum exit_code)code;
 }

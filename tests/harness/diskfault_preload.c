@@ -1,9 +1,13 @@
-/* A disk that fills up or hangs while a program runs on it: preloaded, it looks at the file named by RB_DISKFAULT before each
- * write and sync of a file below RB_DISKFAULT_UNDER. "full" fails writes with ENOSPC, "error" fails writes and syncs with EIO,
- * "hang" holds both until the file says something else; anything else, or no file, lets them through. */
+/* A disk that fills up or hangs while a program runs on it: preloaded, it looks at the file named
+ * by RB_DISKFAULT before each write and sync of a file below RB_DISKFAULT_UNDER. "full" fails
+ * writes with ENOSPC, "error" fails writes and syncs with EIO, "hang" holds both until the file
+ * says something else; anything else, or no file, lets them through. The first call on a journal.db
+ * that is not let through makes the file NAME.hit: what follows is timed from there, not from when
+ * the disk went bad unnoticed. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -17,16 +21,17 @@
 
 #define REAL(name) ((__typeof__(&(name)))(uintptr_t)dlsym(RTLD_NEXT, #name))
 
-static bool watched(int fd)
+/* Its name is put into file. */
+static bool watched(int fd, char file[PATH_MAX])
 {
     const char *under = getenv("RB_DISKFAULT_UNDER");
-    char number[64], file[4096];
+    char number[64];
     ssize_t n;
 
     if (!under)
         return false;
     snprintf(number, sizeof number, "/proc/self/fd/%d", fd);
-    n = readlink(number, file, sizeof file - 1);
+    n = readlink(number, file, PATH_MAX - 1);
     if (n <= 0)
         return false;
     file[n] = 0;
@@ -48,13 +53,27 @@ static char said(void)
     return c;
 }
 
+static void note_hit(void)
+{
+    char name[4096];
+    int fd;
+
+    snprintf(name, sizeof name, "%s.hit", getenv("RB_DISKFAULT"));
+    fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd >= 0)
+        close(fd);
+}
+
 /* 0, or the errno that the call is to fail with. */
 static int fault(int fd, bool sync)
 {
-    char c;
+    char c, file[PATH_MAX];
 
-    if (!watched(fd))
+    if (!watched(fd, file))
         return 0;
+    c = said();
+    if (strstr(file, "/journal.db") && (c == 'h' || c == 'e' || (c == 'f' && !sync)))
+        note_hit();
     while ((c = said()) == 'h')
         nanosleep(&(struct timespec){0, LOOK_AGAIN_NS}, NULL);
     return c == 'e' ? EIO : c == 'f' && !sync ? ENOSPC : 0;
@@ -70,7 +89,8 @@ static int fault(int fd, bool sync)
         return call;                                                                               \
     } while (0)
 
-__attribute__((visibility("default"))) ssize_t pwrite64(int fd, const void *data, size_t n, off64_t at)
+__attribute__((visibility("default"))) ssize_t pwrite64(int fd, const void *data, size_t n,
+                                                        off64_t at)
 {
     FAIL_OR(REAL(pwrite64)(fd, data, n, at), false);
 }

@@ -1,5 +1,6 @@
 """A private agent for a test: its configuration in a directory of its own, the real programs, cloudsim as its pager."""
 
+import glob
 import http.client
 import json
 import os
@@ -46,6 +47,19 @@ def eventually(what, seconds=10.0, every=0.02):
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds} s: {what}")
         time.sleep(every)
+
+
+def writes_log(pid):
+    """Whether the agent's thread of the log has something to do: it runs, or waits for a core or the disk."""
+    for task in glob.glob(f"/proc/{pid}/task/*/stat"):
+        try:
+            with open(task, encoding="ascii") as f:
+                name, rest = f.read().rsplit(")", 1)
+        except OSError:
+            continue
+        if name.endswith("(log") and rest.split()[0] not in "SZX":
+            return True
+    return False
 
 
 class Sim:
@@ -150,6 +164,7 @@ class AgentCase(unittest.TestCase):
 
     def log(self, p=None):
         p = p or self.agents[-1]
+        eventually(lambda: not writes_log(p.pid), 10, 0.001)
         with open(p.log.name, encoding="utf-8") as f:
             return f.read()
 

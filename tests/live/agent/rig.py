@@ -14,6 +14,7 @@ from agent_case import HERE, KEY, RUNBOOKD, AgentCase, Sim, eventually  # noqa: 
 
 SOURCE = os.path.abspath(os.path.join(HERE, "..", "..", ".."))
 HARNESS = os.path.join(SOURCE, "tests", "harness")
+PSQL = "/usr/lib/postgresql/15/bin/psql"
 LEAK = os.environ.get("RB_LEAK", os.path.join(SOURCE, "build", "dev", "tests", "demo", "leak"))
 AWS_ENV = {"AWS_ACCESS_KEY_ID": "AKIACLOUDSIM00000001", "AWS_SECRET_ACCESS_KEY": "cloudsim/secret/key/0001"}
 
@@ -40,7 +41,7 @@ class Postgres:
                  "ALTER ROLE runbookd SET log_statement = 'all'")
 
     def sql(self, text, database="postgres"):
-        argv = ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-h", self.host, "-p", str(self.port), "-U", "postgres", "-d", database]
+        argv = [PSQL, "-XAtq", "-v", "ON_ERROR_STOP=1", "-h", self.host, "-p", str(self.port), "-U", "postgres", "-d", database]
         for one in text.split(";"):
             argv += ["-c", one]
         return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=30).stdout.strip()

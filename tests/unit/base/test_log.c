@@ -1,6 +1,7 @@
 /* The log: lines that cannot be forged, secrets that do not show, a reader that hangs. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -268,6 +269,75 @@ static void a_hanging_reader_does_not_hang_us(void **state)
     check_hanging_reader(fds[0], fds[1]);
 }
 
+static double spent;
+
+static void say_with_a_writer(void)
+{
+    double from;
+
+    log_start_writer();
+    from = seconds_now();
+    say_thousand(); /* 240 KB: more than a pipe holds, less than may wait */
+    spent = seconds_now() - from;
+}
+
+static void *read_later(void *arg)
+{
+    struct pollfd p = {.fd = *(int *)arg, .events = POLLIN};
+    static char out[1 << 20];
+    size_t len = 0;
+    ssize_t n;
+
+    while (poll(&p, 1, 5000) == 1 && (n = read(p.fd, out + len, sizeof(out) - 1 - len)) > 0) {
+        len += (size_t)n;
+        if (strstr(out, "line 999 "))
+            break;
+    }
+    return out;
+}
+
+/* Nobody reads while it is said: the caller does not wait for that, and nothing is lost. */
+static void a_writer_waits_in_the_callers_place(void **state)
+{
+    int fds[2], saved = dup(STDERR_FILENO);
+    pthread_t reader;
+    void *out;
+    (void)state;
+    assert_int_equal(pipe(fds), 0);
+    dup2(fds[1], STDERR_FILENO);
+    say_with_a_writer();
+    assert_int_equal(pthread_create(&reader, NULL, read_later, &fds[0]), 0);
+    pthread_join(reader, &out);
+    log_stop_writer();
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    assert_true(spent < 5);
+    assert_non_null(strstr(out, "line 0 "));
+    assert_non_null(strstr(out, "line 500 "));
+    assert_non_null(strstr(out, "line 999 "));
+    close(fds[0]);
+    close(fds[1]);
+}
+
+/* One that never gets rid of its lines is not waited for. */
+static void a_writer_that_hangs_is_left_behind(void **state)
+{
+    int fds[2], saved = dup(STDERR_FILENO);
+    double from;
+    (void)state;
+    assert_int_equal(pipe(fds), 0);
+    dup2(fds[1], STDERR_FILENO);
+    say_with_a_writer();
+    from = seconds_now();
+    log_stop_writer();
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    from = seconds_now() - from;
+    assert_true(from > 0.5 && from < 10);
+    close(fds[0]); /* its poll ends */
+    close(fds[1]);
+}
+
 static void a_reader_that_left_does_not_kill_us(void **state)
 {
     int fds[2];
@@ -335,7 +405,9 @@ int main(void)
         cmocka_unit_test(the_journal_gets_priorities),
         cmocka_unit_test(a_hanging_reader_does_not_hang_us),
         cmocka_unit_test(a_reader_that_left_does_not_kill_us),
+        cmocka_unit_test(a_writer_waits_in_the_callers_place),
         cmocka_unit_test(threads_do_not_mix_lines),
+        cmocka_unit_test(a_writer_that_hangs_is_left_behind), /* last: nothing is told after it */
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
