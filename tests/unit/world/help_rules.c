@@ -35,6 +35,23 @@ struct policy *rules_scripted(struct rig *r, const struct script_line *lines)
     return p;
 }
 
+void rules_heat(struct rig *r, double minutes)
+{
+    rig_start(r);
+    rig_run(r, 9.5);
+    r->t[0].load = 700;
+    rig_run(r, minutes);
+}
+
+int rules_count(const char *text, const char *what)
+{
+    int n = 0;
+
+    for (const char *at = text; at && (at = strstr(at, what)); at++)
+        n++;
+    return n;
+}
+
 char *rules_run(struct rig *r, char out[64])
 {
     struct json *a = rig_order(r, "status", NULL);

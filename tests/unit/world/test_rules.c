@@ -17,10 +17,7 @@ static void M6_one_episode_until_clear_and_the_run_ended(void **state)
     (void)state;
     rig_init(&r, 1);
     rules_scripted(&r, grow_and_back)->limit = (struct rate){10, 60 * MIN_MS};
-    rig_start(&r);
-    rig_run(&r, 9.5);
-    r.t[0].load = 700;
-    rig_run(&r, 20);
+    rules_heat(&r, 20);
     r.t[0].load = 500; /* clear, but the run waits for calm */
     rig_run(&r, 30);
     SEEN(" clear ");
@@ -89,10 +86,7 @@ static void M7_a_vanished_target_ends_its_episode(void **state)
     (void)state;
     rig_init(&r, 2);
     rules_scripted(&r, grow_and_back)->page = PAGE_AT_FIRE;
-    rig_start(&r);
-    rig_run(&r, 9.5);
-    r.t[0].load = 700;
-    rig_run(&r, 20);
+    rules_heat(&r, 20);
     r.set->policies[0]->target.name = json_new_list();
     json_add(r.set->policies[0]->target.name, json_new_str("g1"));
     rig_reload(&r);
@@ -115,10 +109,7 @@ static void a_selector_that_matches_nothing_is_reported(void **state)
     p = rules_scripted(&r, grow_and_back);
     p->target.name = json_new_list();
     json_add(p->target.name, json_new_str("nothing"));
-    rig_start(&r);
-    rig_run(&r, 9.5);
-    r.t[0].load = 700;
-    rig_run(&r, 30);
+    rules_heat(&r, 30);
     NOT_SEEN(" fire ");
     assert_non_null(strstr(r.reports, "its selector matches no target"));
     assert_non_null(strstr(rules_order(&r, "explain", "policy", p->name, NULL, NULL),
@@ -166,10 +157,7 @@ static void M9_inhibits_on_the_same_target(void **state)
     a->inhibits = held;
     a->ninhibits = 1;
     (void)b;
-    rig_start(&r);
-    rig_run(&r, 9.5);
-    r.t[0].load = 700;
-    rig_run(&r, 30);
+    rules_heat(&r, 30);
     SEEN("deny inhibition: policy a is firing on asg/g0 and inhibits this one");
     assert_int_equal(r.t[0].effects, 0);
     rig_free(&r);
@@ -209,10 +197,7 @@ static void M11_cooldown_defers_then_denies(void **state)
     p = rig_policy(&r, "hot");
     p->limit = (struct rate){10, 60 * MIN_MS};
     p->cooldown_ms = 20 * MIN_MS;
-    rig_start(&r);
-    rig_run(&r, 9.5);
-    r.t[0].load = 700;
-    rig_run(&r, 20);
+    rules_heat(&r, 20);
     assert_int_equal(r.t[0].effects, 1);
     r.t[0].load = 100;
     rig_run(&r, 24);
@@ -252,10 +237,7 @@ static void M12_a_higher_severity_takes_over_from_a_waiting_run(void **state)
     high->severity = SEV1;
     high->when = rig_leaf(&r, CMP_ABOVE, 85, 2 * MIN_MS);
     low->max_targets = high->max_targets = 5;
-    rig_start(&r);
-    rig_run(&r, 9.5);
-    r.t[0].load = 700;
-    rig_run(&r, 20);
+    rules_heat(&r, 20);
     r.t[0].load = 1100; /* 12 instances: 91 % */
     rig_run(&r, 24);
     SEEN("end superseded");
@@ -274,10 +256,7 @@ static void M12_an_equal_severity_defers(void **state)
     other = rig_policy(&r, "other");
     other->when = rig_leaf(&r, CMP_ABOVE, 85, 2 * MIN_MS);
     low->max_targets = other->max_targets = 5;
-    rig_start(&r);
-    rig_run(&r, 9.5);
-    r.t[0].load = 700;
-    rig_run(&r, 20);
+    rules_heat(&r, 20);
     r.t[0].load = 1050; /* 87.5 %: above 85, not yet the 90 that ends the wait */
     rig_run(&r, 60);
     SEEN("defer lock: run R");
@@ -294,10 +273,7 @@ static void M13_coexist_allows_both(void **state)
     rig_init(&r, 1);
     rig_policy(&r, "hot")->actions[0].coexist = true;
     r.t[0].controller = "dynamic scaling policy";
-    rig_start(&r);
-    rig_run(&r, 9.5);
-    r.t[0].load = 700;
-    rig_run(&r, 20);
+    rules_heat(&r, 20);
     assert_int_equal(r.t[0].effects, 1);
     rig_free(&r);
 }
@@ -313,10 +289,7 @@ static void M14_the_ladder_climbs_only_on_known_false_or_nothing_to_do(void **st
     p->actions[0].type = action_find("idle");
     p->actions[0].name = "idle";
     rig_action(p, "scale", "scale");
-    rig_start(&r);
-    rig_run(&r, 9.5);
-    r.t[0].load = 700;
-    rig_run(&r, 90);
+    rules_heat(&r, 90);
     SEEN("15m asg/g0 act idle nothing to do");
     SEEN("15m asg/g0 act scale desired 10 -> 12 ok"); /* at once: there was nothing to wait for */
     SEEN("act scale desired 10 -> 12 ok");
@@ -328,10 +301,7 @@ static void M14_the_ladder_climbs_only_on_known_false_or_nothing_to_do(void **st
     rig_action(p, "second", "pair");
     p->actions[0].coexist = false;
     r.t[0].controller = "a refresh";
-    rig_start(&r);
-    rig_run(&r, 9.5);
-    r.t[0].load = 700;
-    rig_run(&r, 90);
+    rules_heat(&r, 90);
     NOT_SEEN("second");
     assert_int_equal(r.humans, 1);
     rig_free(&r);
@@ -346,10 +316,7 @@ static void M15_verify_counts_only_points_after_the_act(void **state)
     rig_init(&r, 1);
     p = rules_scripted(&r, act_verify);
     p->checks[0].cond = rig_leaf(&r, CMP_ABOVE, 1, 3 * MIN_MS); /* was true all the time before */
-    rig_start(&r);
-    rig_run(&r, 9.5);
-    r.t[0].load = 700;
-    rig_run(&r, 40);
+    rules_heat(&r, 40);
     SEEN("15m asg/g0 act scale");
     NOT_SEEN("15m asg/g0 verify well ok");
     SEEN("verify well ok");
@@ -363,10 +330,7 @@ static void M16_unknown_at_the_deadline_is_blind_not_false(void **state)
     (void)state;
     rig_init(&r, 1);
     rules_scripted(&r, act_verify);
-    rig_start(&r);
-    rig_run(&r, 9.5);
-    r.t[0].load = 700;
-    rig_run(&r, 15);
+    rules_heat(&r, 15);
     r.t[0].missing = true;
     rig_run(&r, 40);
     SEEN("end blind");

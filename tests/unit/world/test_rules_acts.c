@@ -33,10 +33,7 @@ static void frozen_before_the_request_left_it_is_asked_again(void **state)
     rig_init(&r, 1);
     rules_scripted(&r, act_verify);
     r.latency_ms = 10 * 1000; /* planned at 15m10s, checked again until 15m20s */
-    rig_start(&r);
-    rig_run(&r, 9.5);
-    r.t[0].load = 700;
-    rig_run(&r, 15.25);
+    rules_heat(&r, 15.25);
     rules_order(&r, "freeze", "reason", "look", "x", "y");
     rig_run(&r, 20);
     assert_int_equal(r.t[0].effects, 0);
@@ -142,10 +139,7 @@ static void growing_does_not_need_the_budget_of_destructive_actions(void **state
     rig_budget(&r, (struct rate){20, 60 * MIN_MS});
     p = rules_scripted(&r, grow_and_back);
     p->max_targets = 2;
-    rig_start(&r);
-    rig_run(&r, 9.5);
-    r.t[0].load = 700;
-    rig_run(&r, 20);
+    rules_heat(&r, 20);
     r.t[0].load = 100; /* its undo scales in: that is destructive */
     rig_run(&r, 40);
     assert_int_equal(r.t[0].desired, 10);
@@ -226,10 +220,7 @@ static void a_sooner_deadline_binds_the_open_run(void **state)
     (void)state;
     rig_init(&r, 1);
     rules_scripted(&r, grow_and_back);
-    rig_start(&r);
-    rig_run(&r, 9.5);
-    r.t[0].load = 700;
-    rig_run(&r, 20);
+    rules_heat(&r, 20);
     next_version(&r, grow_and_back, &old)->deadline_ms = 30 * MIN_MS;
     load_next(&r, old);
     rig_run(&r, 60);
@@ -294,10 +285,7 @@ static void both_rates_bind(void **state)
     p = rules_scripted(&r, act_verify);
     p->limit = (struct rate){3, 360 * MIN_MS}; /* less an hour, but three at once */
     p->cooldown_ms = 0;
-    rig_start(&r);
-    rig_run(&r, 9.5);
-    r.t[0].load = 700;
-    rig_run(&r, 20);
+    rules_heat(&r, 20);
     assert_int_equal(r.t[0].effects, 1);
     r.t[0].load = 100;
     rig_run(&r, 29);
@@ -347,10 +335,7 @@ static void a_replay_that_ends_too_soon_is_held(void **state)
     (void)state;
     rig_init(&r, 1);
     rules_scripted(&r, grow_and_back);
-    rig_start(&r);
-    rig_run(&r, 9.5);
-    r.t[0].load = 700;
-    rig_run(&r, 20);
+    rules_heat(&r, 20);
     rig_script(r.set->policies[0], nothing);
     rig_restart(&r);
     rig_run(&r, 30);

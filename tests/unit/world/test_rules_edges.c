@@ -10,15 +10,6 @@
 #include "base/mem.h"
 #include "help_rules.h"
 
-static int count(const char *in, const char *what)
-{
-    int n = 0;
-
-    for (const char *s = in; s && (s = strstr(s, what)) != NULL; s++)
-        n++;
-    return n;
-}
-
 /* The same targets, listed anew; the estate before is freed when nothing holds it. */
 static void list_again(struct rig *r, int targets)
 {
@@ -66,10 +57,7 @@ static void unknown_never_resolves(void **state)
     (void)state;
     rig_init(&r, 1);
     rules_scripted(&r, act_and_sleep);
-    rig_start(&r);
-    rig_run(&r, 9.5);
-    r.t[0].load = 700;
-    rig_run(&r, 25);
+    rules_heat(&r, 25);
     SEEN(" clear ");
     r.t[0].missing = true; /* the run ends at 35m, blind */
     rig_run(&r, 45);
@@ -104,7 +92,7 @@ static void firing_joins_the_run_that_an_operator_started(void **state)
     assert_string_equal(before, after);
     r.t[0].load = 100;
     rig_run(&r, 60);
-    assert_int_equal(count(r.timeline, " end "), 1);
+    assert_int_equal(rules_count(r.timeline, " end "), 1);
     SEEN(" resolve ");
     rules_run(&r, after);
     assert_string_equal(after, "");
@@ -119,10 +107,7 @@ static void blindness_is_heard_under_the_policys_own_key(void **state)
     (void)state;
     rig_init(&r, 1);
     rig_policy(&r, "hot");
-    rig_start(&r);
-    rig_run(&r, 9.5);
-    r.t[0].load = 700;
-    rig_run(&r, 40);
+    rules_heat(&r, 40);
     SEEN(" resolve ");
     r.t[0].missing = true;
     rig_run(&r, 80);
@@ -143,15 +128,15 @@ static void status_updates_follow_the_policy_of_today(void **state)
     rig_run(&r, 9.5);
     r.t[0].load = 1500;
     rig_run(&r, 31);
-    assert_int_equal(count(r.reports, "still firing"), 3);
+    assert_int_equal(rules_count(r.reports, "still firing"), 3);
     p->status_every_ms = 0;
     rig_reload(&r);
     rig_run(&r, 60);
-    assert_int_equal(count(r.reports, "still firing"), 3);
+    assert_int_equal(rules_count(r.reports, "still firing"), 3);
     p->status_every_ms = 10 * MIN_MS;
     rig_reload(&r);
     rig_run(&r, 72);
-    assert_int_equal(count(r.reports, "still firing"), 4);
+    assert_int_equal(rules_count(r.reports, "still firing"), 4);
     rig_free(&r);
 }
 
@@ -174,7 +159,7 @@ static void what_was_triggered_is_resolved_whatever_the_mode_is_by_then(void **s
     for (int k = 0; k < 30; k++)
         r.t[k].load = 10;
     rig_run(&r, 90);
-    assert_int_equal(count(r.reports, "\nresolve "), 20);
+    assert_int_equal(rules_count(r.reports, "\nresolve "), 20);
     /* Ending the storm widens what the agent may do. */
     assert_non_null(strstr(rules_order(&r, "mode", "mode", "enforce", "x", "y"), "confirm"));
     rig_free(&r);
@@ -220,10 +205,7 @@ static void a_reading_outlives_the_estate_it_began_with(void **state)
     (void)state;
     rig_init(&r, 1);
     rules_scripted(&r, reader);
-    rig_start(&r);
-    rig_run(&r, 9.5);
-    r.t[0].load = 700;
-    rig_run(&r, 20);
+    rules_heat(&r, 20);
     list_again(&r, 1);
     rig_run(&r, 60);
     SEEN("end succeeded");
@@ -287,10 +269,7 @@ static void draining_waits_for_requests_only(void **state)
     (void)state;
     rig_init(&r, 2);
     rules_scripted(&r, act_and_sleep)->max_targets = 2;
-    rig_start(&r);
-    rig_run(&r, 9.5);
-    r.t[0].load = 700;
-    rig_run(&r, 20);
+    rules_heat(&r, 20);
     r.t[1].load = 700;
     r.latency_ms = 90 * 1000; /* the observation times out, the request would not */
     rig_run(&r, 24);

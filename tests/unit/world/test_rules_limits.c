@@ -169,10 +169,7 @@ static void M11_an_undo_counts_and_is_not_refused(void **state)
     rig_init(&r, 2);
     rig_budget(&r, (struct rate){1, 10 * 60 * MIN_MS});
     rules_scripted(&r, grow_and_back)->max_targets = 2;
-    rig_start(&r);
-    rig_run(&r, 9.5);
-    r.t[0].load = 700;
-    rig_run(&r, 20);
+    rules_heat(&r, 20);
     r.t[0].load = 100;
     rig_run(&r, 60);
     SEEN("undo scale desired 12 -> 10 ok"); /* the budget of one was spent by the act */
@@ -198,10 +195,7 @@ static void M12_a_procedure_outranks_policies(void **state)
     by_hand->procedure = true;
     by_hand->severity = SEV4;
     rig_script(by_hand, act_only);
-    rig_start(&r);
-    rig_run(&r, 9.5);
-    r.t[0].load = 700;
-    rig_run(&r, 20);
+    rules_heat(&r, 20);
     assert_string_equal(rules_order(&r, "start", "policy", "by-hand", "target", "g0"), "");
     rig_run(&r, 22);
     assert_int_equal(r.t[0].effects, 2);

@@ -190,15 +190,6 @@ static void no_target_is_told_once(void **state)
     rig_free(&r);
 }
 
-static int count(const char *text, const char *what)
-{
-    int n = 0;
-
-    for (const char *at = text; at && (at = strstr(at, what)); at++)
-        n++;
-    return n;
-}
-
 /* Group by group: what the policy names of a target is there, or is not. */
 static struct estate *tagged(const char *const *queues, int n)
 {
@@ -252,7 +243,7 @@ static void what_a_found_target_lacks_leaves_it_out(void **state)
         SEEN("asg/g0 fire");
         SEEN("asg/g2 act scale");
         NOT_SEEN("asg/g1");
-        assert_int_equal(count(r.reports, "does not apply"), 1);
+        assert_int_equal(rules_count(r.reports, "does not apply"), 1);
         assert_non_null(strstr(r.reports, in_action ? "E102 act.scale" : "E102 sig.load"));
         assert_non_null(strstr(r.reports, "unknown name $target.tag.queue"));
         answer = rig_order(&r, "status", NULL);
@@ -267,9 +258,9 @@ static void what_a_found_target_lacks_leaves_it_out(void **state)
         put(&r, tagged(none_has, 3)); /* one report for all of them, and none of "no target" */
         rig_run(&r, 20);
         SEEN("asg/g1 vanish");
-        assert_int_equal(count(r.reports, "does not apply"), 2);
+        assert_int_equal(rules_count(r.reports, "does not apply"), 2);
         assert_non_null(strstr(r.reports, "and 2 more targets"));
-        assert_int_equal(count(r.reports, "matches no target"), 0);
+        assert_int_equal(rules_count(r.reports, "matches no target"), 0);
         assert_int_equal(estate_add(declared, "asg", "g0", json_new_map(), json_new_map(),
                                     MODE_ENFORCE, "estate.lua", 1, NULL),
                          0);

@@ -231,10 +231,7 @@ static void a_step_reference_without_its_step_fails_the_act(void **state)
     rig_init(&r, 1);
     p = rules_scripted(&r, wrong);
     json_set_str(rig_action(p, "second", "pair")->opts, "note", "$step.scale.after");
-    rig_start(&r);
-    rig_run(&r, 9.5);
-    r.t[0].load = 700;
-    rig_run(&r, 30);
+    rules_heat(&r, 30);
     SEEN("act second failed: E102: unknown name $step.scale.after");
     SEEN("end failed");
     assert_int_equal(r.t[0].effects, 0);

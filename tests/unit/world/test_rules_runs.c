@@ -42,10 +42,7 @@ static void M18_lowering_the_mode_suspends(void **state)
     (void)state;
     rig_init(&r, 1);
     rules_scripted(&r, grow_and_back);
-    rig_start(&r);
-    rig_run(&r, 9.5);
-    r.t[0].load = 700;
-    rig_run(&r, 20);
+    rules_heat(&r, 20);
     assert_string_equal(rules_order(&r, "mode", "mode", "shadow", "reason", "x"), "");
     r.t[0].load = 200;
     rig_run(&r, 60);
@@ -161,10 +158,7 @@ static void M20_one_intent_a_request(void **state)
     rig_init(&r, 1);
     p = rig_policy(&r, "hot");
     p->actions[0].type = action_find("pair");
-    rig_start(&r);
-    rig_run(&r, 9.5);
-    r.t[0].load = 700;
-    rig_run(&r, 40);
+    rules_heat(&r, 40);
     assert_int_equal(r.t[0].effects, 2);
     SEEN("act scale desired 10 -> 12 ok");
     a = rig_order(&r, "status", NULL);
@@ -181,10 +175,7 @@ static void M21_after_unfreeze_only_while_it_still_holds(void **state)
     (void)state;
     rig_init(&r, 1);
     rules_scripted(&r, grow_and_back);
-    rig_start(&r);
-    rig_run(&r, 9.5);
-    r.t[0].load = 700;
-    rig_run(&r, 20);
+    rules_heat(&r, 20);
     rules_order(&r, "freeze", "reason", "look", "x", "y");
     r.t[0].load = 100;
     rig_run(&r, 60);
@@ -204,10 +195,7 @@ static void M21_an_operator_resumes(void **state)
     (void)state;
     rig_init(&r, 1);
     rules_scripted(&r, grow_and_back);
-    rig_start(&r);
-    rig_run(&r, 9.5);
-    r.t[0].load = 700;
-    rig_run(&r, 20);
+    rules_heat(&r, 20);
     rules_run(&r, run);
     rules_order(&r, "freeze", "reason", "look", "x", "y");
     assert_non_null(strstr(rules_order(&r, "resume", "run", run, "x", "y"), "unfreeze first"));
@@ -231,10 +219,7 @@ static void M21_the_deadline_expires_a_run(void **state)
     (void)state;
     rig_init(&r, 1);
     rules_scripted(&r, grow_and_back)->deadline_ms = 30 * MIN_MS;
-    rig_start(&r);
-    rig_run(&r, 9.5);
-    r.t[0].load = 700;
-    rig_run(&r, 90);
+    rules_heat(&r, 90);
     SEEN("45m asg/g0 end expired");
     assert_non_null(strstr(r.reports, "Left as it is: scale desired 10 -> 12"));
     rig_free(&r);
@@ -251,10 +236,7 @@ static void M22_a_wait_goes_on_over_a_restart(void **state)
     (void)state;
     rig_init(&r, 1);
     rules_scripted(&r, sleeper);
-    rig_start(&r);
-    rig_run(&r, 9.5);
-    r.t[0].load = 700;
-    rig_run(&r, 25);
+    rules_heat(&r, 25);
     virtual_crash(r.v);
     rig_start(&r);
     virtual_step_wall(r.v, -365 * 24 * 60 * MIN_MS);
@@ -275,10 +257,7 @@ static void M22_a_wait_that_ran_out_while_away_asks_the_data(void **state)
     (void)state;
     rig_init(&r, 1);
     rules_scripted(&r, waits);
-    rig_start(&r);
-    rig_run(&r, 9.5);
-    r.t[0].load = 700;
-    rig_run(&r, 25);
+    rules_heat(&r, 25);
     SEEN(" act scale ");
     virtual_crash(r.v);
     rig_run(&r, 60);
@@ -299,10 +278,7 @@ static void M24_an_irreversible_act_needs_a_human_even_when_enforced(void **stat
     p = rig_policy(&r, "hot");
     p->actions[0].type = action_find("burn");
     p->actions[0].approval_unless = rig_leaf(&r, CMP_ABOVE, 1, 0); /* is ignored for these */
-    rig_start(&r);
-    rig_run(&r, 9.5);
-    r.t[0].load = 700;
-    rig_run(&r, 40);
+    rules_heat(&r, 40);
     assert_int_equal(r.t[0].effects, 0);
     SEEN("deny approval: nobody approved in time");
     rig_free(&r);
@@ -339,10 +315,7 @@ static void M24_only_the_named_approve_and_deny_ends_it(void **state)
     p = rig_policy(&r, "hot");
     p->mode = MODE_APPROVE;
     p->actions[0].approvers = "bob, carol";
-    rig_start(&r);
-    rig_run(&r, 9.5);
-    r.t[0].load = 700;
-    rig_run(&r, 17);
+    rules_heat(&r, 17);
     rules_run(&r, run);
     assert_non_null(strstr(rules_order(&r, "approve", "run", run, "x", "y"),
                            "ann is not one of its approvers"));
@@ -354,10 +327,7 @@ static void M24_only_the_named_approve_and_deny_ends_it(void **state)
     rig_init(&r, 1);
     p = rig_policy(&r, "hot");
     p->mode = MODE_APPROVE;
-    rig_start(&r);
-    rig_run(&r, 9.5);
-    r.t[0].load = 700;
-    rig_run(&r, 17);
+    rules_heat(&r, 17);
     rules_run(&r, run);
     assert_string_equal(rules_order(&r, "deny", "run", run, "x", "y"), "");
     rig_run(&r, 40);
@@ -374,10 +344,7 @@ static void M24_an_approval_that_comes_too_late_does_nothing(void **state)
     (void)state;
     rig_init(&r, 1);
     rig_policy(&r, "hot")->mode = MODE_APPROVE;
-    rig_start(&r);
-    rig_run(&r, 9.5);
-    r.t[0].load = 700;
-    rig_run(&r, 17);
+    rules_heat(&r, 17);
     rules_run(&r, run);
     r.t[0].load = 100; /* it passed by itself */
     rig_run(&r, 20);
