@@ -510,6 +510,12 @@ void engine_drain(struct engine *e, void (*fn)(void *arg), void *arg)
     engine_wake(e);
 }
 
+enum mode engine_mode(const struct engine *e, enum mode *configured)
+{
+    *configured = e->o.mode;
+    return e->mode;
+}
+
 struct json *engine_counts(const struct engine *e)
 {
     struct json *j = json_new_map();

@@ -50,6 +50,8 @@ void engine_freeze_now(struct engine *e, const char *by, const char *reason); /*
 /* Pages a human about what belongs to no episode, under a key of its own ("agent/listing"). */
 void engine_page(struct engine *e, const char *subject, const char *text);
 
+/* In force now: an operator may have lowered it, and that outlives a restart. */
+enum mode engine_mode(const struct engine *e, enum mode *configured);
 /* For metrics and tests. */
 struct json *engine_counts(const struct engine *e);
 

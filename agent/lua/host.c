@@ -157,12 +157,18 @@ const char *host_file(const struct host *h, int source)
 
 void host_budget(struct host *h, int64_t instructions, size_t string_max)
 {
+    h->before += h->spent;
     h->spent = 0;
     h->budget = instructions;
     h->string_max = string_max;
     h->no_memory = false;
     h->refused_source = -1;
     h->refused_line = 0;
+}
+
+int64_t host_spent(const struct host *h)
+{
+    return h->before + h->spent;
 }
 
 void host_charge(lua_State *L, int64_t instructions)

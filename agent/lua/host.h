@@ -33,6 +33,7 @@ struct host {
     size_t used, memory, string_max, block_max,
         block; /* block: what block_max is while text runs */
     int64_t spent, budget;
+    int64_t before; /* spent in the stretches before this one */
     bool cut;                         /* the budget is spent: nothing runs in this state any more */
     int refused_source, refused_line; /* where */
     bool no_memory;                   /* an allocation was refused */
@@ -61,6 +62,8 @@ const char *host_file(const struct host *h, int source); /* its name, "" when un
 
 /* Begins a stretch of work with a fresh counter. */
 void host_budget(struct host *h, int64_t instructions, size_t string_max);
+/* Instructions spent since the host was made. */
+int64_t host_spent(const struct host *h);
 /* Work done in C on behalf of the text, in instructions; raises E115 when spent. */
 void host_charge(lua_State *L, int64_t instructions);
 

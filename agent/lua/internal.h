@@ -83,6 +83,7 @@ char *path_beside(const char *file, const char *path);
 
 /* script.c */
 extern const struct script_ops lua_script_ops;
+int64_t script_spent(const struct script *s); /* instructions since its start, loading included */
 
 /* coverage.c: notes the lines of the run function on top of L's stack and from now on those that co
  * carries out. Does nothing while nobody wants to know. */

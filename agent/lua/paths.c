@@ -8,7 +8,10 @@
 #define MAX_PATHS 300
 #define MAX_STEPS 60    /* of one path; longer ones are cut */
 #define MAX_TIMELESS 40 /* E113: so many steps in a row that take no time */
-#define MAX_OPTIONS 18  /* answers to one question: a wait for 16 checks, or none */
+/* Instructions of all walks of a set together, 1 to 2 s: each policy has an equal share of what the
+ * ones before it left. A count and not a clock, so that a text is judged alike everywhere. */
+#define ALL_WALKS 200000000
+#define MAX_OPTIONS 18 /* answers to one question: a wait for 16 checks, or none */
 
 struct walk {
     const struct policy *p;
@@ -30,6 +33,7 @@ struct path {
     char method[16];
     int acts[64]; /* of each action so far */
     int timeless;
+    int64_t spent;
     char fault[256];
     int fault_line;
 };
@@ -247,6 +251,7 @@ static bool follow(const struct walk *w, struct path *path, const struct json *t
             break;
         }
     }
+    path->spent = script_spent(s);
     p->script->free(s);
     return true;
 }
@@ -321,7 +326,7 @@ static void judge(const struct walk *w, const struct path *path)
 }
 
 static struct json *walk(const struct policy *p, const struct json *target,
-                         const struct estate *estate, struct diags *d)
+                         const struct estate *estate, int64_t *budget, struct diags *d)
 {
     const struct policy_data *data = p->script_data;
     struct json *out = json_new_map(), *paths = json_set(out, "paths", json_new_list());
@@ -329,7 +334,7 @@ static struct json *walk(const struct policy *p, const struct json *target,
     const struct walk w = {.p = p, .estate = estate, .scan = data->source->scans[0], .d = d};
     bool complete = true, more = true;
     int n = 0;
-    for (; more && n < MAX_PATHS; n++) {
+    for (; more && n < MAX_PATHS && (n == 0 || *budget > 0); n++) {
         bool started = follow(&w, path, target);
         if (started) {
             judge(&w, path);
@@ -345,9 +350,24 @@ static struct json *walk(const struct policy *p, const struct json *target,
             json_set_bool(one, "pages", path->paged);
         }
         complete = complete && started && !path->cut;
+        *budget -= started ? path->spent : HOST_LOAD_BUDGET;
         more = started && !path->endless && advance(path);
         json_free(path->steps);
         path->steps = NULL;
+    }
+    if (more && n < MAX_PATHS) {
+        struct place at = {.file = p->site.file,
+                           .line = p->site.line,
+                           .column = p->site.column,
+                           .width = 6,
+                           .text = data->source->text,
+                           .text_len = data->source->len};
+        diag_add(
+            d, "W209", &at,
+            "policy \"%s\": its run does too much between steps: %d of its ways were looked at "
+            "before the instructions for that were spent, and the others were not; do less work in "
+            "run",
+            p->name, n);
     }
     json_set_str(out, "policy", p->name);
     json_set_bool(out, "complete", complete && !more);
@@ -360,8 +380,11 @@ struct json *policies_walk(const struct policy_set *set, const struct estate *es
 {
     struct json *list = json_new_list();
     struct source *read = NULL;
+    int64_t left = ALL_WALKS;
+    size_t ahead = set->npolicies;
     for (size_t i = 0; i < set->npolicies; i++) {
         const struct policy *p = set->policies[i];
+        int64_t share = left / (int64_t)ahead--, budget = share;
         if (p->ladder || p->script != &lua_script_ops) {
             continue;
         }
@@ -385,7 +408,9 @@ struct json *policies_walk(const struct policy_set *set, const struct estate *es
             source_scan(source);
             read = source;
         }
-        json_add(list, walk(p, target, estate, d));
+        json_add(list, walk(p, target, estate, &budget, d));
+        left -= share - budget;
+        left = left > 0 ? left : 0;
         json_free(target);
     }
     if (read) {

@@ -394,5 +394,10 @@ static void script_resume(struct script *s, const struct json *answer, struct as
     *out = s->ask;
 }
 
+int64_t script_spent(const struct script *s)
+{
+    return host_spent(s->ld.h);
+}
+
 const struct script_ops lua_script_ops = {
     .start = script_start, .resume = script_resume, .free = script_free};

@@ -494,6 +494,26 @@ static void stop_signals(struct agent *a)
         loop_timer_free(a->stop_timer);
 }
 
+/* The mode in force, and the configured one where they differ; the caller frees. */
+static char *mode_text(const struct agent *a)
+{
+    enum mode configured, is = engine_mode(a->engine, &configured);
+
+    return is == configured ? mem_strdup(mode_name(is))
+                            : mem_printf("%s by an operator's order (%s is configured)",
+                                         mode_name(is), mode_name(configured));
+}
+
+static void say_status(struct agent *a, const char *ready)
+{
+    char *mode = mode_text(a);
+    enum mode configured;
+
+    a->said_mode = engine_mode(a->engine, &configured);
+    notify_state("%sSTATUS=mode %s, %zu policies", ready, mode, a->now.set->npolicies);
+    mem_free(mode);
+}
+
 /* Housekeeping, once a second */
 
 static void look_at_memory(struct agent *a)
@@ -520,6 +540,7 @@ static void on_house(void *arg)
     struct agent *a = arg;
     int64_t now = loop_boot_ms(a->loop);
     const struct loop_lag *lag = &a->lag;
+    enum mode configured;
 
     loop_timer_set(a->house, HOUSE_MS);
     a->lag = loop_take_lag(a->loop);
@@ -537,6 +558,8 @@ static void on_house(void *arg)
                                             : "it had no core",
                  lag->work_ms, lag->sleeps);
     look_at_memory(a);
+    if (!a->stopping && engine_mode(a->engine, &configured) != a->said_mode)
+        say_status(a, "");
     if (a->watchdog)
         notify_state("WATCHDOG=1"); /* from the loop: it says that the loop turns */
 }
@@ -603,10 +626,11 @@ enum exit_code agent_run(const char *config, const char *version, tests_fn *test
     }
     if (!code) {
         ran = true;
+        char *mode = mode_text(a);
         log_info("agent", "runbookd %s on %s: mode %s, %zu policies, %zu targets", version, a->host,
-                 mode_name(a->now.config->mode), a->now.set->npolicies, estate_len(a->now.estate));
-        notify_state("READY=1\nSTATUS=mode %s, %zu policies", mode_name(a->now.config->mode),
-                     a->now.set->npolicies);
+                 mode, a->now.set->npolicies, estate_len(a->now.estate));
+        mem_free(mode);
+        say_status(a, "READY=1\n");
         code = loop_run(a->loop);
         log_info("agent", "ends with code %d", code);
     }

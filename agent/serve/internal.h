@@ -32,6 +32,7 @@ struct agent {
     int64_t lag_since_ms;
     bool watchdog, stopping, drained, out_of_memory;
     int reloads;
+    enum mode said_mode; /* to the service manager */
     struct reload *reload; /* under way */
     bool reload_again;     /* SIGHUP came meanwhile */
 };

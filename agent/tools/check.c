@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "serve/load.h"
+#include "tools/test.h"
 #include "tools/text.h"
 #include "tools/tools.h"
 
@@ -13,7 +14,9 @@ const char usage_check[] = "usage: runbookd check [--config FILE] [--json] [FILE
                            "Checks the configuration, the estate, the parameters and the policies: "
                            "all errors of all files.\n"
                            "With FILEs these policies are checked in place of the configured ones; "
-                           "without a configuration, alone.\n";
+                           "without a configuration, alone. A *_test.lua among them is checked as "
+                           "tests, with the policies "
+                           "beside it.\n";
 
 /* A set of words in the order in which they came. */
 static void word(struct json *list, const char *w)
@@ -149,7 +152,8 @@ static void print_summary(struct text *t, const struct json *d, bool has_estate)
     json_free(actions);
 }
 
-static int finish(struct diags *d, const struct loaded *l, const char *config, bool as_json)
+static int finish(struct diags *d, const struct loaded *l, size_t ntests, const char *config,
+                  bool as_json)
 {
     int code = (int)load_exit(d, config);
     struct text t;
@@ -165,6 +169,8 @@ static int finish(struct diags *d, const struct loaded *l, const char *config, b
         json_set_int(out, "exit", code);
         json_set(out, "diagnostics", diags_json(d));
         json_set(out, "policies", summaries);
+        if (ntests)
+            json_set_int(out, "tests", (int64_t)ntests);
         text = json_print_pretty(out);
         printf("%s\n", text);
         mem_free(text);
@@ -175,6 +181,10 @@ static int finish(struct diags *d, const struct loaded *l, const char *config, b
             print_summary(&t, s, l->estate != NULL);
         if (diags_errors(d))
             text_addf(&t, TONE_BAD, "%zu errors, %zu warnings\n", diags_errors(d),
+                      diags_warnings(d));
+        else if (ntests)
+            text_addf(&t, TONE_GOOD, "%s%zu tests, %zu policies, no errors, %zu warnings\n",
+                      json_len(summaries) ? "\n" : "", ntests, json_len(summaries),
                       diags_warnings(d));
         else
             text_addf(&t, TONE_GOOD, "%s%zu policies, %zu targets, no errors, %zu warnings\n",
@@ -187,27 +197,50 @@ static int finish(struct diags *d, const struct loaded *l, const char *config, b
     return code;
 }
 
+/* Moves the files of tests to the end of the arguments; how many come before them. */
+static size_t tests_last(char **files, size_t n)
+{
+    size_t npolicies = 0;
+
+    for (size_t k = 0; k < n; k++) {
+        size_t len = strlen(files[k]);
+        if (len >= 9 && strcmp(files[k] + len - 9, "_test.lua") == 0)
+            continue;
+        char *policy = files[k];
+        memmove(files + npolicies + 1, files + npolicies, (k - npolicies) * sizeof(*files));
+        files[npolicies++] = policy;
+    }
+    return npolicies;
+}
+
 int tool_check(int argc, char **argv)
 {
     struct tool_args a;
     struct loaded l;
     struct diags *d;
+    size_t npolicies, ntests = 0;
     int code = tool_args(argc, argv, usage_check, &a);
 
     if (code || a.help)
         return code;
     d = diags_new();
     memset(&l, 0, sizeof(l));
-    if (!a.config_given && a.nrest > 0 && access(a.config, F_OK) != 0) {
+    npolicies = tests_last(a.rest, (size_t)a.nrest);
+    if (npolicies < (size_t)a.nrest)
+        ntests =
+            test_check((const char *const *)a.rest + npolicies, (size_t)a.nrest - npolicies, d);
+    if (npolicies == 0 && a.nrest > 0) {
+        ; /* tests alone */
+    } else if (!a.config_given && npolicies > 0 && access(a.config, F_OK) != 0) {
         struct policy_load_options o = {
-            .paths = (const char *const *)a.rest, .npaths = (size_t)a.nrest, .mode = MODE_ENFORCE};
+            .paths = (const char *const *)a.rest, .npaths = npolicies, .mode = MODE_ENFORCE};
         l.set = policies_load(&o, d);
         if (l.set && diags_errors(d) == 0)
             json_free(policies_walk(l.set, NULL, d));
     } else {
-        load_all(a.config, (const char *const *)a.rest, (size_t)a.nrest, &l, d);
+        load_all(a.config, (const char *const *)a.rest, npolicies, &l, d);
     }
-    code = finish(d, &l, a.config, a.json);
+    code = finish(d, &l, ntests, a.config, a.json);
     loaded_free(&l);
     diags_free(d);
     return code;

@@ -194,7 +194,21 @@ static void session_free(struct session *s)
         mem_free(g);
     }
     json_free(s->coverage);
-    diags_free(s->d);
+}
+
+size_t test_check(const char *const *names, size_t n, struct diags *d)
+{
+    struct session s = {.d = d, .tests = test_set_new()};
+    size_t cases;
+
+    for (size_t k = 0; k < n; k++) {
+        const struct policy_set *set = policies_beside(&s, names[k]);
+        if (set)
+            tests_load(s.tests, names[k], set, d);
+    }
+    cases = s.tests->ncases;
+    session_free(&s);
+    return cases;
 }
 
 int tool_test(int argc, char **argv)
@@ -217,5 +231,6 @@ int tool_test(int argc, char **argv)
     else
         print_text(&s, code);
     session_free(&s);
+    diags_free(s.d);
     return code;
 }

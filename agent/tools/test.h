@@ -22,6 +22,8 @@ struct test_verdict {
 /* Without a crash; until says when it is enough. */
 void test_once(const struct test_case *t, const struct testbed_kill *until, struct test_verdict *v);
 void test_one(const struct test_case *t, struct test_verdict *v); /* with all of its crashes */
+/* Reads files of tests with the policies beside them; what is wrong is in d. How many tests. */
+size_t test_check(const char *const *files, size_t n, struct diags *d);
 /* What a reload does with the tests beside the policies. */
 tests_fn tests_beside;
 

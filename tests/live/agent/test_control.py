@@ -82,8 +82,9 @@ class Control(AgentCase):
         self.start()
         self.ctl("mode", "off")
         self.stop()
-        self.start()
+        p = self.start()
         self.assertEqual(self.ask("status")["mode"], "off")
+        self.assertIn("mode off by an operator's order (enforce is configured), ", self.log(p))
 
     def test_nonsense_is_answered_and_does_no_harm(self):
         self.start()
@@ -185,6 +186,9 @@ class Life(AgentCase):
                 while not told or word not in told[-1]:
                     told.append(s.recv(4096).decode())
             until("READY=1")
+            self.assertIn("STATUS=mode enforce, ", told[-1])
+            self.ctl("mode", "shadow")
+            until("STATUS=mode shadow by an operator's order (enforce is configured), ")
             until("WATCHDOG=1")
             p.send_signal(signal.SIGHUP)
             until("RELOADING=1")

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "base/mem.h"
 #include "base/units.h"
@@ -163,5 +164,6 @@ int main(void)
     unsetenv("RB_GOLDEN_UNSET");
     if (chdir(RB_SOURCE_DIR "/tests/unit/lua/golden") != 0)
         return 1;
+    chmod("open.key", 0644); /* whatever the umask was */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
