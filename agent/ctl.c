@@ -108,23 +108,31 @@ static const struct verb verbs[] = {
 };
 #define NVERBS (sizeof(verbs) / sizeof(verbs[0]))
 
-static void help(FILE *out)
+static void help(FILE *to)
 {
-    fputs("usage: runbookctl [--socket PATH] [--json] COMMAND ...\n\n", out);
+    struct buf out;
+
+    buf_init(&out, 1u << 16);
+    buf_adds(&out, "usage: runbookctl [--socket PATH] [--json] COMMAND ...\n\n");
     for (size_t k = 0; k < NVERBS; k++) {
-        int n = fprintf(out, "  %s%s%s", verbs[k].name, *verbs[k].usage ? " " : "", verbs[k].usage);
+        size_t before = out.len;
+        buf_addf(&out, "  %s%s%s", verbs[k].name, *verbs[k].usage ? " " : "", verbs[k].usage);
+        int n = (int)(out.len - before);
         if (n < 38)
-            fprintf(out, "%*s%s\n", 38 - n, "", verbs[k].help);
+            buf_addf(&out, "%*s%s\n", 38 - n, "", verbs[k].help);
         else
-            fprintf(out, "\n%38s%s\n", "", verbs[k].help);
+            buf_addf(&out, "\n%38s%s\n", "", verbs[k].help);
     }
-    fputs("\nThe socket is " DEFAULT_SOCKET
-          ", or RUNBOOKD_SOCKET. What widens what the agent may do\n"
-          "asks on a terminal; elsewhere it needs --yes. NO_COLOR is honoured.\n\nExit codes:\n",
-          out);
-#define X(name, code, text) fprintf(out, "  %d  %s\n", code, text);
+    buf_adds(
+        &out,
+        "\nThe socket is " DEFAULT_SOCKET
+        ", or RUNBOOKD_SOCKET. What widens what the agent may do\n"
+        "asks on a terminal; elsewhere it needs --yes. NO_COLOR is honoured.\n\nExit codes:\n");
+#define X(name, code, text) buf_addf(&out, "  %d  %s\n", code, text);
     CTL_EXITS(X)
 #undef X
+    text_help(to, buf_str(&out));
+    buf_free(&out);
 }
 
 /* The socket */
@@ -345,6 +353,7 @@ static int show_before_approval(struct ctl *c, struct json *q)
         clean = text_clean(live);
         text_init(&t, STDERR_FILENO);
         show_plan(&t, json_get(clean, "plan"), json_get_str(clean, "hash", ""), 0);
+        text_fold(&t);
         text_flush(&t, STDERR_FILENO);
         text_free(&t);
         json_free(clean);
@@ -443,6 +452,8 @@ static void show(struct ctl *c, const struct verb *v, struct json *answer)
         text_addf(&t, TONE_GOOD, "%s%s%s\n", v->done ? v->done : "done", id ? ": " : "",
                   id ? id : "");
     }
+    if (v->show != show_reload) /* whose lines of source stand above their carets */
+        text_fold(&t);
     text_flush(&t, STDOUT_FILENO);
     text_free(&t);
     complain(TONE_WARN, json_get_str(clean, "warning", NULL));

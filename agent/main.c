@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "plugin/action.h"
+#include "tools/text.h"
 #include "tools/tools.h"
 
 static const struct subcommand {
@@ -24,18 +25,22 @@ static const struct subcommand {
 };
 #define N (sizeof(subcommands) / sizeof(subcommands[0]))
 
-static void help(FILE *out)
+static void help(FILE *to)
 {
-    fputs("usage: runbookd COMMAND [OPTION ...]\n\n", out);
+    struct buf out;
+
+    buf_init(&out, 1u << 16);
+    buf_adds(&out, "usage: runbookd COMMAND [OPTION ...]\n\n");
     for (size_t k = 0; k < N; k++)
-        fprintf(out, "  %-11s %s\n", subcommands[k].name, subcommands[k].summary);
-    fputs("\nrunbookd COMMAND --help says more. The configuration is " DEFAULT_CONFIG
-          " unless --config names another.\n"
-          "\nExit codes:\n",
-          out);
-#define X(name, code, text) fprintf(out, "  %2d  %s\n", code, text);
+        buf_addf(&out, "  %-11s %s\n", subcommands[k].name, subcommands[k].summary);
+    buf_adds(&out, "\nrunbookd COMMAND --help says more. The configuration is " DEFAULT_CONFIG
+                   " unless --config names another.\n"
+                   "\nExit codes:\n");
+#define X(name, code, text) buf_addf(&out, "  %2d  %s\n", code, text);
     EXITS(X)
 #undef X
+    text_help(to, buf_str(&out));
+    buf_free(&out);
 }
 
 int main(int argc, char **argv)

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "tools/text.h"
 #include "tools/tools.h"
 
 int tool_args(int argc, char **argv, const char *usage, struct tool_args *a)
@@ -43,10 +44,10 @@ int tool_args(int argc, char **argv, const char *usage, struct tool_args *a)
             break;
         case 'h':
             a->help = true;
-            fputs(usage, stdout);
+            text_help(stdout, usage);
             return EXIT_OK;
         default:
-            fputs(usage, stderr);
+            text_help(stderr, usage);
             return EXIT_USAGE;
         }
     }

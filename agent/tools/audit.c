@@ -12,8 +12,8 @@
 const char usage_audit[] =
     "usage: runbookd audit [--config FILE] [--witness SEQ:HEX ...] [--json] [JOURNAL]\n"
     "Reads the whole journal and checks its hash chain, also beside a running agent. A witness is "
-    "a head that was seen\n"
-    "outside: each report carries one. Exit 0: nothing was changed; 22: something was.\n";
+    "a head that was seen outside: each report carries one. Exit 0: nothing was changed; 22: "
+    "something was.\n";
 
 struct findings {
     struct text *t;

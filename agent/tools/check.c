@@ -10,13 +10,12 @@
 #include "tools/text.h"
 #include "tools/tools.h"
 
-const char usage_check[] = "usage: runbookd check [--config FILE] [--json] [FILE|FOLDER ...]\n"
-                           "Checks the configuration, the estate, the parameters and the policies: "
-                           "all errors of all files.\n"
-                           "With FILEs these policies are checked in place of the configured ones; "
-                           "without a configuration, alone. A *_test.lua among them is checked as "
-                           "tests, with the policies "
-                           "beside it.\n";
+const char usage_check[] =
+    "usage: runbookd check [--config FILE] [--json] [FILE|FOLDER ...]\n"
+    "Checks the configuration, the estate, the parameters and the policies: all errors of all "
+    "files. With FILEs these policies are checked in place of the configured ones; without a "
+    "configuration, alone. A *_test.lua among them is checked as tests, with the policies beside "
+    "it.\n";
 
 /* A set of words in the order in which they came. */
 static void word(struct json *list, const char *w)

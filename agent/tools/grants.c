@@ -11,9 +11,8 @@
 const char usage_grants[] =
     "usage: runbookd grants [--config FILE] [--json] [TARGET]\n"
     "Prints SQL for each PostgreSQL server and an ACL line for each Redis of the estate: the "
-    "agent's role with what the\n"
-    "loaded policies need on it, and no more. With TARGET that server alone. It may be run "
-    "again.\n";
+    "agent's role with what the loaded policies need on it, and no more. With TARGET that server "
+    "alone. It may be run again.\n";
 
 #define GRANTS_MAX (1u << 20)
 /* The agent keeps a connection to look, one to act and one that can only read to each database, so

@@ -10,10 +10,9 @@
 const char usage_iam[] =
     "usage: runbookd iam [--config FILE] [--json] [ACCOUNT]\n"
     "Prints the IAM policy document of each account of the estate: what the loaded policies and "
-    "their collectors\n"
-    "call, on the targets that they select, and no more; and the one of the identity that the "
-    "agent starts with,\n"
-    "where accounts have a role. With ACCOUNT that document alone, as AWS takes it.\n";
+    "their collectors call, on the targets that they select, and no more; and the one of the "
+    "identity that the agent starts with, where accounts have a role. With ACCOUNT that document "
+    "alone, as AWS takes it.\n";
 
 /* Quotas of IAM in characters without white space:
  * https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html */

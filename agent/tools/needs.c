@@ -409,7 +409,7 @@ int tool_rights(int argc, char **argv, const char *usage, int nrest_max,
     if (code || a.help)
         return code;
     if (a.nrest > nrest_max || a.nwitness > 0) {
-        fputs(usage, stderr);
+        text_help(stderr, usage);
         return EXIT_USAGE;
     }
     d = diags_new();

@@ -7,15 +7,15 @@
 #include "base/mem.h"
 #include "serve/load.h"
 #include "tools/show.h"
+#include "tools/text.h"
 #include "tools/tools.h"
 #include "world/live.h"
 #include "world/memory_journal.h"
 
 const char usage_plan[] = "usage: runbookd plan [--config FILE] [--json] POLICY TARGET\n"
                           "Reads the world and shows each action's exact calls, preconditions and "
-                          "guards; changes nothing.\n"
-                          "It knows nothing of a running agent's counters: ask that one with "
-                          "runbookctl plan POLICY TARGET.\n";
+                          "guards; changes nothing. It knows nothing of a running agent's "
+                          "counters: ask that one with runbookctl plan POLICY TARGET.\n";
 
 #define SETTLE_MS 15000 /* for the first readings */
 #define LOOK_MS 50
@@ -102,6 +102,7 @@ static int print(struct planner *p)
         text_init(&t, STDOUT_FILENO);
         clean = text_clean(p->answer);
         show_plans(&t, clean);
+        text_fold(&t);
         text_flush(&t, STDOUT_FILENO);
         json_free(clean);
         text_free(&t);
@@ -173,7 +174,7 @@ int tool_plan(int argc, char **argv)
     if (code || a.help)
         return code;
     if (a.nrest != 2) {
-        fputs(usage_plan, stderr);
+        text_help(stderr, usage_plan);
         return EXIT_USAGE;
     }
     log_set_level(LOG_LVL_WARN);

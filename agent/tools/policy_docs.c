@@ -4,13 +4,14 @@
 #include <string.h>
 
 #include "tools/reference.h"
+#include "tools/text.h"
 #include "tools/tools.h"
 
 const char usage_policy_docs[] =
     "usage: runbookd policy-docs [--format markdown|luals|luacheck]\n"
     "Prints every field, signal, action, kind of target and key of the configuration that this "
-    "program knows:\n"
-    "as Markdown, as definitions for the Lua language server, or as a standard for luacheck.\n";
+    "program knows: as Markdown, as definitions for the Lua language server, or as a standard for "
+    "luacheck.\n";
 
 #define MAX_REFERENCE (4u << 20)
 
@@ -37,7 +38,7 @@ int tool_policy_docs(int argc, char **argv)
     optind = 1;
     while ((c = getopt_long(argc, argv, "f:h", options, NULL)) != -1) {
         if (c == 'h') {
-            fputs(usage_policy_docs, stdout);
+            text_help(stdout, usage_policy_docs);
             return EXIT_OK;
         }
         f = NULL;
@@ -48,7 +49,7 @@ int tool_policy_docs(int argc, char **argv)
             break;
     }
     if (!f || optind != argc) {
-        fputs(usage_policy_docs, stderr);
+        text_help(stderr, usage_policy_docs);
         return EXIT_USAGE;
     }
     buf_init(&out, MAX_REFERENCE);

@@ -12,12 +12,9 @@
 const char usage_test[] =
     "usage: runbookd test [--config FILE] [--filter TEXT] [--coverage] [--json] [FILE|FOLDER ...]\n"
     "Carries out the tests (*_test.lua) of the configured policies, or of the files and folders "
-    "given, in virtual time.\n"
-    "Each that passes is carried out again with a crash after each step, and must go on the same.\n"
-    "--filter: only tests with this text in \"FILE: NAME\". --coverage: which lines of the "
-    "policies' "
-    "run functions and\n"
-    "which outcomes no test has shown.\n";
+    "given, in virtual time. Each that passes is carried out again with a crash after each step, "
+    "and must go on the same. --filter: only tests with this text in \"FILE: NAME\". --coverage: "
+    "which lines of the policies' run functions and which outcomes no test has shown.\n";
 
 /* The policies of one folder, for the tests in it. */
 struct group {

@@ -15,15 +15,18 @@
 
 void text_init(struct text *t, int fd)
 {
-    const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+    const char *no = getenv("NO_COLOR"), *term = getenv("TERM"), *columns = getenv("COLUMNS");
     struct winsize w;
     bool tty = isatty(fd);
 
     buf_init(&t->out, MAX_OUT);
     t->color = tty && !(no && *no) && !(term && strcmp(term, "dumb") == 0);
     t->width = 80;
-    if (tty && ioctl(fd, TIOCGWINSZ, &w) == 0 && w.ws_col > 80)
-        t->width = w.ws_col < 120 ? w.ws_col : 120;
+    if (columns && columns[strspn(columns, "0123456789")] == '\0' && atoi(columns) > 0)
+        t->width = (size_t)atoi(columns);
+    else if (tty && ioctl(fd, TIOCGWINSZ, &w) == 0 && w.ws_col > 0)
+        t->width = w.ws_col;
+    t->width = t->width < 40 ? 40 : t->width > 120 ? 120 : t->width;
 }
 
 void text_free(struct text *t)
@@ -221,6 +224,82 @@ void text_wrap(struct text *t, enum tone tone, const char *s, size_t used, size_
     }
     buf_free(&safe);
     buf_addc(&t->out, '\n');
+}
+
+/* Folding what is too long, whoever made it */
+
+/* Bytes of one character or of one colour code, which takes no column. */
+static size_t piece(const char *s, size_t *columns)
+{
+    size_t n = 1;
+
+    if (*s == '\033') {
+        *columns = 0;
+        n += strcspn(s, "m");
+        return s[n - 1] ? n : n - 1;
+    }
+    *columns = 1;
+    while (((unsigned char)s[n] & 0xc0) == 0x80)
+        n++;
+    return n;
+}
+
+/* Where the rest of a line goes: under its second column, if it has one near, else a little in. */
+static size_t hanging(const char *line, size_t width)
+{
+    size_t lead = strspn(line, " "), most = width / 2;
+
+    for (size_t at = lead; at < most && line[at] && line[at] != '\n' && line[at] != '\033'; at++)
+        if (strspn(line + at, " ") >= 2)
+            return at + strspn(line + at, " ") < most ? at + strspn(line + at, " ") : lead + 2;
+    return lead + 2 < most ? lead + 2 : most;
+}
+
+void text_fold(struct text *t)
+{
+    struct buf out;
+    size_t columns;
+
+    buf_init(&out, MAX_OUT);
+    for (const char *line = buf_str(&t->out); *line;) {
+        size_t indent = hanging(line, t->width), column = 0;
+        const char *from = line, *blank = NULL, *s = line;
+        while (*s && *s != '\n') {
+            size_t n = piece(s, &columns);
+            if (*s == ' ' && column >= indent)
+                blank = s;
+            if (column + columns <= t->width) {
+                column += columns;
+                s += n;
+                continue;
+            }
+            const char *end = blank ? blank : s;
+            while (end > from && end[-1] == ' ')
+                end--;
+            buf_add(&out, from, (size_t)(end - from));
+            buf_addf(&out, "\n%*s", (int)indent, "");
+            from = s = blank ? blank + strspn(blank, " ") : s;
+            column = indent;
+            blank = NULL;
+        }
+        buf_add(&out, from, (size_t)(s - from));
+        if (*s == '\n')
+            buf_addc(&out, *s++);
+        line = s;
+    }
+    buf_free(&t->out);
+    t->out = out;
+}
+
+void text_help(FILE *to, const char *s)
+{
+    struct text t;
+
+    text_init(&t, fileno(to));
+    text_add(&t, TONE_PLAIN, s);
+    text_fold(&t);
+    fputs(buf_str(&t.out), to);
+    text_free(&t);
 }
 
 /* Tables */

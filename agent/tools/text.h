@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 #include "base/buf.h"
 #include "base/json.h"
 
@@ -16,8 +17,8 @@ struct text {
     size_t width; /* of a line */
 };
 
-/* On a terminal with colours unless NO_COLOR is set (no-color.org); 80 columns, or the terminal's
- * if it is narrower than 200 and wider than 80. */
+/* On a terminal with colours unless NO_COLOR is set (no-color.org). As wide as COLUMNS says, else
+ * as the terminal is, else 80; at least 40, at most 120. */
 void text_init(struct text *t, int fd);
 void text_free(struct text *t);
 void text_flush(struct text *t, int fd);
@@ -37,6 +38,11 @@ void text_addf(struct text *t, enum tone tone, const char *fmt, ...)
 /* Wrapped at words, the first line after what stands there already (`used` columns), others
  * indented. */
 void text_wrap(struct text *t, enum tone tone, const char *s, size_t used, size_t indent);
+
+/* Breaks the lines that are longer than the width, at words where there is one. */
+void text_fold(struct text *t);
+/* A usage, as wide as the terminal. */
+void text_help(FILE *to, const char *s);
 
 /* A table: rows of cells, aligned. When it is too wide, the last column gets lines of its own below
  * its row, and of the others the widest is cut, never the first. */

@@ -6,9 +6,11 @@
 #include "plugin/collector.h"
 #include "serve/agent.h"
 #include "tools/test.h"
+#include "tools/text.h"
 #include "tools/tools.h"
 
-const char usage_version[] = "usage: runbookd version [--json]\n";
+const char usage_version[] = "usage: runbookd version [--json]\n"
+                             "\n";
 const char usage_run[] =
     "usage: runbookd run [--config FILE]\n"
     "Runs the agent in the foreground until SIGTERM. SIGHUP reloads, SIGUSR1 freezes.\n";
@@ -48,7 +50,7 @@ int tool_run(int argc, char **argv)
     if (code || a.help)
         return code;
     if (a.nrest != 0) {
-        fputs(usage_run, stderr);
+        text_help(stderr, usage_run);
         return EXIT_USAGE;
     }
     return (int)agent_run(a.config, RB_VERSION, tests_beside);

@@ -4,6 +4,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "base/mem.h"
@@ -185,9 +188,65 @@ static void odd_answers_do_no_harm(void **state)
         }
 }
 
+static void folds_to_the_width(void **state)
+{
+    static const struct {
+        size_t width;
+        const char *text, *folded;
+    } rows[] = {
+        {40, "short\n", "short\n"},
+        {40, "0123456789 0123456789 0123456789 0123456789 x\n",
+         "0123456789 0123456789 0123456789\n  0123456789 x\n"},
+        {40, "  name      what it is good for, in more words than fit\n",
+         "  name      what it is good for, in more\n            words than fit\n"},
+        {40, "0123456789012345678901234567890123456789xyz\n",
+         "0123456789012345678901234567890123456789\n  xyz\n"},
+        {40,
+         "\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4 \033[32m0123456789\033[0m "
+         "0123456789 012345\n",
+         "\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4 \033[32m0123456789\033[0m "
+         "0123456789 012345\n"},
+        {40, "\n\nno newline at the end", "\n\nno newline at the end"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        struct text t;
+        text_init(&t, STDOUT_FILENO);
+        t.width = rows[i].width;
+        buf_adds(&t.out, rows[i].text);
+        text_fold(&t);
+        assert_string_equal(buf_str(&t.out), rows[i].folded);
+        text_free(&t);
+    }
+}
+
+static void is_as_wide_as_it_is_told(void **state)
+{
+    static const struct {
+        const char *columns;
+        size_t width;
+    } rows[] = {{"60", 60}, {"20", 40}, {"100", 100}, {"500", 120}, {"x", 80}, {"0", 80}, {"", 80}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        struct text t;
+        FILE *plain = tmpfile();
+        assert_non_null(plain);
+        setenv("COLUMNS", rows[i].columns, 1);
+        text_init(&t, fileno(plain));
+        assert_int_equal(t.width, rows[i].width);
+        text_free(&t);
+        fclose(plain);
+    }
+    unsetenv("COLUMNS");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(folds_to_the_width),
+        cmocka_unit_test(is_as_wide_as_it_is_told),
         cmocka_unit_test(control_characters_are_shown_not_sent),
         cmocka_unit_test(cutting_keeps_characters_whole),
         cmocka_unit_test(a_table_fits_its_width),
