@@ -151,6 +151,12 @@ static void explain_is_readable_on_80_columns(void **state)
     (void)state;
     assert_non_null(j);
     text_for(&t, false);
+    t.width = 60;
+    show_explain(&t, clean);
+    text_fold(&t);
+    assert_true(widest(buf_str(&t.out)) <= 60);
+    text_free(&t);
+    text_for(&t, false);
     show_explain(&t, clean);
     assert_true(widest(buf_str(&t.out)) <= 80);
     assert_non_null(
