@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -129,6 +130,50 @@ static struct place syntax_place(const struct loader *ld, const struct fault *f,
     return p;
 }
 
+/* Lua names the first byte of a character that it does not know, "near '<\\226>'": which character
+ * that is, and where, is found here. False: it is none of these. */
+static bool foreign_place(const struct loader *ld, const struct fault *f, char *text, size_t size,
+                          struct place *at)
+{
+    const struct scan *s = ld->h->sources[f->source];
+    struct place p = {.file = ld->names[f->source],
+                      .line = 1,
+                      .column = 1,
+                      .text = s->text,
+                      .text_len = s->len,
+                      .width = 1};
+    const char *near = strstr(f->text, " near '<\\");
+    size_t token = 0;
+    uint32_t c = 0;
+    if (!near) {
+        return false;
+    }
+    for (size_t i = 0, n; i < s->len && p.line <= f->line; i += n) {
+        n = utf8_next(s->text + i, s->len - i, &c);
+        while (token < s->ntokens && s->tokens[token].at + s->tokens[token].len <= i) {
+            token++;
+        }
+        bool quoted =
+            token < s->ntokens && s->tokens[token].kind == TOKEN_STRING && s->tokens[token].at <= i;
+        if (n == 0) {
+            return false;
+        }
+        if (p.line == f->line && c >= 0x80 && !quoted &&
+            (unsigned char)s->text[i] == (unsigned)atoi(near + 9)) {
+            bool quote = c >= 0x2018 && c <= 0x201f;
+            snprintf(text, size, "the character U+%04X stands outside of a string: %s", (unsigned)c,
+                     quote        ? "quotes are \" or '"
+                     : c == 0xa0u ? "write a plain blank in place of this no-break space"
+                                  : "names are made of ASCII letters, digits and _");
+            *at = p;
+            return true;
+        }
+        p.column = c == '\n' ? 1 : p.column + 1;
+        p.line += c == '\n';
+    }
+    return false;
+}
+
 void loader_fault(struct loader *ld, const struct fault *f)
 {
     char text[640];
@@ -137,7 +182,9 @@ void loader_fault(struct loader *ld, const struct fault *f)
     if (f->source < 0) {
         at.file = ld->names[0] ? ld->names[0] : "";
     } else if (strcmp(f->code, "E101") == 0) {
-        at = syntax_place(ld, f, text, sizeof text);
+        if (!foreign_place(ld, f, text, sizeof text, &at)) {
+            at = syntax_place(ld, f, text, sizeof text);
+        }
     } else if (strcmp(f->code, "E118") == 0) {
         /* "(local 'x')", "(field 'x')": point at the name */
         const char *quote = strrchr(text, '\'');

@@ -1,0 +1,4 @@
+-- “in a comment” and "“in a string”" they are text
+local x = "“"
+policy “a” {
+}
