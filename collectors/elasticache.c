@@ -90,10 +90,23 @@ static void no_snapshot(const struct describe *s, const struct watch *w, char *w
 }
 
 static const struct describe_list lists[] = {
-    {"DescribeReplicationGroups", "ReplicationGroups", "ReplicationGroup", "ReplicationGroupId",
-     reads_groups, ask_groups, see_group, no_group, false},
-    {"DescribeSnapshots", "Snapshots", "Snapshot", "ReplicationGroupId", reads_snapshots,
-     ask_snapshots, see_snapshot, no_snapshot, true},
+    {.action = "DescribeReplicationGroups",
+     .list = "ReplicationGroups",
+     .item = "ReplicationGroup",
+     .id = "ReplicationGroupId",
+     .reads = reads_groups,
+     .ask = ask_groups,
+     .see = see_group,
+     .absent = no_group},
+    {.action = "DescribeSnapshots",
+     .list = "Snapshots",
+     .item = "Snapshot",
+     .id = "ReplicationGroupId",
+     .reads = reads_snapshots,
+     .ask = ask_snapshots,
+     .see = see_snapshot,
+     .absent = no_snapshot,
+     .many = true},
 };
 
 static const struct describe_type describes = {AWS_ELASTICACHE, "ElastiCache", lists,

@@ -152,10 +152,23 @@ static void ask_snapshots(const struct describe *s, struct aws_params *p)
 }
 
 static const struct describe_list lists[] = {
-    {"DescribeDBInstances", "DBInstances", "DBInstance", "DBInstanceIdentifier", reads_instances,
-     ask_instances, see_instance, no_instance, false},
-    {"DescribeDBSnapshots", "DBSnapshots", "DBSnapshot", "DBInstanceIdentifier", reads_snapshots,
-     ask_snapshots, see_snapshot, no_snapshot, true},
+    {.action = "DescribeDBInstances",
+     .list = "DBInstances",
+     .item = "DBInstance",
+     .id = "DBInstanceIdentifier",
+     .reads = reads_instances,
+     .ask = ask_instances,
+     .see = see_instance,
+     .absent = no_instance},
+    {.action = "DescribeDBSnapshots",
+     .list = "DBSnapshots",
+     .item = "DBSnapshot",
+     .id = "DBInstanceIdentifier",
+     .reads = reads_snapshots,
+     .ask = ask_snapshots,
+     .see = see_snapshot,
+     .absent = no_snapshot,
+     .many = true},
 };
 
 static const struct describe_type describes = {AWS_RDS, "RDS", lists,

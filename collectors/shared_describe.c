@@ -43,16 +43,35 @@ static const struct describe_list *list_of(const struct describe *s)
     return &s->type->lists[s->at];
 }
 
+const struct watch *describe_asked(const struct describe *s)
+{
+    return s->base.watches[s->who];
+}
+
+static bool is_of(const struct describe *s, const struct watch *w, const char *id)
+{
+    return list_of(s)->reads(w) && strcasecmp(s->type->name(s, w), id) == 0;
+}
+
+/* There is a list of what was asked, be it empty. */
+static void see_list(struct describe *s)
+{
+    for (size_t i = 0; list_of(s)->counts && i < s->base.nwatches; i++) {
+        if (is_of(s, s->base.watches[i], s->type->name(s, describe_asked(s))))
+            s->found[i].there = true;
+    }
+}
+
 static void see(struct describe *s, const struct xml *item)
 {
-    const char *id = xml_path_text(item, list_of(s)->id, "");
+    const char *id = list_of(s)->id != NULL ? xml_path_text(item, list_of(s)->id, "")
+                                            : s->type->name(s, describe_asked(s));
 
     for (size_t i = 0; i < s->base.nwatches; i++) {
         const struct watch *w = s->base.watches[i];
-
         struct describe_found *f = &s->found[i];
 
-        if (!list_of(s)->reads(w) || strcasecmp(s->type->name(s, w), id) != 0)
+        if (!is_of(s, w, id))
             continue;
         if (f->there && !list_of(s)->many)
             snprintf(f->why, sizeof(f->why), "%s's answer has %.100s twice", s->type->what, id);
@@ -102,6 +121,47 @@ static void forget_page(struct describe *s)
     s->token = NULL;
 }
 
+/* Whether the series at i is the first of its name that reads this list. */
+static bool is_first(const struct describe *s, size_t i)
+{
+    const struct watch *w = s->base.watches[i];
+
+    for (size_t k = 0; k < i; k++) {
+        if (is_of(s, s->base.watches[k], s->type->name(s, w)))
+            return false;
+    }
+    return list_of(s)->reads(w);
+}
+
+/* A list is complete: on to that of the next name, or to the next list. */
+static void next(struct describe *s)
+{
+    s->pages = 0;
+    forget_page(s);
+    if (list_of(s)->gone != NULL) {
+        do
+            s->who++;
+        while (s->who < s->base.nwatches && !is_first(s, s->who));
+    }
+    if (list_of(s)->gone == NULL || s->who >= s->base.nwatches) {
+        tell(s);
+        s->at++;
+        s->who = 0;
+        s->base.asked_ms = 0;
+    }
+    ask(s);
+}
+
+/* That there is nothing of that name is an answer, too. */
+static bool is_gone(const struct describe *s, const char *code)
+{
+    const char *const *gone = list_of(s)->gone;
+
+    while (gone != NULL && *gone != NULL && strcmp(*gone, code) != 0)
+        gone++;
+    return gone != NULL && *gone != NULL;
+}
+
 static void answered(void *arg, const struct aws_answer *a, const struct err *e)
 {
     struct describe *s = arg;
@@ -111,7 +171,10 @@ static void answered(void *arg, const struct aws_answer *a, const struct err *e)
 
     s->base.call = NULL;
     if (e != NULL) {
-        s->base.host->failed(s->base.host, e);
+        if (is_gone(s, a->code))
+            next(s);
+        else
+            s->base.host->failed(s->base.host, e);
         return;
     }
     snprintf(name, sizeof(name), "%sResult", list_of(s)->action);
@@ -121,16 +184,13 @@ static void answered(void *arg, const struct aws_answer *a, const struct err *e)
         failed(s, "gave no list");
         return;
     }
+    see_list(s);
     for (const struct xml *x = xml_child(list, list_of(s)->item); x != NULL;
          x = xml_next(x, list_of(s)->item))
         see(s, x);
     token = xml_path_text(result, "Marker", "");
     if (*token == '\0') {
-        tell(s);
-        s->at++;
-        s->pages = 0;
-        forget_page(s);
-        ask(s);
+        next(s);
     } else if (++s->pages >= PAGES_MAX || (s->token != NULL && strcmp(s->token, token) == 0)) {
         failed(s, "has pages that do not end");
     } else {
@@ -140,12 +200,15 @@ static void answered(void *arg, const struct aws_answer *a, const struct err *e)
     }
 }
 
-static bool is_read(const struct describe *s)
+/* Whether anybody reads it; who is the first. */
+static bool is_read(struct describe *s)
 {
-    for (size_t i = 0; i < s->base.nwatches; i++) {
+    for (size_t i = s->who; i < s->base.nwatches; i++) {
+        s->who = i;
         if (list_of(s)->reads(s->base.watches[i]))
             return true;
     }
+    s->who = 0;
     return false;
 }
 
@@ -173,7 +236,7 @@ static void ask(struct describe *s)
     aws_param(p, "Marker", s->token);
     r.action = list_of(s)->action;
     r.params = p;
-    if (s->token == NULL)
+    if (s->base.asked_ms == 0) /* all of a list is as old as its first question */
         s->base.asked_ms = loop_wall_ms(io->loop);
     s->base.call = aws_send(aws, &r, answered, s);
     aws_params_free(p);
@@ -186,7 +249,8 @@ void describe_poll(void *self)
     memset(s->found, 0, (s->base.nwatches + 1) * sizeof(*s->found));
     forget_page(s);
     s->pages = 0;
-    s->at = 0;
+    s->at = s->who = 0;
+    s->base.asked_ms = 0;
     ask(s);
 }
 

@@ -20,7 +20,8 @@ struct describe;
 /* One kind of list. */
 struct describe_list {
     const char *action, *list, *item; /* "DescribeDBInstances", "DBInstances", "DBInstance" */
-    const char *id; /* of the item: the child that says whose it is, as name() gives it */
+    /* Of the item: the child that says whose it is, as name() gives it; NULL: of whom was asked. */
+    const char *id;
     bool (*reads)(const struct watch *w); /* this series reads it */
     /* Parameters beside the page. */
     void (*ask)(const struct describe *s, struct aws_params *p);
@@ -28,7 +29,12 @@ struct describe_list {
     void (*see)(const struct watch *w, const struct xml *item, struct describe_found *f);
     /* Nothing was there: says so, "there is no RDS instance %s ..." */
     void (*absent)(const struct describe *s, const struct watch *w, char *why, size_t size);
-    bool many; /* several items may be of one name; otherwise that is no answer */
+    bool many;   /* several items may be of one name; otherwise that is no answer */
+    bool counts; /* the value is how many there are: an empty list is 0, not absent */
+    /* AWS takes one name a call: it is asked about each by itself, describe_asked() in ask. Errors
+     * with these codes, NULL-terminated, say that there is nothing of that name. NULL: one call for
+     * all names. */
+    const char *const *gone;
 };
 
 struct describe_type {
@@ -44,7 +50,7 @@ struct describe {
     struct source_base base;
     const struct describe_type *type;
     struct describe_found *found; /* one for each watch */
-    size_t at;                    /* the list under way */
+    size_t at, who; /* the list under way; where each name is asked by itself, the watch of it */
     int pages;
     char *token;
 };
@@ -53,6 +59,9 @@ void *describe_open(const struct describe_type *type, const struct collector_hos
 void describe_close(void *self);
 void describe_watch(void *self, const struct watch *const *watches, size_t n);
 void describe_poll(void *self);
+
+/* Where each name is asked by itself: the series whose name it is. */
+const struct watch *describe_asked(const struct describe *s);
 
 /* The number of that word among words, NULL-terminated; or why of an unknown one. */
 void describe_word(const char *word, const char *const *words, const char *what,

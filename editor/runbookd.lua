@@ -502,6 +502,48 @@ function sig.rds_pending(fields) end
 ---@return runbookd.Condition
 function sig.snapshot_progress(fields) end
 
+---@class runbookd.sig.proxy_status
+---@field is? string
+---@field is_not? string
+---@field lasting? string every sample over this time must satisfy it
+---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field period? string how often RDS is asked
+
+---status of the RDS proxy
+---@param fields runbookd.sig.proxy_status
+---@return runbookd.Condition
+function sig.proxy_status(fields) end
+
+---@class runbookd.sig.proxy_pool_max
+---@field above? string
+---@field below? string
+---@field at_least? string
+---@field at_most? string
+---@field lasting? string every sample over this time must satisfy it
+---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field clear? string in `when`: once true, it is over only with this in the comparator's place
+---@field period? string how often RDS is asked
+
+---share of the database's max_connections that the RDS proxy may open: what `proxy_pool` sets
+---@param fields runbookd.sig.proxy_pool_max
+---@return runbookd.Condition
+function sig.proxy_pool_max(fields) end
+
+---@class runbookd.sig.proxy_targets_available
+---@field above? integer
+---@field below? integer
+---@field at_least? integer
+---@field at_most? integer
+---@field lasting? string every sample over this time must satisfy it
+---@field missing? "hold"|"true"|"false" what a missing sample counts as
+---@field clear? integer in `when`: once true, it is over only with this in the comparator's place
+---@field period? string how often RDS is asked
+
+---databases behind the RDS proxy that it reaches; 0 where none is registered
+---@param fields runbookd.sig.proxy_targets_available
+---@return runbookd.Condition
+function sig.proxy_targets_available(fields) end
+
 ---@class runbookd.sig.pg_connections
 ---@field above? integer
 ---@field below? integer
