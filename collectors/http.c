@@ -11,8 +11,8 @@
 #include "shared_source.h"
 
 #define BODY_MAX (256u << 10) /* a page that tells a health is small */
-/* A point is of when it was asked, and a poll lasts until its slowest probe has ended: so much
- * later may a point come, and so much lag it has. */
+/* A point is of when it was asked, and comes when its probe has ended: so much later, and so much
+ * lag it has. */
 #define TIMEOUT_MAX_MS 10000
 
 /* Where a series asks: the option url, or what the service says. */
@@ -233,6 +233,7 @@ const struct collector_type http_collector = {
     .nsignals = sizeof(http_signals) / sizeof(*http_signals),
     .permissions = http_permissions,
     .deadline_ms = 15000,
+    .alone = true,
     .source = http_source,
     .open = http_open,
     .watch = probes_watch,

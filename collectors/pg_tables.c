@@ -12,10 +12,11 @@
 #define SIZES_TEXT_MAX 65536
 #define MIN_SIZE "100MiB"
 
-/* For each of the sizes in $1 the largest share of dead rows of any table at least as large; NULL
- * when no such table has a row that is counted. The counts are estimates that the server keeps for
- * autovacuum (documentation, pg_stat_all_tables: n_live_tup, n_dead_tup). pg_relation_size waits
- * behind an ACCESS EXCLUSIVE lock, so that what is being rewritten is left out. */
+/* For each of the sizes in $1 the most dead rows to a live one of any table at least as large, as
+ * a percentage; NULL when no such table has a row that is counted. The counts are estimates that
+ * the server keeps for autovacuum (documentation, pg_stat_all_tables: n_live_tup, n_dead_tup).
+ * pg_relation_size waits behind an ACCESS EXCLUSIVE lock, so that what is being rewritten is left
+ * out. */
 static const char sql[] =
     "WITH free AS MATERIALIZED (SELECT relid, n_live_tup, n_dead_tup FROM pg_stat_user_tables "
     "WHERE relid NOT IN (SELECT relation FROM pg_locks WHERE relation IS NOT NULL AND mode = "
@@ -23,7 +24,8 @@ static const char sql[] =
     "sized AS MATERIALIZED (SELECT pg_relation_size(relid) AS bytes, n_live_tup, n_dead_tup FROM "
     "free) "
     "SELECT m.bytes, current_setting('track_counts') AS counted, count(s.bytes) AS tables, "
-    "round(max(100.0 * s.n_dead_tup / nullif(s.n_live_tup + s.n_dead_tup, 0)), 3) AS percent "
+    "round(max(100.0 * s.n_dead_tup / greatest(s.n_live_tup, 1)) "
+    "FILTER (WHERE s.n_live_tup + s.n_dead_tup > 0), 3) AS percent "
     "FROM unnest($1::bigint[]) m(bytes) LEFT JOIN sized s ON s.bytes >= m.bytes GROUP BY 1";
 
 static void tell(struct source_base *s, const struct watch *w, const struct pg_rows *rows)
@@ -118,10 +120,12 @@ static const struct option bloat_options[] = {
 
 static const struct signal tables_signals[] = {
     {.name = "pg_bloat",
-     .summary = "share of dead rows in the worst table of the database; 0 when no table is large "
-                "enough",
-     .source = "pg_stat_user_tables: n_dead_tup / (n_live_tup + n_dead_tup)",
+     .summary = "dead rows of the worst table of the database for each 100 live ones, as in "
+                "autovacuum_vacuum_scale_factor: more than 100% where more are dead than alive; "
+                "0 when no table is large enough",
+     .source = "pg_stat_user_tables: n_dead_tup / n_live_tup, of which at least one counts",
      .unit = UNIT_PERCENT,
+     .may_exceed = true,
      .targets = "postgres",
      .options = OPTIONS(bloat_options),
      .interval_ms = tables_interval,

@@ -99,6 +99,7 @@ const struct collector_type tls_collector = {
     .nsignals = sizeof(tls_signals) / sizeof(*tls_signals),
     .permissions = tls_permissions,
     .deadline_ms = 12000,
+    .alone = true,
     .source = tls_source,
     .open = tls_open,
     .watch = probes_watch,

@@ -347,7 +347,27 @@ char *unit_format_rate(char *out, size_t size, int n, int64_t per_ms)
     return out;
 }
 
+/* What a reading can be at most: doubles count one by one up to 2^53, and nothing is counted
+ * further in a minute; sizes are 64-bit numbers at every source. A plain number has a scale of its
+ * own. */
+static double most(enum unit u)
+{
+    switch (u) {
+    case UNIT_PERCENT:
+        return 100.5;
+    case UNIT_COUNT:
+    case UNIT_PER_MINUTE:
+        return 0x1p53;
+    case UNIT_SIZE:
+        return 0x1p64;
+    case UNIT_DURATION:
+        return (double)UNIT_DURATION_MAX_MS;
+    default:
+        return INFINITY;
+    }
+}
+
 bool unit_plausible(enum unit u, double value)
 {
-    return isfinite(value) && value >= 0 && (u != UNIT_PERCENT || value <= 100.5);
+    return isfinite(value) && value >= 0 && value <= most(u);
 }

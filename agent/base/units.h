@@ -44,7 +44,7 @@ char *unit_format_duration(char *out, size_t size, int64_t ms); /* "1h30m", "0s"
 char *unit_format_rate(char *out, size_t size, int n, int64_t per_ms);
 
 /* Whether a reading is plausible for its unit: finite, not negative, percent at most 100 (with 0.5
- * of slack; above is not). */
+ * of slack; above is not), counts at most 2^53, sizes 2^64, durations a hundred years. */
 bool unit_plausible(enum unit u, double value);
 
 /* Wall time, UTC, milliseconds since 1970; years 1970 to 9999, dates that exist, no leap seconds;

@@ -228,8 +228,10 @@ static enum finding judge(const struct series *s, int64_t start_ms, int64_t peri
         return FINDING_NONE;
     while (s->signal->words != NULL && s->signal->words[nwords] != NULL)
         nwords++;
-    if (unit == UNIT_ENUM ? value < 0 || value >= (double)nwords || value != floor(value)
-                          : !unit_plausible(unit, value)) {
+    if (unit == UNIT_ENUM
+            ? value < 0 || value >= (double)nwords || value != floor(value)
+            : !unit_plausible(unit == UNIT_PERCENT && s->signal->may_exceed ? UNIT_COUNT : unit,
+                              value)) {
         snprintf(why, size, "the reading %.6g cannot be a %s", value, unit_name(unit));
         return FINDING_RANGE;
     }

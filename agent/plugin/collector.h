@@ -23,6 +23,7 @@ struct signal {
     size_t noptions;
     int64_t lag_ms; /* how late a point may be, beyond its interval, before the leaf is unknown */
     bool zero_suspicious; /* zero across the fleet is a finding, not a value (M4) */
+    bool may_exceed; /* UNIT_PERCENT: a ratio, not a part of a whole: above 100 % it is plausible */
     /* The distance between two points, milliseconds; NULL: default_interval_ms. */
     int64_t (*interval_ms)(const struct target *t, const struct json *opts);
     int64_t default_interval_ms;
@@ -89,6 +90,9 @@ struct collector_type {
     const char *const
         *permissions;    /* "cloudwatch:GetMetricData *", "postgres:pg_monitor"; NULL-terminated */
     int64_t deadline_ms; /* a poll not ended by then is cancelled and failed */
+    /* Each series is a source of its own, with its own poll and back-off: what one of them asks may
+     * take long, and is no other's concern. */
+    bool alone;
     /* How often to poll when the shortest interval of its series is this: a source whose points
      * come at times of their own is asked more often than they come. NULL: once an interval. */
     int64_t (*pace_ms)(int64_t interval_ms);

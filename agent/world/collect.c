@@ -410,6 +410,17 @@ static void add_to_set(struct set *set, struct watch *w)
     w->opts = NULL; /* passed on */
 }
 
+/* Series with the same options ask the same. */
+static void add_print(char id[NAME_LEN], const struct json *opts)
+{
+    char *text = json_print_canonical(opts);
+    size_t len = strlen(id), room = NAME_LEN - sizeof("#0123456789abcdef");
+
+    snprintf(id + (len < room ? len : room), sizeof("#0123456789abcdef"), "#%016llx",
+             (unsigned long long)hash_of(text));
+    mem_free(text);
+}
+
 static void apply_change(struct collect *c)
 {
     c->change = false;
@@ -428,6 +439,8 @@ static void apply_change(struct collect *c)
             c->feed.unknown(c->feed.arg, w->series, e.text);
             continue;
         }
+        if (type->alone)
+            add_print(id, w->opts);
         s = source_of(c, type, id);
         if (!s->wanted) {
             set_free(s->next_set);

@@ -299,6 +299,11 @@ static void implausible_readings_are_told(void **state)
     assert_false(unit_plausible(UNIT_COUNT, -1));
     assert_false(unit_plausible(UNIT_NUMBER, NAN));
     assert_false(unit_plausible(UNIT_DURATION, INFINITY));
+    for (int u = UNIT_COUNT; u <= UNIT_PER_MINUTE; u++)
+        assert_false(unit_plausible((enum unit)u, 1e300));
+    assert_true(unit_plausible(UNIT_SIZE, 1e19)); /* 8.7 EiB: buckets come near it */
+    assert_true(unit_plausible(UNIT_PER_MINUTE, 1e12));
+    assert_true(unit_plausible(UNIT_NUMBER, 1e300));
 }
 
 static void iso_times_are_read(void **state)

@@ -133,17 +133,17 @@ static bool toy_migrate(void *self, const struct estate *e)
 
 static const struct signal toy_signals[] = {
     {.name = "toy", .unit = UNIT_NUMBER, .targets = "postgres", .default_interval_ms = 100}};
-static const struct collector_type toy_type = {.name = "toy",
-                                               .signals = toy_signals,
-                                               .nsignals = 1,
-                                               .deadline_ms = 60,
-                                               .source = toy_source,
-                                               .open = toy_open,
-                                               .watch = toy_watch,
-                                               .poll = toy_poll,
-                                               .cancel = toy_cancel,
-                                               .close = toy_close,
-                                               .migrate = toy_migrate};
+static struct collector_type toy_type = {.name = "toy",
+                                         .signals = toy_signals,
+                                         .nsignals = 1,
+                                         .deadline_ms = 60,
+                                         .source = toy_source,
+                                         .open = toy_open,
+                                         .watch = toy_watch,
+                                         .poll = toy_poll,
+                                         .cancel = toy_cancel,
+                                         .close = toy_close,
+                                         .migrate = toy_migrate};
 const struct collector_type *const collector_types[] = {&toy_type, NULL};
 const size_t collector_types_len = 1;
 const struct action_type *const action_types[] = {NULL};
@@ -262,6 +262,7 @@ static int setup(void **state)
 
     memset(behaviours, 0, sizeof(behaviours));
     keep_on_migrate = true;
+    toy_type.alone = false;
     refuse_open = warnings = infos = 0;
     log_set_sink(sink, NULL);
     f->loop = loop_new(&e);
@@ -323,6 +324,32 @@ static void a_dead_source_delays_no_other(void **state)
     assert_in_range(of("postgres/b")->polls, 2, 6);
     assert_int_equal(warnings, 1); /* said once, then at growing intervals */
     assert_non_null(strstr(last_log, "no answer within 60ms"));
+}
+
+/* Of one target, one series hangs: the other keeps its pace, over a reload, too. */
+static void a_slow_series_that_is_alone_delays_no_other(void **state)
+{
+    struct fixture *f = *state;
+    struct behaviour *slow = NULL, *quick = NULL;
+
+    toy_type.alone = true;
+    collect_watch(f->collect, f->estate, f->series, f->n);
+    run_for(f->loop, 20);
+    for (size_t k = 0; k < 3; k++) {
+        assert_int_equal(behaviours[k].watched, 1);
+        if (strncmp(behaviours[k].source, "postgres/a#", 11) == 0 && slow == NULL)
+            slow = &behaviours[k];
+        else if (strncmp(behaviours[k].source, "postgres/a#", 11) == 0)
+            quick = &behaviours[k];
+    }
+    assert_non_null(slow);
+    assert_non_null(quick);
+    slow->how = HANG;
+    collect_watch(f->collect, f->estate, f->series, f->n);
+    run_for(f->loop, 500);
+    assert_true(slow->cancels >= 1 && slow->polls < quick->polls);
+    assert_in_range(quick->polls, 2, 7);
+    assert_int_equal(quick->opens, 1);
 }
 
 static void a_failing_source_backs_off_and_its_recovery_is_said_once(void **state)
@@ -477,6 +504,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(one_instance_a_source_at_its_interval),
         TEST(a_dead_source_delays_no_other),
+        TEST(a_slow_series_that_is_alone_delays_no_other),
         TEST(a_failing_source_backs_off_and_its_recovery_is_said_once),
         TEST(an_open_that_fails_is_tried_again),
         TEST(done_from_inside_poll_is_fine),
