@@ -243,7 +243,7 @@ static void give_members(struct cloudwatch *s, struct reader *r)
     for (int64_t t = first->npoints > 0 ? first->points[0].start_ms : 0;
          t + r->w->interval_ms <= s->now_ms; t += r->w->interval_ms) {
         const struct cw_query *missing = NULL;
-        struct cw_point sum = {t, 0};
+        struct cw_point all = {t, 0};
         size_t there = 0;
 
         for (size_t i = 0; i < r->reads.nmembers; i++) {
@@ -254,16 +254,12 @@ static void give_members(struct cloudwatch *s, struct reader *r)
                 missing = q;
                 continue;
             }
-            there++;
-            if (r->reads.sum)
-                sum.value += p->value;
-            else if (there == 1 || p->value > sum.value)
-                sum.value = p->value;
+            all.value = source_fold(r->reads.agg, all.value, p->value, there++);
         }
-        if (there == 0 || !is_new(s, r, &sum, missing != NULL ? late_ms : 0))
+        if (there == 0 || !is_new(s, r, &all, missing != NULL ? late_ms : 0))
             continue;
         if (missing == NULL) {
-            give(s, r, t, sum.value * r->reads.scale);
+            give(s, r, t, all.value * r->reads.scale);
             continue;
         }
         snprintf(why, sizeof(why),
@@ -290,7 +286,8 @@ static void give_errors(struct cloudwatch *s, struct reader *r)
 {
     const struct cw_query *target = &s->set.queries[r->reads.a],
                           *balancer = &s->set.queries[r->reads.b],
-                          *requests = &s->set.queries[r->reads.c];
+                          *requests = &s->set.queries[r->reads.c],
+                          *all_requests = &s->set.queries[r->reads.d];
     int64_t period_ms = r->w->interval_ms, settle_ms = period_ms / 4;
     double least = least_requests(r->w);
     char why[256];
@@ -300,17 +297,20 @@ static void give_errors(struct cloudwatch *s, struct reader *r)
     for (size_t i = 0; i < requests->npoints; i++) {
         const struct cw_point *n = &requests->points[i];
         const struct cw_point *a = cw_at(target, n->start_ms), *b = cw_at(balancer, n->start_ms);
-        double errors = (a != NULL ? a->value : 0) + (b != NULL ? b->value : 0);
+        const struct cw_point *all = cw_at(all_requests, n->start_ms);
+        double own = a != NULL ? a->value : 0, refused = b != NULL ? b->value : 0, share;
 
-        if (!is_new(s, r, n, settle_ms))
+        if (!is_new(s, r, n, settle_ms) || (refused > 0 && (all == NULL || all->value <= 0)))
             continue;
         if (n->value < least) {
             snprintf(why, sizeof(why), "%.0f requests in the period, fewer than %.0f", n->value,
                      least);
             give_unknown(s, r, n->start_ms, why);
         } else {
-            /* The balancer counts what it refused itself as an error and not as a request. */
-            give(s, r, n->start_ms, errors >= n->value ? 100 : 100 * errors / n->value);
+            /* The balancer counts what it refused itself as an error and not as a request: there
+             * may be more errors than requests, and it is all of them then. */
+            share = 100 * own / n->value + (refused > 0 ? 100 * refused / all->value : 0);
+            give(s, r, n->start_ms, share > 100 ? 100 : share);
         }
     }
 }
@@ -339,17 +339,19 @@ static bool failed_batch(const struct cloudwatch *s, size_t query)
     return query != CW_NONE && s->calls[s->set.queries[query].batch].pages < 0;
 }
 
+#define QUERIES 4 /* a to d, before the members */
+
 /* Each query that a series reads. */
 static size_t query_of(const struct reader *r, size_t i)
 {
-    const size_t queries[] = {r->reads.a, r->reads.b, r->reads.c};
+    const size_t queries[] = {r->reads.a, r->reads.b, r->reads.c, r->reads.d};
 
-    return i < 3 ? queries[i] : r->reads.members[i - 3];
+    return i < QUERIES ? queries[i] : r->reads.members[i - QUERIES];
 }
 
 static bool reads_batch(const struct cloudwatch *s, const struct reader *r, size_t batch)
 {
-    for (size_t i = 0; i < 3 + r->reads.nmembers; i++) {
+    for (size_t i = 0; i < QUERIES + r->reads.nmembers; i++) {
         size_t q = query_of(r, i);
 
         if (q != CW_NONE && s->set.queries[q].batch == batch)
@@ -361,7 +363,7 @@ static bool reads_batch(const struct cloudwatch *s, const struct reader *r, size
 /* Not all that it reads was asked for: it knows the newest point already. */
 static bool left_out(const struct cloudwatch *s, const struct reader *r)
 {
-    for (size_t i = 0; i < 3 + r->reads.nmembers; i++) {
+    for (size_t i = 0; i < QUERIES + r->reads.nmembers; i++) {
         size_t q = query_of(r, i);
 
         if (q != CW_NONE && !s->calls[s->set.queries[q].batch].asked)
@@ -372,7 +374,6 @@ static bool left_out(const struct cloudwatch *s, const struct reader *r)
 
 static void tell(struct cloudwatch *s, struct reader *r)
 {
-    const size_t queries[] = {r->reads.a, r->reads.b, r->reads.c};
     int64_t before_ms = r->given_ms;
 
     if (r->reads.why[0] != '\0') {
@@ -381,20 +382,13 @@ static void tell(struct cloudwatch *s, struct reader *r)
     }
     if (left_out(s, r))
         return;
-    for (size_t i = 0; i < 3; i++) {
-        if (failed_batch(s, queries[i]))
+    for (size_t i = 0; i < QUERIES + r->reads.nmembers; i++) {
+        if (failed_batch(s, query_of(r, i)))
             return;
     }
-    for (size_t i = 0; i < r->reads.nmembers; i++) {
-        if (failed_batch(s, r->reads.members[i]))
-            return;
-    }
-    for (size_t i = 0; i < 3; i++) {
-        if (queries[i] != CW_NONE && !usable(s, r, queries[i]))
-            return;
-    }
-    for (size_t i = 1; i < r->reads.nmembers; i++) {
-        if (!usable(s, r, r->reads.members[i]))
+    /* The first member is a. */
+    for (size_t i = 0; i < QUERIES + r->reads.nmembers; i++) {
+        if (i != QUERIES && query_of(r, i) != CW_NONE && !usable(s, r, query_of(r, i)))
             return;
     }
     if (r->reads.form == CW_MEMBERS)

@@ -159,10 +159,10 @@ static void tell(struct redis_source *s, const struct watch *w)
     bool ok;
 
     if (strcmp(name, "cache_evictions") == 0)
-        ok = info_rate(s->now, s->before, s->nnodes, "evicted_keys", &value, &period_ms, why,
+        ok = info_rate(s->now, s->before, s->nnodes, "evicted_keys", agg, &value, &period_ms, why,
                        sizeof(why));
     else if (strcmp(name, "cache_memory") == 0)
-        ok = info_memory(s->now, s->nnodes, "max", &value, why, sizeof(why));
+        ok = info_memory(s->now, s->nnodes, agg, &value, why, sizeof(why));
     else if (strcmp(name, "cache_hit_rate") == 0)
         ok = info_hit_rate(s->now, s->before, s->nnodes, json_get_num(w->opts, "min_lookups", 100),
                            &value, &period_ms, why, sizeof(why));
@@ -315,14 +315,18 @@ static int64_t info_interval(const struct target *t, const struct json *opts)
         .name = "period", .type = OPT_DURATION, .fallback = (default_period), .min = 1000,         \
         .max = 3600000, .help = "how often it is asked" more                                       \
     }
-#define AGG(default_agg)                                                                           \
+#define AGG_OF(default_agg, all)                                                                   \
     {                                                                                              \
-        .name = "agg", .type = OPT_ENUM, .fallback = (default_agg), .words = "max|sum|avg|min",    \
+        .name = "agg", .type = OPT_ENUM, .fallback = (default_agg), .words = all,                  \
         .help = "what is made of the readings of several nodes"                                    \
     }
+#define AGG(default_agg) AGG_OF(default_agg, "max|sum|avg|min")
+#define BOTH_PERIOD                                                                                \
+    PERIOD(NULL, "; without it 10s by INFO, 1m from CloudWatch, which has whole minutes only")
 
-static const struct option both_options[] = {
-    PERIOD(NULL, "; without it 10s by INFO, 1m from CloudWatch, which has whole minutes only")};
+static const struct option evictions_options[] = {BOTH_PERIOD, AGG("sum")};
+/* A sum of shares is the share of nothing. */
+static const struct option memory_options[] = {BOTH_PERIOD, AGG_OF("max", "max|avg|min")};
 static const struct option node_options[] = {PERIOD("10s", ""), AGG("max")};
 static const struct option hit_options[] = {
     PERIOD("10s", ""),
@@ -351,26 +355,29 @@ static const char *const members[] = {"cloudwatch:GetMetricData *",
                                       "elasticache:DescribeReplicationGroups *", NULL};
 
 #define BOTH                                                                                       \
-    .targets = "cache service", .options = OPTIONS(both_options),                                  \
-    .interval_ms = cache_interval_ms, .default_interval_ms = 60000, .lag_ms = 180000,              \
-    .lag_of_ms = cache_lag_ms, .collector = cache_collector, .other_permissions = members
+    .targets = "cache service", .interval_ms = cache_interval_ms, .default_interval_ms = 60000,    \
+    .lag_ms = 180000, .lag_of_ms = cache_lag_ms, .collector = cache_collector,                     \
+    .other_permissions = members
 #define INFO .targets = "cache service", .interval_ms = info_interval, .default_interval_ms = 10000
 
 static const struct signal redis_signals[] = {
     {.name = "cache_evictions",
-     .summary = "keys that were pushed out because the memory is full, a minute, over all "
-                "primaries; by INFO where the estate gives the cache a host, else from CloudWatch",
+     .summary =
+         "keys that were pushed out because the memory is full, a minute, over all "
+         "primaries (`agg`); by INFO where the estate gives the cache a host, else from CloudWatch",
      .source = "INFO evicted_keys, the change since the reading before; or AWS/ElastiCache "
                "Evictions by CacheClusterId, Sum, over all members",
      .unit = UNIT_PER_MINUTE,
+     .options = OPTIONS(evictions_options),
      BOTH},
     {.name = "cache_memory",
-     .summary =
-         "share of its memory that the fullest node uses; by INFO where the estate gives the "
-         "cache a host, else from CloudWatch",
+     .summary = "share of its memory that the fullest node uses, or what `agg` says; by INFO where "
+                "the estate gives the "
+                "cache a host, else from CloudWatch",
      .source = "INFO used_memory / maxmemory; or AWS/ElastiCache DatabaseMemoryUsagePercentage by "
-               "CacheClusterId, Average, the maximum over all members",
+               "CacheClusterId, Average, over all members",
      .unit = UNIT_PERCENT,
+     .options = OPTIONS(memory_options),
      BOTH},
     {.name = "cache_hit_rate",
      .summary = "share of the look-ups since the reading before that found their key",

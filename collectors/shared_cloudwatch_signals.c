@@ -145,11 +145,14 @@ static void read_metric(struct cw_set *set, const struct row *r, const struct ta
         out->c = cw_want(set, r->namespace, r->whole, d, stat, period_ms, NULL);
     }
     if (strcmp(r->signal, "alb_5xx") == 0) {
-        /* These reached no target: AWS has them by LoadBalancer only. */
+        /* AWS has these by LoadBalancer only ("CloudWatch metrics for your Application Load
+         * Balancer"), whichever group they were meant for: they are a share of all of the
+         * balancer's requests, not of this group's, which others' errors would be blamed on. */
         balancer = dimensions(r, owner, 1, out->why, sizeof(out->why));
         out->form = CW_ERRORS;
         out->b =
             cw_want(set, r->namespace, "HTTPCode_ELB_5XX_Count", balancer, stat, period_ms, NULL);
+        out->d = cw_want(set, r->namespace, r->whole, balancer, stat, period_ms, NULL);
         json_free(balancer);
     }
     json_free(d);
@@ -201,7 +204,7 @@ void cw_read(struct cw_set *set, const struct estate *e, const char *account, co
 void cw_reading_clear(struct cw_reading *r)
 {
     mem_free(r->members);
-    *r = (struct cw_reading){.a = CW_NONE, .b = CW_NONE, .c = CW_NONE, .scale = 1};
+    *r = (struct cw_reading){.a = CW_NONE, .b = CW_NONE, .c = CW_NONE, .d = CW_NONE, .scale = 1};
 }
 
 /* Descriptors */
@@ -383,10 +386,11 @@ const struct signal cw_signals[CW_SIGNALS] = {
      .interval_ms = minute_interval,
      METRIC},
     {.name = "alb_5xx",
-     .summary = "share of requests that were answered with a 5xx, by the targets or by the load "
-                "balancer; missing counts are zero while requests are counted",
-     .source = "AWS/ApplicationELB (HTTPCode_Target_5XX_Count " ALB
-               " + HTTPCode_ELB_5XX_Count by LoadBalancer) / RequestCount " ALB ", Sum",
+     .summary = "share of requests that were answered with a 5xx: by the group's targets, of the "
+                "group's requests, plus by the load balancer itself, of all of its requests; "
+                "missing counts are zero while requests are counted",
+     .source = "AWS/ApplicationELB HTTPCode_Target_5XX_Count / RequestCount " ALB
+               " + HTTPCode_ELB_5XX_Count / RequestCount by LoadBalancer, Sum",
      .unit = UNIT_PERCENT,
      .targets = "asg service",
      .options = OPTIONS(errors_options),

@@ -11,21 +11,21 @@
 /* How a value is made of the points of a period. */
 enum cw_form {
     CW_METRIC,  /* a, scaled */
-    CW_ERRORS,  /* (a + b) / c, percent; a and b that are missing are zero where c is alive */
+    CW_ERRORS,  /* a / c + b / d, percent; a and b that are missing are zero where c is alive */
     CW_SHARE,   /* a / c, percent, where both are there */
-    CW_MEMBERS, /* the sum or the maximum over members, where the points of all are there */
+    CW_MEMBERS, /* what agg makes of the members, where the points of all are there */
 };
 
 /* What a series reads. */
 struct cw_reading {
     enum cw_form form;
-    size_t a, b, c; /* numbers of queries in the set, or CW_NONE */
+    size_t a, b, c, d; /* numbers of queries in the set, or CW_NONE */
     double scale;
     const char *negative; /* what a value below zero means: no value; NULL: nothing special */
     char why[256];        /* "" or why it cannot be asked at all */
     size_t *members;      /* CW_MEMBERS: numbers of queries; a is the first */
     size_t nmembers;
-    bool sum; /* of them; otherwise the maximum */
+    const char *agg; /* of them: "sum", "max", "avg" or "min"; of the watch */
 };
 void cw_reading_clear(struct cw_reading *r);
 

@@ -186,16 +186,21 @@ const struct json *ec_list_members(const struct ec_list *l, const char *group, i
  * with CacheNodeId, of each member, Evictions as a count of the minute; "Serverless metrics": by
  * clusterId, and no share of memory, because there is no fixed memory. */
 
-bool ec_is_read(const struct watch *w)
+static bool is_evictions(const struct watch *w)
 {
-    return strcmp(w->signal->name, "cache_evictions") == 0 ||
-           strcmp(w->signal->name, "cache_memory") == 0;
+    return strcmp(w->signal->name, "cache_evictions") == 0;
 }
 
-static size_t want(struct cw_set *set, const struct watch *w, bool sum, const char *dimension,
+bool ec_is_read(const struct watch *w)
+{
+    return is_evictions(w) || strcmp(w->signal->name, "cache_memory") == 0;
+}
+
+static size_t want(struct cw_set *set, const struct watch *w, const char *dimension,
                    const char *value)
 {
     struct json *d = json_new_map();
+    bool sum = is_evictions(w);
     size_t q;
 
     json_set_str(d, dimension, value);
@@ -215,7 +220,7 @@ static void read_members(const struct ec_list *l, int64_t now_ms, struct cw_set 
     out->form = CW_MEMBERS;
     out->members = mem_calloc(json_len(members), sizeof(*out->members));
     for (const struct json *m = json_first(members); m != NULL; m = json_next(m))
-        out->members[out->nmembers++] = want(set, w, out->sum, "CacheClusterId", json_str(m, ""));
+        out->members[out->nmembers++] = want(set, w, "CacheClusterId", json_str(m, ""));
     out->a = out->members[0];
 }
 
@@ -225,10 +230,11 @@ void ec_read(const struct ec_list *l, int64_t now_ms, struct cw_set *set, const 
     const struct target *cache = estate_related(e, w->target, "cache");
     const char *aws = cache != NULL ? json_get_str(cache->fields, "aws", "") : "";
     const char *group, *serverless;
+    bool evictions = is_evictions(w);
 
     cw_reading_clear(out);
-    out->sum = strcmp(w->signal->name, "cache_evictions") == 0;
-    if (out->sum) /* a count a minute, whatever the period */
+    out->agg = json_get_str(w->opts, "agg", evictions ? "sum" : "max");
+    if (evictions) /* a count a minute, whatever the period */
         out->scale = 60000.0 / (double)w->interval_ms;
     if (cache == NULL) {
         snprintf(out->why, sizeof(out->why),
@@ -245,8 +251,8 @@ void ec_read(const struct ec_list *l, int64_t now_ms, struct cw_set *set, const 
                  *aws != '\0' ? aws : "(none)", w->target->id, account);
     else if (group != NULL)
         read_members(l, now_ms, set, group, w, out);
-    else if (serverless != NULL && out->sum)
-        out->a = want(set, w, true, "clusterId", serverless);
+    else if (serverless != NULL && evictions)
+        out->a = want(set, w, "clusterId", serverless);
     else if (serverless != NULL)
         snprintf(out->why, sizeof(out->why),
                  "%.60s is serverless: it has no fixed memory that a share could be of", cache->id);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "shared_source.h"
 
 struct json *info_parse(const char *text)
 {
@@ -132,29 +133,18 @@ static bool change(const struct info_node *now, const struct info_node *before, 
     return true;
 }
 
-static double fold(const char *agg, double so_far, double value, size_t nth)
-{
-    if (nth == 0)
-        return value;
-    if (strcmp(agg, "max") == 0)
-        return value > so_far ? value : so_far;
-    if (strcmp(agg, "min") == 0)
-        return value < so_far ? value : so_far;
-    if (strcmp(agg, "avg") == 0)
-        return so_far + (value - so_far) / (double)(nth + 1);
-    return so_far + value;
-}
-
 static double a_minute(double delta, int64_t period_ms)
 {
     return delta * 60000.0 / (double)period_ms;
 }
 
 bool info_rate(const struct info_node *now, const struct info_node *before, size_t n,
-               const char *field, double *per_minute, int64_t *period_ms, char *why, size_t size)
+               const char *field, const char *agg, double *per_minute, int64_t *period_ms,
+               char *why, size_t size)
 {
     double delta = 0;
     int64_t ms = 0;
+    size_t primaries = 0;
 
     *per_minute = 0;
     *period_ms = 0;
@@ -165,7 +155,7 @@ bool info_rate(const struct info_node *now, const struct info_node *before, size
             continue;
         if (!change(&now[i], &before[i], field, &delta, &ms, why, size))
             return false;
-        *per_minute += a_minute(delta, ms);
+        *per_minute = source_fold(agg, *per_minute, a_minute(delta, ms), primaries++);
         *period_ms = ms > *period_ms ? ms : *period_ms;
     }
     return true;
@@ -188,7 +178,7 @@ bool info_memory(const struct info_node *nodes, size_t n, const char *agg, doubl
                        "maxmemory of %.60s is 0, without a limit: there is no share of it",
                        nodes[i].name);
         /* Output buffers and the like may be beyond it for a moment. */
-        *percent = fold(agg, *percent, used >= most ? 100 : 100 * used / most, i);
+        *percent = source_fold(agg, *percent, used >= most ? 100 : 100 * used / most, i);
     }
     return true;
 }
@@ -255,7 +245,7 @@ bool info_replica_lag(const struct info_node *nodes, size_t n, const char *agg, 
                 seconds < 0)
                 return say(why, size, "replica %.60s has never been in step with its primary",
                            node->name);
-            *ms = fold(agg, *ms, seconds * 1000, found++);
+            *ms = source_fold(agg, *ms, seconds * 1000, found++);
             continue;
         }
         (void)info_number(node->info, "connected_slaves", &replicas);
@@ -272,7 +262,7 @@ bool info_replica_lag(const struct info_node *nodes, size_t n, const char *agg, 
                 (seconds = strtod(text, &end), end == text || *end != '\0' || seconds < 0))
                 return say(why, size, "INFO of %.60s does not say how far %.20s is behind",
                            node->name, name);
-            *ms = fold(agg, *ms, seconds * 1000, found++);
+            *ms = source_fold(agg, *ms, seconds * 1000, found++);
         }
     }
     return found > 0 || say(why, size, "it has no replica");
@@ -288,7 +278,7 @@ bool info_value(const struct info_node *nodes, size_t n, const char *field, cons
             return silent(&nodes[i], why, size);
         if (!info_number(nodes[i].info, field, &one))
             return say(why, size, "INFO of %.60s has no number %.60s", nodes[i].name, field);
-        *value = fold(agg, *value, one, i);
+        *value = source_fold(agg, *value, one, i);
     }
     return true;
 }
@@ -304,7 +294,7 @@ bool info_value_rate(const struct info_node *now, const struct info_node *before
     for (size_t i = 0; i < n; i++) {
         if (!change(&now[i], &before[i], field, &delta, &ms, why, size))
             return false;
-        *per_minute = fold(agg, *per_minute, a_minute(delta, ms), i);
+        *per_minute = source_fold(agg, *per_minute, a_minute(delta, ms), i);
         *period_ms = ms > *period_ms ? ms : *period_ms;
     }
     return true;

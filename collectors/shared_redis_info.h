@@ -21,13 +21,14 @@ struct info_node {
     double shards; /* cluster mode: how many shards there are; below 0: not known */
 };
 
-/* The sum of a counter over the primaries, a minute, since the answers before: true with the value
- * and the period; false with why. now and before are the same nodes in the same order. */
+/* What agg makes of a counter of the primaries, a minute, since the answers before: true with the
+ * value and the period; false with why. now and before are the same nodes in the same order. */
 bool info_rate(const struct info_node *now, const struct info_node *before, size_t n,
-               const char *field, double *per_minute, int64_t *period_ms, char *why, size_t size);
+               const char *field, const char *agg, double *per_minute, int64_t *period_ms,
+               char *why, size_t size);
 /* The primaries are all there: one, or in cluster mode one a shard. False with why. */
 bool info_primaries(const struct info_node *nodes, size_t n, char *why, size_t size);
-/* used_memory / maxmemory, percent, the highest of all nodes. */
+/* used_memory / maxmemory, percent, what agg makes of all nodes. */
 bool info_memory(const struct info_node *nodes, size_t n, const char *agg, double *percent,
                  char *why, size_t size);
 /* Hits of all look-ups since the answers before, percent, over all nodes. */

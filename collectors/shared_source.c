@@ -140,6 +140,19 @@ double source_decimal(const char *text)
     return *end == '\0' && isfinite(v) ? v : NAN;
 }
 
+double source_fold(const char *agg, double so_far, double value, size_t nth)
+{
+    if (nth == 0)
+        return value;
+    if (strcmp(agg, "max") == 0)
+        return value > so_far ? value : so_far;
+    if (strcmp(agg, "min") == 0)
+        return value < so_far ? value : so_far;
+    if (strcmp(agg, "avg") == 0)
+        return so_far + (value - so_far) / (double)(nth + 1);
+    return so_far + value;
+}
+
 double source_number(const struct pg_rows *rows, size_t row, const char *column)
 {
     return source_decimal(pg_value(rows, row, column));

@@ -31,6 +31,8 @@ int64_t source_interval(const struct target *t, const struct json *opts); /* per
 
 /* A finite decimal number; NAN where it is none, or NULL. */
 double source_decimal(const char *text);
+/* max, min, avg or sum (agg) of the values so far and this one, the nth, from 0. */
+double source_fold(const char *agg, double so_far, double value, size_t nth);
 double source_number(const struct pg_rows *rows, size_t row, const char *column);
 
 /* One statement to the postgres target that the source is named after; fn is called with the

@@ -223,7 +223,7 @@ function sig.alb_requests(fields) end
 ---@field min_requests? integer requests a minute below which a share says nothing: unknown; of a shorter period as much less, of a longer one the same
 ---@field period? string period of its points
 
----share of requests that were answered with a 5xx, by the targets or by the load balancer; missing counts are zero while requests are counted
+---share of requests that were answered with a 5xx: by the group's targets, of the group's requests, plus by the load balancer itself, of all of its requests; missing counts are zero while requests are counted
 ---@param fields runbookd.sig.alb_5xx
 ---@return runbookd.Condition
 function sig.alb_5xx(fields) end
@@ -628,7 +628,7 @@ function sig.pg_idle_in_transaction(fields) end
 ---@field min_size? string only tables of at least this size, without indexes and TOAST
 ---@field period? string how often the server is asked
 
----share of dead rows in the worst table of the database; 0 when no table is large enough
+---dead rows of the worst table of the database for each 100 live ones, as in autovacuum_vacuum_scale_factor: more than 100% where more are dead than alive; 0 when no table is large enough
 ---@param fields runbookd.sig.pg_bloat
 ---@return runbookd.Condition
 function sig.pg_bloat(fields) end
@@ -676,8 +676,9 @@ function sig.sql(fields) end
 ---@field missing? "hold"|"true"|"false" what a missing sample counts as
 ---@field clear? number in `when`: once true, it is over only with this in the comparator's place
 ---@field period? string how often it is asked; without it 10s by INFO, 1m from CloudWatch, which has whole minutes only
+---@field agg? "max"|"sum"|"avg"|"min" what is made of the readings of several nodes
 
----keys that were pushed out because the memory is full, a minute, over all primaries; by INFO where the estate gives the cache a host, else from CloudWatch
+---keys that were pushed out because the memory is full, a minute, over all primaries (`agg`); by INFO where the estate gives the cache a host, else from CloudWatch
 ---@param fields runbookd.sig.cache_evictions
 ---@return runbookd.Condition
 function sig.cache_evictions(fields) end
@@ -691,8 +692,9 @@ function sig.cache_evictions(fields) end
 ---@field missing? "hold"|"true"|"false" what a missing sample counts as
 ---@field clear? string in `when`: once true, it is over only with this in the comparator's place
 ---@field period? string how often it is asked; without it 10s by INFO, 1m from CloudWatch, which has whole minutes only
+---@field agg? "max"|"avg"|"min" what is made of the readings of several nodes
 
----share of its memory that the fullest node uses; by INFO where the estate gives the cache a host, else from CloudWatch
+---share of its memory that the fullest node uses, or what `agg` says; by INFO where the estate gives the cache a host, else from CloudWatch
 ---@param fields runbookd.sig.cache_memory
 ---@return runbookd.Condition
 function sig.cache_memory(fields) end

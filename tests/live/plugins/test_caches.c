@@ -71,6 +71,10 @@ static void all_members_in_one_question(void **state)
     open_cloudwatch(&c, s);
     const struct watch *sum = source_watch(&c, "cache_evictions", s->sharded, FAST, 0);
     const struct watch *memory = source_watch(&c, "cache_memory", s->sharded, FAST, 0);
+    const struct watch *mean =
+        source_watch(&c, "cache_evictions", s->sharded, "{\"period\": 1000, \"agg\": \"avg\"}", 0);
+    const struct watch *least =
+        source_watch(&c, "cache_evictions", s->sharded, "{\"period\": 1000, \"agg\": \"min\"}", 0);
     const struct watch *other = source_watch(&c, "cache_memory", s->portal, FAST, 0);
     const struct watch *of_service = source_watch(&c, "cache_evictions", service, FAST, 0);
     const struct watch *cpu = source_watch(&c, "asg_cpu", s->web, FAST, 0);
@@ -80,6 +84,7 @@ static void all_members_in_one_question(void **state)
     assert_int_equal(sim_requests(&s->r, "GetMetricData"), 1);
     assert_int_equal(sim_requests(&s->r, "DescribeReplicationGroups"), 1);
     assert_true(source_value(&c, sum) == 600); /* 10 a second, a minute's worth of it */
+    assert_true(source_value(&c, mean) == 150 && source_value(&c, least) == 60);
     assert_true(source_value(&c, of_service) == 600);
     assert_true(source_value(&c, memory) == 100);
     assert_float_equal(source_value(&c, other), 100.0 * 200 / 512, 0.01);

@@ -136,13 +136,14 @@ static void what_each_asks_for(void **state)
     /* The balancer's own errors have no target group. */
     read_it(&set, e, "alb_5xx", "asg/web", "{}", &r);
     asked(&set, r.b, "HTTPCode_ELB_5XX_Count", "{\"LoadBalancer\":\"app/w/1\"}", "Sum");
+    asked(&set, r.d, "RequestCount", "{\"LoadBalancer\":\"app/w/1\"}", "Sum");
     assert_int_equal(r.form, CW_ERRORS);
     read_it(&set, e, "proxy_pool_used", "proxy/px", "{}", &r);
     assert_int_equal(r.form, CW_SHARE);
     read_it(&set, e, "proxy_borrow_latency", "proxy/px", "{\"stat\": \"p99\"}", &r);
     asked(&set, r.a, "DatabaseConnectionsBorrowLatency", PX, "p99");
     /* RequestCount and DatabaseConnections are read by two signals each and asked for once. */
-    assert_int_equal(set.nqueries, 16);
+    assert_int_equal(set.nqueries, 17);
     cw_pack(&set);
     assert_int_equal(set.nbatches, 1);
     cw_clear(&set);

@@ -131,7 +131,8 @@ static void evictions(void **state)
             n++;
         nodes(before, rows[i].before, n, 1000);
         nodes(now, rows[i].now, n, 11000);
-        bool ok = info_rate(now, before, n, "evicted_keys", &rate, &period, why, sizeof(why));
+        bool ok =
+            info_rate(now, before, n, "evicted_keys", "sum", &rate, &period, why, sizeof(why));
         if (ok != (rows[i].rate >= 0) || (ok && fabs(rate - rows[i].rate) > 1e-9) ||
             (ok && period != 10000) || strstr(why, rows[i].why) == NULL)
             fail_msg("row %zu: %d %g %s", i, ok, rate, why);
