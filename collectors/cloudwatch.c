@@ -641,7 +641,8 @@ static int64_t pace(int64_t interval_ms)
     return interval_ms >= MINUTE_MS ? interval_ms : interval_ms >= 2000 ? interval_ms / 2 : 1000;
 }
 
-static const char *const cloudwatch_permissions[] = {"cloudwatch:GetMetricData *", NULL};
+static const char *const cloudwatch_permissions[] = {
+    "cloudwatch:GetMetricData *", "elasticache:DescribeReplicationGroups * [cache]", NULL};
 
 const struct collector_type cloudwatch_collector = {
     .name = "cloudwatch",

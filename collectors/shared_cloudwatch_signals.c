@@ -290,6 +290,17 @@ static const struct option any_options[] = {
     {.name = "expr",
      .type = OPT_STRING,
      .help = "metric math in which the metric is m: \"m * 1000\" makes milliseconds of seconds"},
+    {.name = "per",
+     .type = OPT_ENUM,
+     .fallback = "target",
+     .words = "target|node",
+     .help = "node: of each member of the cache's replication group, by CacheClusterId beside the "
+             "dimensions; needs all of them"},
+    {.name = "agg",
+     .type = OPT_ENUM,
+     .fallback = "max",
+     .words = "max|sum|avg|min",
+     .help = "what is made of the readings of several nodes"},
 };
 
 /* https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Statistics-definitions.html */
@@ -332,6 +343,11 @@ static int any_check(const struct json *opts, struct err *e)
                        "CloudWatch has no statistic \"%.60s\"; write Average, Sum, Minimum, "
                        "Maximum, SampleCount or a percentile, \"p99\"",
                        stat);
+    if (strcmp(json_get_str(opts, "per", "target"), "node") == 0 &&
+        json_get(json_get(opts, "dimensions"), "CacheClusterId") != NULL)
+        return err_set(e, ERR_INPUT,
+                       "per = \"node\" gives each member's CacheClusterId itself; delete it from "
+                       "dimensions");
     if (n > DIMENSIONS_MAX)
         return err_set(e, ERR_INPUT, "a metric has at most %d dimensions, got %zu", DIMENSIONS_MAX,
                        n);

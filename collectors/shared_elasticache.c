@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/mem.h"
 #include "plugin/target.h"
@@ -165,7 +166,12 @@ void ec_list_ask(struct ec_list *l, struct aws *aws, int64_t now_ms, ec_fn *fn, 
 const struct json *ec_list_members(const struct ec_list *l, const char *group, int64_t now_ms,
                                    char *why, size_t size)
 {
-    const struct json *members = json_get(l->groups, group);
+    const struct json *members = json_first(l->groups);
+
+    /* ElastiCache keeps names in small letters, however they were given (the model of
+     * CreateReplicationGroup). */
+    while (members != NULL && strcasecmp(json_key(members), group) != 0)
+        members = json_next(members);
 
     if (l->groups == NULL || now_ms - l->listed_ms > LIST_OLD_MS)
         snprintf(why, size, "the members of replication group %.60s are not known: %.150s", group,
@@ -191,21 +197,33 @@ static bool is_evictions(const struct watch *w)
     return strcmp(w->signal->name, "cache_evictions") == 0;
 }
 
+static bool is_any(const struct watch *w)
+{
+    return strcmp(w->signal->name, "cloudwatch") == 0;
+}
+
 bool ec_is_read(const struct watch *w)
 {
-    return is_evictions(w) || strcmp(w->signal->name, "cache_memory") == 0;
+    return is_evictions(w) || strcmp(w->signal->name, "cache_memory") == 0 ||
+           (is_any(w) && strcmp(json_get_str(w->opts, "per", "target"), "node") == 0);
 }
 
 static size_t want(struct cw_set *set, const struct watch *w, const char *dimension,
                    const char *value)
 {
-    struct json *d = json_new_map();
+    struct json *d = is_any(w) ? json_copy(json_get(w->opts, "dimensions")) : json_new_map();
     bool sum = is_evictions(w);
     size_t q;
 
     json_set_str(d, dimension, value);
-    q = cw_want(set, "AWS/ElastiCache", sum ? "Evictions" : "DatabaseMemoryUsagePercentage", d,
-                sum ? "Sum" : "Average", w->interval_ms, NULL);
+    if (is_any(w))
+        q = cw_want(set, json_get_str(w->opts, "namespace", ""),
+                    json_get_str(w->opts, "metric", ""), d,
+                    json_get_str(w->opts, "stat", "Average"), w->interval_ms,
+                    json_get_str(w->opts, "expr", NULL));
+    else
+        q = cw_want(set, "AWS/ElastiCache", sum ? "Evictions" : "DatabaseMemoryUsagePercentage", d,
+                    sum ? "Sum" : "Average", w->interval_ms, NULL);
     json_free(d);
     return q;
 }
@@ -241,6 +259,12 @@ void ec_read(const struct ec_list *l, int64_t now_ms, struct cw_set *set, const 
                  "%.60s names no cache of the estate: give it cache = \"...\"", w->target->id);
         return;
     }
+    if (is_any(w) && cache != w->target) {
+        snprintf(out->why, sizeof(out->why),
+                 "%.60s has no nodes: per = \"node\" is for %.60s itself", w->target->id,
+                 cache->id);
+        return;
+    }
     group = json_get_str(cache->fields, "replication_group", NULL);
     serverless = json_get_str(cache->fields, "serverless", NULL);
     if (!cw_period_exists(w->interval_ms))
@@ -253,6 +277,12 @@ void ec_read(const struct ec_list *l, int64_t now_ms, struct cw_set *set, const 
         read_members(l, now_ms, set, group, w, out);
     else if (serverless != NULL && evictions)
         out->a = want(set, w, "clusterId", serverless);
+    else if (is_any(w))
+        snprintf(
+            out->why, sizeof(out->why),
+            "%.60s has no nodes that CloudWatch knows: give it replication_group = \"NAME\", or "
+            "write per = \"target\"",
+            cache->id);
     else if (serverless != NULL)
         snprintf(out->why, sizeof(out->why),
                  "%.60s is serverless: it has no fixed memory that a share could be of", cache->id);

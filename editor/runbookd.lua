@@ -379,6 +379,8 @@ function sig.proxy_pool_used(fields) end
 ---@field stat? string Average, Sum, Minimum, Maximum, SampleCount or a percentile, "p99"
 ---@field period? string period of its points
 ---@field expr? string metric math in which the metric is m: "m * 1000" makes milliseconds of seconds
+---@field per? "target"|"node" node: of each member of the cache's replication group, by CacheClusterId beside the dimensions; needs all of them
+---@field agg? "max"|"sum"|"avg"|"min" what is made of the readings of several nodes
 
 ---any metric
 ---@param fields runbookd.sig.cloudwatch

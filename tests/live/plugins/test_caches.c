@@ -75,6 +75,17 @@ static void all_members_in_one_question(void **state)
         source_watch(&c, "cache_evictions", s->sharded, "{\"period\": 1000, \"agg\": \"avg\"}", 0);
     const struct watch *least =
         source_watch(&c, "cache_evictions", s->sharded, "{\"period\": 1000, \"agg\": \"min\"}", 0);
+    const struct watch *any = source_watch(
+        &c, "cloudwatch", s->sharded,
+        "{\"namespace\": \"AWS/ElastiCache\", \"metric\": \"Evictions\", \"stat\": \"Sum\", "
+        "\"unit\": "
+        "\"count\", \"dimensions\": {}, \"per\": \"node\", \"agg\": \"max\", \"period\": 1000}",
+        0);
+    const struct watch *capitals =
+        source_watch(&c, "cache_evictions",
+                     rig_target(&s->r, "cache", "big",
+                                "{\"aws\": \"prod\", \"replication_group\": \"SHARDED\"}"),
+                     FAST, 0);
     const struct watch *other = source_watch(&c, "cache_memory", s->portal, FAST, 0);
     const struct watch *of_service = source_watch(&c, "cache_evictions", service, FAST, 0);
     const struct watch *cpu = source_watch(&c, "asg_cpu", s->web, FAST, 0);
@@ -85,6 +96,8 @@ static void all_members_in_one_question(void **state)
     assert_int_equal(sim_requests(&s->r, "DescribeReplicationGroups"), 1);
     assert_true(source_value(&c, sum) == 600); /* 10 a second, a minute's worth of it */
     assert_true(source_value(&c, mean) == 150 && source_value(&c, least) == 60);
+    assert_true(source_value(&c, any) == 4); /* the largest of 1, 2, 3 and 4, as published */
+    assert_true(source_value(&c, capitals) == 600);
     assert_true(source_value(&c, of_service) == 600);
     assert_true(source_value(&c, memory) == 100);
     assert_float_equal(source_value(&c, other), 100.0 * 200 / 512, 0.01);
@@ -165,12 +178,18 @@ static void what_cannot_be_known_says_why(void **state)
     const struct watch *d = source_watch(&c, "cache_evictions", serverless, FAST, 0);
     const struct watch *e = source_watch(&c, "cache_memory", serverless, FAST, 0);
     const struct watch *f = source_watch(&c, "cache_memory", elsewhere, FAST, 0);
+    const struct watch *per = source_watch(&c, "cloudwatch", nothing,
+                                           "{\"namespace\": \"N\", \"metric\": \"M\", \"unit\": "
+                                           "\"count\", \"dimensions\": {}, \"per\": "
+                                           "\"node\", \"period\": 1000}",
+                                           0);
     const struct watch *g = source_watch(&c, "cache_memory", s->portal, "{\"period\": 7000}", 0);
     source_poll(&c);
     assert_non_null(strstr(source_why(&c, a), "there is no replication group gone"));
     assert_non_null(strstr(source_why(&c, b), "says nowhere what it is"));
     assert_true(source_value(&c, d) == 420);
     assert_non_null(strstr(source_why(&c, e), "is serverless"));
+    assert_non_null(strstr(source_why(&c, per), "has no nodes that CloudWatch knows"));
     assert_non_null(strstr(source_why(&c, f), "is in account dev"));
     assert_non_null(strstr(source_why(&c, g), "no period of 7000 ms"));
     source_close(&c);
