@@ -79,7 +79,8 @@ static void each_metric_is_asked_for_once(void **state)
         if (source_count(&c, c.list[i]) == 0)
             fail_msg("%s: %s", c.list[i]->signal->name, source_why(&c, c.list[i]));
     }
-    /* cpu web, cpu api, p99 web, requests web, requests api, two counts of errors: one call. */
+    /* cpu web, cpu api, p99 web, requests web, requests api, two counts of errors, all requests of
+     * the balancer: one call. */
     j = sim(&s->r, "requests?action=GetMetricData", NULL);
     assert_int_equal(json_len(json_get(j, "requests") != NULL ? json_get(j, "requests") : j), 1);
     params = json_get(json_at(json_get(j, "requests") != NULL ? json_get(j, "requests") : j, 0),
@@ -90,7 +91,7 @@ static void each_metric_is_asked_for_once(void **state)
             queries += strstr(json_key(p), "MetricDataQueries.member.") != NULL &&
                        strcmp(json_key(p) + strlen(json_key(p)) - 3, ".Id") == 0;
     }
-    assert_int_equal(queries, 7);
+    assert_int_equal(queries, 8);
     json_free(j);
     source_close(&c);
 }
