@@ -219,10 +219,6 @@ def each_result(change):
     return to
 
 
-def twice(name):
-    return lambda content: content.update({name: content[name] + [json.loads(json.dumps(content[name][-1], default=str))]})
-
-
 def error(status, body, **headers):
     return status, body.encode(), {k.replace("_", "-"): v for k, v in headers.items()}
 
@@ -274,7 +270,6 @@ class Server(socketserver.ThreadingTCPServer):
     allow_reuse_address = daemon_threads = True
     form = "plain"
     trapped = []
-    asked = []
 
 
 class Handler(socketserver.StreamRequestHandler):
