@@ -157,6 +157,7 @@ static int journal_exit(const struct err *e)
 static int check_state_dir(const char *dir, struct err *e)
 {
     struct stat st;
+    int denied;
 
     if (mkdir(dir, 0700) && errno != EEXIST && errno != EACCES && errno != EROFS &&
         errno != EPERM) {
@@ -172,7 +173,12 @@ static int check_state_dir(const char *dir, struct err *e)
         err_set(e, ERR_IO, "the state directory %s is no directory", dir);
         return EXIT_JOURNAL;
     }
-    if (access(dir, W_OK | X_OK)) {
+    denied = access(dir, W_OK | X_OK) ? errno : 0;
+    if (denied && denied != EACCES) {
+        err_set(e, ERR_IO, "cannot write in the state directory %s: %s", dir, strerror(denied));
+        return EXIT_JOURNAL;
+    }
+    if (denied) {
         err_set(
             e, ERR_AUTH,
             "no permission to write in the state directory %s: it must belong to the agent's user",

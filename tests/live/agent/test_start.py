@@ -183,6 +183,15 @@ class Codes(AgentCase):
         code, text = self.run_once()
         self.assertEqual(code, 24, text)
 
+    def test_a_read_only_file_system(self):
+        os.mkdir(self.path("state"), 0o700)
+        run = subprocess.run(["unshare", "--mount", "--map-root-user", "sh", "-c", 'mount -t tmpfs -o ro,mode=0700 tmpfs "$1" || exit 99; exec "$2" run --config "$3"', "sh",
+                              self.path("state"), RUNBOOKD, self.path("runbookd.lua")], capture_output=True, text=True, timeout=30, check=False)
+        if run.returncode == 99 or "unshare" in run.stderr:
+            self.skipTest("no mount of its own for a test here")
+        self.assertEqual(run.returncode, 24, run.stderr)
+        self.assertIn("Read-only file system", run.stderr)
+
     def test_the_socket_cannot_be_made(self):
         self.write("run/control.sock", "x")
         code, text = self.run_once()
