@@ -55,7 +55,6 @@ test "it stops at its max, and a human hears of it" {
     15m    deny preconditions
     15m    page scale-out refused or failed
     15m    end refused
-    15m    page on_failure
   ]],
 }
 
@@ -82,7 +81,6 @@ test "another controller of the group is left alone" {
     15m    deny other controllers
     15m    page scale-out refused or failed
     15m    end refused
-    15m    page on_failure
   ]],
 }
 
@@ -98,7 +96,6 @@ test "users who are not served well again keep the capacity, and a human" {
     30m    verify healthy failed
     30m    page SLO not restored; capacity kept
     30m    end ineffective
-    30m    page on_failure
     30m    resolve
   ]],
 }
@@ -111,7 +108,6 @@ test "a refused request is paged, and not tried again" {
     15m    act grow desired 8 -> 10 failed
     15m    page scale-out refused or failed
     15m    end failed
-    15m    page on_failure
   ]],
 }
 
@@ -170,7 +166,6 @@ test "twice a day, then a human" {
     4h5m   deny rate per target
     4h5m   page scale-out refused or failed
     4h5m   end refused
-    4h5m   page on_failure
     4h11m  clear
     4h11m  resolve
   ]],

@@ -51,7 +51,6 @@ test "without a snapshot nothing is changed" {
     15m  act save snapshot before of portal, to be kept for 7d failed
     15m  page no snapshot could be taken: the cache evicts keys and was not scaled up
     15m  end failed
-    15m  page on_failure
   ]],
 }
 
@@ -79,7 +78,6 @@ test "one step does not help: it says so and does not go on" {
     70m  verify ended failed
     70m  page the larger node type is there and keys are still evicted: look at what is written, and with which expiry
     70m  end ineffective
-    70m  page on_failure
   ]],
 }
 
@@ -122,7 +120,6 @@ test "the request is refused: a human hears of it" {
     25m  act grow node type cache.r6g.large -> cache.r6g.xlarge failed
     25m  page the cache evicts keys and was not scaled up
     25m  end failed
-    25m  page on_failure
   ]],
 }
 

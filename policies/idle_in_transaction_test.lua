@@ -31,7 +31,6 @@ test "what is left is ended in the next round, and then a human is called" {
     12m    verify released failed
     12m    page sessions are still idle in transactions: look for the application that leaves them open
     12m    end ineffective
-    12m    page on_failure
   ]],
 }
 

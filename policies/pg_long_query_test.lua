@@ -41,7 +41,6 @@ test "when it does not help a human is called" {
     10m    verify over failed
     10m    page queries still run for too long: look at who starts them, and at what they wait for
     10m    end ineffective
-    10m    page on_failure
   ]],
 }
 

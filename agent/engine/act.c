@@ -322,6 +322,7 @@ void act_begin(struct run *r, const char *name, bool undo)
     bool any = false;
 
     r->step_open = true;
+    r->paged = false; /* whatever comes of this is news */
     if (!prepare(r, name, undo, NULL))
         return;
     for (size_t k = 0; k < r->ndone && !any; k++)

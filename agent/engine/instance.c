@@ -444,9 +444,10 @@ int64_t instance_next_ms(const struct instance *i)
     return at;
 }
 
-void instance_run_ended(struct instance *i, struct run *r, struct jtx *tx)
+bool instance_run_ended(struct instance *i, struct run *r, struct jtx *tx)
 {
     struct engine *e = i->e;
+    bool opened = false;
     bool bad = r->outcome == OUT_FAILED || r->outcome == OUT_INEFFECTIVE || r->outcome == OUT_BLIND;
 
     i->run = NULL;
@@ -462,16 +463,12 @@ void instance_run_ended(struct instance *i, struct run *r, struct jtx *tx)
             i->bad++;
         else if (r->outcome == OUT_SUCCEEDED)
             i->bad = 0;
-        if (i->bad >= 2 && !i->breaker_open) {
-            i->breaker_open = true;
-            report_add(e, tx, REPORT_HUMAN, i, r,
-                       "%s: the breaker of policy %s is open after %d bad outcomes in a row: "
-                       "runbookctl breaker close %s %s",
-                       i->t->name, i->p->name, i->bad, i->p->name, i->t->id);
-        }
+        opened = i->bad >= 2 && !i->breaker_open;
+        i->breaker_open = i->breaker_open || opened;
         instance_put_standing(i, tx);
     }
     if (is_open(i))
         jtx_put(tx, "episode", i->episode, instance_episode_doc(i), true);
     due_mark(i);
+    return opened;
 }

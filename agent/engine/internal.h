@@ -131,7 +131,7 @@ struct run {
     bool unverified;         /* an act since then (an undo needs none) */
     int64_t last_act_end_ms; /* steady; verify counts points from here (M15) */
     char *note;              /* last words, for the end's report */
-    bool paged;              /* a human was called in this run */
+    bool paged;              /* a human was called since the last act or undo began */
     struct json *held;       /* the answer that waits while the run is suspended */
     bool busy;               /* a commit is under way: nothing else moves */
 };
@@ -359,9 +359,9 @@ struct instance *instance_new(struct engine *e, struct policy_set *set, const st
 void instance_free(struct instance *i);
 void instance_eval(struct instance *i);
 int64_t instance_next_ms(const struct instance *i);
-void instance_run_ended(
-    struct instance *i, struct run *r,
-    struct jtx *tx); /* adds standing and episode to the run's last transaction */
+/* Adds standing and episode to the run's last transaction; whether its outcome opened the breaker.
+ */
+bool instance_run_ended(struct instance *i, struct run *r, struct jtx *tx);
 struct json *instance_episode_doc(const struct instance *i);
 void instance_vanish(struct instance *i);
 void storm_count(struct engine *e,

@@ -295,13 +295,34 @@ static bool outcome_is_bad(enum outcome o)
     return o != OUT_SUCCEEDED && o != OUT_SHADOWED;
 }
 
+/* The one report of a run's end: how it ended, what it left, and that its breaker opened. */
+static char *ended_text(const struct run *r, const char *undos, bool first, bool call, bool opened)
+{
+    const struct instance *i = r->inst;
+    bool left = *undos && (call || r->outcome != OUT_SUCCEEDED);
+    struct buf b;
+
+    buf_init(&b, 8192);
+    buf_addf(&b, "%s: ", i->t->name);
+    if (first)
+        buf_addf(&b, "%s; the ", i->seen ? i->seen : i->p->name);
+    buf_addf(&b, "run ended %s%s%s%s%s", outcome_names[r->outcome], *r->note ? ": " : "", r->note,
+             left ? ". Left as it is: " : "", left ? undos : "");
+    if (opened)
+        buf_addf(&b,
+                 ". The breaker of policy %s is open after %d bad outcomes in a row: runbookctl "
+                 "breaker close %s %s",
+                 i->p->name, i->bad, i->p->name, i->t->id);
+    return buf_take(&b);
+}
+
 void run_end(struct run *r, enum outcome o, const char *fmt, ...)
 {
     struct engine *e = r->e;
     struct instance *i = r->inst;
     struct jtx *tx;
     struct buf text;
-    char *undos;
+    char *undos, *told;
     va_list ap;
 
     if (r->state == RUN_ENDED)
@@ -332,24 +353,22 @@ void run_end(struct run *r, enum outcome o, const char *fmt, ...)
     if (i) {
         bool page =
             outcome_is_bad(o) && !run_shadow(r) && o != OUT_CANCELLED && o != OUT_SUPERSEDED;
-        bool first = page && !i->triggered && i->p->page == PAGE_ON_FAILURE && !r->manual;
+        /* One thing, one page: who was called since the last act knows of it already (M8). */
+        bool first =
+            page && !r->paged && !i->triggered && i->p->page == PAGE_ON_FAILURE && !r->manual;
         i->triggered = i->triggered || first; /* before the episode is written */
-        instance_run_ended(i, r, tx);
-        if (first) {
-            report_add(e, tx, REPORT_TRIGGER, i, r, "%s: %s; the run ended %s%s%s%s%s", i->t->name,
-                       i->seen ? i->seen : i->p->name, outcome_names[o], *r->note ? ": " : "",
-                       r->note, *undos ? ". Left as it is: " : "", undos);
-        } else if (page && !r->paged &&
-                   (o == OUT_BLIND || o == OUT_EXPIRED || o == OUT_FAILED || o == OUT_REFUSED)) {
-            report_add(e, tx, REPORT_HUMAN, i, r, "%s: run ended %s%s%s%s%s", i->t->name,
-                       outcome_names[o], *r->note ? ": " : "", r->note,
-                       *undos ? ". Left as it is: " : "", undos);
-        } else {
-            report_add(e, tx, REPORT_NOTE, i, r, "%s: run ended %s%s%s%s%s", i->t->name,
-                       outcome_names[o], *r->note ? ": " : "", r->note,
-                       *undos && o != OUT_SUCCEEDED ? ". Left as it is: " : "",
-                       *undos && o != OUT_SUCCEEDED ? undos : "");
-        }
+        bool opened = instance_run_ended(i, r, tx);
+        bool call = first || opened ||
+                    (page && !r->paged &&
+                     (o == OUT_BLIND || o == OUT_EXPIRED || o == OUT_FAILED || o == OUT_REFUSED));
+
+        told = ended_text(r, undos, first, call, opened);
+        report_add(e, tx,
+                   first  ? REPORT_TRIGGER
+                   : call ? REPORT_HUMAN
+                          : REPORT_NOTE,
+                   i, r, "%s", told);
+        mem_free(told);
     }
     mem_free(undos);
     r->busy = true;

@@ -340,6 +340,7 @@ static void recall(struct run *r, const struct json *step)
     case ASK_ACT:
     case ASK_UNDO: {
         struct plan *p = plan ? plan_from_json(plan, NULL) : NULL;
+        r->paged = false;
         if (p && json_get_bool(detail, "counted", false))
             act_record(r, r->ask_name, p, r->ask.kind == ASK_UNDO);
         if (p && r->ask.kind == ASK_ACT && json_type(result) != JSON_NULL &&

@@ -148,7 +148,7 @@ static void the_limit_of_a_day_holds(void **state)
     assert_int_equal(s.fires, 4 * DAYS);
     assert_in_range(n, DAYS, 2 * DAYS + 2);
     assert_int_equal(s.denials, s.fires - n);
-    assert_int_equal(s.triggers, s.denials);
+    assert_int_equal(s.triggers, 0); /* the run called a human: one page for one thing (M8) */
     assert_int_equal(s.humans, s.denials);
     assert_int_equal(s.undos, n);
     assert_int_equal(s.resolves, s.fires);

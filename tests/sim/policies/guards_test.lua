@@ -9,7 +9,6 @@ test "a refusal ends it, and the token is spent" {
     7m   act grow desired 8 -> 10 failed
     7m   page not grown
     7m   end failed
-    7m   page on_failure
     10m  clear
     10m  resolve
   ]],
@@ -21,7 +20,6 @@ test "what was not sent is not done" {
     7m   act grow desired 8 -> 10 failed
     7m   page not grown
     7m   end failed
-    7m   page on_failure
     10m  clear
     10m  resolve
   ]],
@@ -33,7 +31,6 @@ test "a lost request is found not to be done, and is not repeated" {
     7m30s  act grow desired 8 -> 10 failed
     7m30s  page not grown
     7m30s  end failed
-    7m30s  page on_failure
     10m    clear
     10m    resolve
   ]],
@@ -45,7 +42,6 @@ test "a target that cannot be read is not acted on" {
     7m   act grow failed
     7m   page not grown
     7m   end failed
-    7m   page on_failure
     10m  clear
     10m  resolve
   ]],
@@ -57,7 +53,6 @@ test "what changed between plan and request is left alone" {
     7m   act grow desired 8 -> 10 failed
     7m   page not grown
     7m   end failed
-    7m   page on_failure
     10m  clear
     10m  resolve
   ]],
@@ -71,7 +66,6 @@ test "who cannot tell asks a human, who looked" {
     20m  act grow desired 8 -> 10 failed
     20m  page not grown
     20m  end failed
-    20m  page on_failure
   ]],
 }
 test "the first request is answered, the second refused" {
@@ -88,7 +82,6 @@ test "the first request is answered, the second refused" {
     32m  act grow desired 10 -> 12 failed
     32m  page not grown
     32m  end failed
-    32m  page on_failure
   ]],
 }
 test "a silenced target is left alone" {
@@ -98,7 +91,6 @@ test "a silenced target is left alone" {
     7m   deny silence
     7m   page not grown
     7m   end refused
-    7m   page on_failure
     10m  clear
     10m  resolve
   ]],
@@ -141,7 +133,6 @@ test "two bad ends open the breaker, an operator closes it" {
     7m     act grow desired 8 -> 10 failed
     7m     page not grown
     7m     end failed
-    7m     page on_failure
     10m    clear
     10m    resolve
     32m    fire
@@ -149,14 +140,12 @@ test "two bad ends open the breaker, an operator closes it" {
     32m    page not grown
     32m    end failed
     32m    page on_failure
-    32m    page on_failure
     35m    clear
     35m    resolve
     52m    fire
     52m    deny breaker
     52m    page not grown
     52m    end refused
-    52m    page on_failure
     55m    clear
     55m    resolve
     1h12m  fire
@@ -186,7 +175,6 @@ test "one target at a time" {
     12m  deny blast radius
     12m  page not grown
     12m  end refused
-    12m  page on_failure
     15m  clear
     15m  resolve
   ]],
@@ -199,7 +187,6 @@ test "another policy holds it back" {
     12m  deny inhibition
     12m  page not grown
     12m  end refused
-    12m  page on_failure
     15m  clear
     15m  resolve
   ]],
@@ -211,7 +198,6 @@ test "outside its window it does not" {
     5m  deny window
     5m  page not now
     5m  end refused
-    5m  page on_failure
   ]],
 }
 test "shortly before its window it waits" {
@@ -258,7 +244,6 @@ test "a denied approval is a no" {
     5m     deny approval
     5m     page nobody allowed it
     5m     end ineffective
-    5m     page on_failure
   ]],
 }
 test "nobody answers" {
@@ -272,7 +257,6 @@ test "nobody answers" {
     18m30s  deny approval
     18m30s  page nobody allowed it
     18m30s  end failed
-    18m30s  page on_failure
   ]],
 }
 test "a procedure is started with a value" {

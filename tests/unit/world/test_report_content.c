@@ -168,6 +168,71 @@ static void an_undo_leaves_what_was_verified(void **state)
     drop();
 }
 
+/* M8: the policy's own page on failure is for what nobody was called about yet. */
+static void one_thing_is_one_page(void **state)
+{
+    static const struct script_line says_so[] = {
+        {'*', ASK_ACT, "scale", 0}, {'n', ASK_PAGE, "refused", 0}, SCRIPT_END};
+    static const struct script_line says_it_before[] = {
+        {'*', ASK_PAGE, "look", 0}, {'*', ASK_ACT, "scale", 0}, SCRIPT_END};
+    static const struct {
+        const struct script_line *script;
+        int humans, triggers;
+    } rows[] = {{says_so, 1, 0}, {says_it_before, 1, 1}};
+
+    (void)state;
+    for (size_t k = 0; k < sizeof(rows) / sizeof(*rows); k++)
+        for (int crash = 0; crash < 2; crash++) {
+            struct rig r;
+
+            rig_init(&r, 1);
+            rules_scripted(&r, rows[k].script);
+            r.on_report = keep;
+            rig_start(&r);
+            rig_run(&r, 9.5);
+            r.t[0].load = 850;
+            r.next_how = APPLIED_REFUSED;
+            rig_run(&r, 15);
+            if (crash) /* taken up again, it calls nobody a second time */
+                rig_restart(&r);
+            rig_run(&r, 20);
+            says(about("run ended failed"), "kind", rows[k].triggers ? "trigger" : "note");
+            if (r.humans != rows[k].humans || r.triggers != rows[k].triggers)
+                fail_msg("script %zu: %d and %d", k, r.humans, r.triggers);
+            rig_free(&r);
+            drop();
+        }
+}
+
+/* That the breaker opened stands in the report of the run that opened it. */
+static void a_breaker_is_told_with_the_end(void **state)
+{
+    struct rig r;
+    struct policy *p;
+
+    (void)state;
+    rig_init(&r, 1);
+    p = rules_scripted(&r, (const struct script_line[]){{'*', ASK_ACT, "scale", 0}, SCRIPT_END});
+    p->limit = (struct rate){100, 60 * MIN_MS};
+    p->cooldown_ms = 0;
+    r.on_report = keep;
+    rig_start(&r);
+    for (int round = 0; round < 2; round++) {
+        r.t[0].load = 900;
+        r.next_how = APPLIED_REFUSED;
+        rig_run(&r, 60 * round + 30);
+        r.t[0].load = 100;
+        rig_run(&r, 60 * round + 60);
+    }
+    says(about("breaker of policy"), "kind", "trigger");
+    says(about("breaker of policy"), "summary", "run ended failed");
+    says(about("breaker of policy"), "summary", "runbookctl breaker close hot ");
+    assert_int_equal(r.triggers, 2);
+    assert_int_equal(r.humans, 0);
+    rig_free(&r);
+    drop();
+}
+
 static void one_that_asks_or_is_frozen_says_so(void **state)
 {
     struct rig r;
@@ -198,6 +263,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_whole_episode),
+        cmocka_unit_test(one_thing_is_one_page),
+        cmocka_unit_test(a_breaker_is_told_with_the_end),
         cmocka_unit_test(helped_is_of_the_last_act),
         cmocka_unit_test(an_undo_leaves_what_was_verified),
         cmocka_unit_test(one_that_asks_or_is_frozen_says_so),
