@@ -35,6 +35,10 @@ policy "cache-evictions" {
   mode = param("cache_mode", "shadow"),
   limit = "1 per 6h", max_acts = { save = 1, grow = 1 }, cooldown = "1h",
   run = function(r)
+    -- Serverless caches and clusters without a group have neither snapshot nor node type to change here.
+    if not r.target.fields.replication_group then
+      return r:page "the cache evicts keys; it has no replication_group in the estate, so nothing can be done about it from here"
+    end
     if not r:act "save" then return r:page "no snapshot could be taken: the cache evicts keys and was not scaled up" end
     if not r:verify("saved", param("cache_save_within", "1h")) then return r:page "the snapshot did not come to its end: the cache was not scaled up" end
     -- A snapshot takes its time: what is over by then needs no larger node, not even in the window.

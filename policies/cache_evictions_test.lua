@@ -178,3 +178,27 @@ test "evictions that pause while the snapshot is made and come back do" {
     75m  resolve
   ]],
 }
+
+test "an approval that comes after the evictions ended changes nothing" {
+  policy = "cache-evictions", params = named, target = portal,
+  series = evicting "0m:0 10m:500 30m:0", run_for = "2h", operator = { ["35m"] = "approve" },
+  timeline = [[
+    15m  fire
+    15m  act save snapshot before of portal, to be kept for 7d ok
+    20m  verify saved ok
+    21m  wait ended|evicting -> evicting
+    21m  page approval grow node type cache.r6g.large -> cache.r6g.xlarge
+    31m  clear
+    35m  end cancelled
+    35m  resolve
+  ]],
+}
+test "a cache without a replication group is a human's, and one page says why" {
+  policy = "cache-evictions", target = { id = "sessions", node_type = "cache.r6g.large" },
+  series = { cache_evictions = "0m:0 10m:500" }, run_for = "1h",
+  timeline = [[
+    15m  fire
+    15m  page the cache evicts keys; it has no replication_group in the estate, so nothing can be done about it from here
+    15m  end succeeded
+  ]],
+}

@@ -233,11 +233,12 @@ static void defer(struct run *r, const char *guard, const char *why)
     run_set_state(r, RUN_RUNNING);
 }
 
-/* What it was to mend ended by itself while it waited for another run or a cooldown: no failure,
- * and nobody is called. The data guard denies a known "false" to a run's first act only. */
+/* What it was to mend ended by itself while it waited for another run, a cooldown or a human: no
+ * failure, and nobody is called. The data guard denies a known "false" to a run's first act, and to
+ * one that was asked for while it was true. */
 static bool passed_by(const struct run *r, const char *guard)
 {
-    return r->act.deferred_ms != 0 && !r->act.approved && strcmp(guard, "data") == 0 &&
+    return (r->act.deferred_ms != 0 || r->act.approved) && strcmp(guard, "data") == 0 &&
            r->inst->now.value == TRI_FALSE;
 }
 
@@ -298,6 +299,7 @@ static bool prepare(struct run *r, const char *name, bool undo, const struct jso
     r->act.hash = mem_strdup(json_get_str(step, "asked", NULL));
     r->act.until_ms = json_get_int(step, "asked_until_ms", 0);
     r->act.asked = r->act.hash != NULL;
+    r->act.for_when = json_get_bool(step, "asked_for_when", false);
     r->act.action = policy_action(r->p, name);
     if (!r->act.action) {
         run_end(r, OUT_FAILED, "E111 no such action: %s", name);
@@ -468,6 +470,7 @@ static void put_question(struct run *r)
 
     act_close_question(r, tx, "void", NULL); /* the plan is another by now */
     r->act.asked = true;
+    r->act.for_when = !r->manual && !r->act.undo && r->inst->now.value == TRI_TRUE;
     r->act.until_ms = now(e) + r->act.action->approval_ttl_ms;
     json_set_str(d, "run", r->id);
     json_set_int(d, "step", r->step);
@@ -483,6 +486,7 @@ static void put_question(struct run *r)
     step = step_doc(r, "begun");
     json_set_str(step, "asked", r->act.hash);
     json_set_int(step, "asked_until_ms", r->act.until_ms);
+    json_set_bool(step, "asked_for_when", r->act.for_when);
     jtx_put(tx, "step", key, step, false);
     jtx_put(tx, "run", r->id, run_doc(r), true);
     unit_format_duration(ttl, sizeof(ttl), r->act.action->approval_ttl_ms);
@@ -648,6 +652,7 @@ void act_approve(struct run *r, struct jtx *tx, const char *by)
     act_close_question(r, tx, "approved", by);
     json_set_str(step, "approved_by", by);
     json_set_int(step, "approved_until_ms", r->act.until_ms);
+    json_set_bool(step, "asked_for_when", r->act.for_when);
     json_set(step, "plan", plan_to_json(r->act.plan));
     jtx_put(tx, "step", key, step, false);
     mem_free(key);

@@ -87,6 +87,7 @@ static enum verdict_kind data(const struct guard_input *in, struct buf *why)
 {
     enum verdict_kind sized =
         in->a && !in->undo ? reading_guard(in->e, in->i, in->a, why) : GUARD_ALLOW;
+    bool waited; /* for a human, who was asked because of the condition */
     enum tri v;
 
     if (sized != GUARD_ALLOW)
@@ -94,7 +95,8 @@ static enum verdict_kind data(const struct guard_input *in, struct buf *why)
     if (!in->i || !in->i->when || (in->r && in->r->manual))
         return GUARD_ALLOW;
     v = in->i->now.value;
-    if (v == TRI_TRUE || (v == TRI_FALSE && in->r && in->r->ndone))
+    waited = in->r && in->r->act.approved && in->r->act.for_when && !in->undo;
+    if (v == TRI_TRUE || (v == TRI_FALSE && in->r && in->r->ndone && !waited))
         return GUARD_ALLOW; /* a later act follows its own checks; the first one needs the condition
                                itself */
     buf_addf(why, "the condition is %s%s: ", in->i->now.pending ? "pending, so " : "",

@@ -71,6 +71,7 @@ struct act {
     int64_t until_ms;    /* end of an approval's or a probe's time */
     bool approved;       /* the plan's hash was approved; used once */
     bool asked;          /* a question is open: its page and its row are to be closed */
+    bool for_when;       /* the condition was true when the question was asked: it is the reason */
     bool asked_again;    /* the plan changed after an approval: asked once more */
     char *by;            /* who approved */
     char *hash;          /* of the plan that was shown */

@@ -153,6 +153,47 @@ static void a_changed_plan_voids_the_approval(void **state)
     rig_free(&r);
 }
 
+/* The condition is what a human was asked for: over, nothing is needed; not known, nothing is done.
+ */
+static void M24_an_approval_is_used_while_its_reason_lasts(void **state)
+{
+    static const struct {
+        double load;
+        bool missing;
+        const char *row;
+        int humans;
+    } rows[] = {{850, false, "act scale", 1},
+                {100, false, "end cancelled", 1},
+                {850, true, "deny data: the condition is unknown", 2}};
+
+    (void)state;
+    for (size_t k = 0; k < sizeof(rows) / sizeof(*rows); k++) {
+        struct rig r;
+        struct json *a;
+        char run[64];
+
+        rig_init(&r, 1);
+        rig_policy(&r, "hot")->mode = MODE_APPROVE;
+        rig_start(&r);
+        rig_run(&r, 9.5);
+        r.t[0].load = 850;
+        rig_run(&r, 16);
+        r.t[0].load = rows[k].load;
+        r.t[0].missing = rows[k].missing;
+        rig_run(&r, 24);
+        a = rig_order(&r, "status", NULL);
+        snprintf(run, sizeof(run), "%s",
+                 json_get_str(json_at(json_get(a, "policies"), 0), "run", ""));
+        json_free(a);
+        json_free(rig_order(&r, "approve", "run", run, NULL));
+        rig_run(&r, 24.5);
+        assert_int_equal(r.t[0].effects, k == 0);
+        if (!rig_seen(&r, rows[k].row) || r.humans != rows[k].humans)
+            fail_msg("row %zu: %d humans\n%s", k, r.humans, r.timeline);
+        rig_free(&r);
+    }
+}
+
 static void M10_unknown_never_acts_and_is_reported_once(void **state)
 {
     struct rig r;
@@ -432,6 +473,7 @@ int main(void)
         cmocka_unit_test(approval_is_asked_and_used_once),
         cmocka_unit_test(an_approval_outlives_a_crash),
         cmocka_unit_test(a_changed_plan_voids_the_approval),
+        cmocka_unit_test(M24_an_approval_is_used_while_its_reason_lasts),
         cmocka_unit_test(M10_unknown_never_acts_and_is_reported_once),
         cmocka_unit_test(breaker_opens_after_two_bad_outcomes),
         cmocka_unit_test(limits_hold_over_a_restart),
