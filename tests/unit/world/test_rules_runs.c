@@ -351,7 +351,7 @@ static void M24_an_approval_that_comes_too_late_does_nothing(void **state)
     assert_string_equal(rules_order(&r, "approve", "run", run, "x", "y"), "");
     rig_run(&r, 22);
     assert_int_equal(r.t[0].effects, 0);
-    SEEN("deny data: the condition is false");
+    SEEN("end cancelled: it ended while the run waited: the condition is false");
     rig_free(&r);
 }
 
