@@ -32,11 +32,6 @@ bool act_requesting(const struct run *r)
     return s == ACT_INTENT || s == ACT_RECHECK || s == ACT_APPLYING;
 }
 
-char *act_lock_key(const struct run *r, const struct declared_action *a)
-{
-    return mem_printf("%s/%s", r->t->id, a->type->attribute);
-}
-
 void act_record(struct run *r, const char *name, const struct plan *p, bool undo)
 {
     char *line = mem_printf("%s%s: %s", undo ? "undo " : "", name, p->summary ? p->summary : "");

@@ -14,26 +14,15 @@ static char *intent_item(const struct run *r)
 
 static void supersede_others(struct run *r)
 {
-    char *mine = act_lock_key(r, r->act.action);
-
     for (size_t k = 0; k < r->e->nruns; k++) {
         struct run *other = r->e->runs[k];
-        if (other == r || run_over(other) || run_shadow(other) ||
-            strcmp(other->t->id, r->t->id) != 0) /* their estates may differ after a reload */
-            continue;
-        for (size_t n = 0; n < other->ndone; n++) {
-            const struct declared_action *a = policy_action(other->p, other->done[n].name);
-            char *theirs = a ? act_lock_key(other, a) : NULL;
-            bool same = theirs && strcmp(mine, theirs) == 0;
-            mem_free(theirs);
-            if (same) {
-                run_end(other, OUT_SUPERSEDED, "run %s of policy %s took over; its undo is dropped",
-                        r->id, r->p->name);
-                break;
-            }
-        }
+
+        /* by id: their estates may differ after a reload */
+        if (other != r && !run_over(other) && !run_shadow(other) &&
+            strcmp(other->t->id, r->t->id) == 0 && run_owns(other, r->act.action->type->attribute))
+            run_end(other, OUT_SUPERSEDED, "run %s of policy %s took over; its undo is dropped",
+                    r->id, r->p->name);
     }
-    mem_free(mine);
 }
 
 static void finish_planned(struct run *r)

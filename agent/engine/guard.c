@@ -301,23 +301,25 @@ static bool same_target(const struct target *a, const struct target *b)
     return strcmp(a->id, b->id) == 0;
 }
 
-/* Whether `o` owns the attribute that `in` is about to write (M12). */
-static bool owns(const struct run *o, const struct guard_input *in)
+bool run_owns(const struct run *o, const char *attribute)
 {
     if (o->act.action && o->act.stage != ACT_IDLE && o->act.stage != ACT_DEFERRED &&
-        strcmp(o->act.action->type->attribute, in->a->type->attribute) == 0)
+        strcmp(o->act.action->type->attribute, attribute) == 0)
         return true;
     for (size_t k = 0; k < o->ndone; k++) {
         const struct declared_action *a = policy_action(o->p, o->done[k].name);
-        if (a && strcmp(a->type->attribute, in->a->type->attribute) == 0)
+        if (a && strcmp(a->type->attribute, attribute) == 0)
             return true;
     }
     return false;
 }
 
+/* For a check, for whoever suspended it, or for a human's approval. */
 static bool only_waiting(const struct run *o)
 {
-    return (o->state == RUN_WAITING || o->state == RUN_SUSPENDED) && !act_in_flight(o) && !o->busy;
+    return (o->state == RUN_WAITING || o->state == RUN_SUSPENDED ||
+            o->state == RUN_AWAITING_APPROVAL) &&
+           !act_in_flight(o) && !o->busy;
 }
 
 static enum verdict_kind lock(const struct guard_input *in, struct buf *why)
@@ -332,7 +334,8 @@ static enum verdict_kind lock(const struct guard_input *in, struct buf *why)
     for (size_t k = 0; in->a && !shadow(in) && k < in->e->nruns; k++) {
         const struct run *o = in->e->runs[k];
         bool higher;
-        if (o == in->r || run_over(o) || run_shadow(o) || !same_target(o->t, in->t) || !owns(o, in))
+        if (o == in->r || run_over(o) || run_shadow(o) || !same_target(o->t, in->t) ||
+            !run_owns(o, in->a->type->attribute))
             continue;
         higher = (in->r && in->r->manual && !o->manual) ||
                  (in->p->severity < o->p->severity && !(o->manual && !(in->r && in->r->manual)));

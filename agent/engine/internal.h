@@ -399,6 +399,9 @@ struct run *run_find(struct engine *e, const char *id);
 enum mode run_mode(const struct run *r); /* that of its first act, or what it would be now */
 void run_fix_mode(struct run *r);
 bool run_shadow(const struct run *r);
+/* Whether it owns what `attribute` of its target is: it writes it, or wrote it, or asks to (M12).
+ */
+bool run_owns(const struct run *r, const char *attribute);
 bool run_held(struct run *r); /* suspends it where it has to be; true: it is suspended */
 int64_t run_deadline_ms(const struct run *r);
 bool run_over(const struct run *r);
@@ -437,7 +440,6 @@ void act_settle(struct run *r, bool done, const char *by);
 struct json *act_opts(struct run *r, const struct declared_action *a, struct err *err);
 char *
 act_undos(const struct run *r); /* what was done and not undone, for the report; "" when nothing */
-char *act_lock_key(const struct run *r, const struct declared_action *a);
 
 void act_observe(struct run *r, enum act_stage stage);
 struct plan *act_make_plan(struct run *r, const struct json *seen, struct err *err);

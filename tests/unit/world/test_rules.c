@@ -245,6 +245,30 @@ static void M12_a_higher_severity_takes_over_from_a_waiting_run(void **state)
     rig_free(&r);
 }
 
+/* A question is no claim: the worse of two does not wait until somebody answers the other's. */
+static void M12_a_higher_severity_takes_over_from_one_that_asked(void **state)
+{
+    struct rig r;
+    struct policy *low, *high;
+
+    (void)state;
+    rig_init(&r, 1);
+    low = rules_scripted(&r, grow_and_back);
+    low->actions[0].approval_required = true;
+    high = rig_policy(&r, "worse");
+    high->severity = SEV1;
+    high->when = rig_leaf(&r, CMP_ABOVE, 85, 2 * MIN_MS);
+    low->max_targets = high->max_targets = 5;
+    rules_heat(&r, 20);
+    SEEN("approval wanted: scale");
+    assert_int_equal(r.t[0].effects, 0);
+    r.t[0].load = 1100; /* of 10 instances */
+    rig_run(&r, 24);
+    SEEN("end superseded: run R");
+    assert_int_equal(r.t[0].effects, 1);
+    rig_free(&r);
+}
+
 static void M12_an_equal_severity_defers(void **state)
 {
     struct rig r;
@@ -352,6 +376,7 @@ int main(void)
         cmocka_unit_test(M11_cooldown_defers_then_denies),
         cmocka_unit_test(M11_max_acts_bound_a_run),
         cmocka_unit_test(M12_a_higher_severity_takes_over_from_a_waiting_run),
+        cmocka_unit_test(M12_a_higher_severity_takes_over_from_one_that_asked),
         cmocka_unit_test(M12_an_equal_severity_defers),
         cmocka_unit_test(M13_coexist_allows_both),
         cmocka_unit_test(M14_the_ladder_climbs_only_on_known_false_or_nothing_to_do),
