@@ -156,9 +156,7 @@ void act_input(const struct run *r, struct action_input *in)
         in->within = r->act.plan->names;
 }
 
-/* The end of the step without an effect: false to the script, with the reason on record. */
-static void refuse_in(struct run *r, struct jtx *tx, const char *guard, const char *why,
-                      bool failed)
+void act_refuse_tx(struct run *r, struct jtx *tx, const char *guard, const char *why, bool failed)
 {
     struct json *detail = act_detail(r, r->act.plan);
     char *text =
@@ -191,7 +189,7 @@ static void refuse_in(struct run *r, struct jtx *tx, const char *guard, const ch
     r->denied = r->denied || guard;
     mem_free(r->note);
     r->note = mem_strdup(text);
-    act_close_question(r, tx, "void", NULL);
+    approval_close(r, tx, "void", NULL);
     report_add(r->e, tx, REPORT_NOTE, r->inst, r, "%s: %s", r->t->name, text);
     act_reset(&r->act);
     run_answer_tx(r, tx, json_new_bool(false), text, detail);
@@ -200,7 +198,7 @@ static void refuse_in(struct run *r, struct jtx *tx, const char *guard, const ch
 
 void act_refuse_step(struct run *r, const char *guard, const char *why, bool failed)
 {
-    refuse_in(r, commit_new(r->e), guard, why, failed);
+    act_refuse_tx(r, commit_new(r->e), guard, why, failed);
 }
 
 static void defer(struct run *r, const char *guard, const char *why)
@@ -444,7 +442,7 @@ static void finish_empty(struct run *r)
                             r->act.plan->summary ? r->act.plan->summary : "");
 
     json_set_bool(detail, "empty", true);
-    act_close_question(r, tx, "void", NULL);
+    approval_close(r, tx, "void", NULL);
     engine_trace(r->e, r->inst, r->act.undo ? "undo" : "act", "%s nothing to do", r->ask_name);
     report_add(r->e, tx, REPORT_NOTE, r->inst, r, "%s: %s", r->t->name, text);
     r->last_act_end_ms = now(r->e);
@@ -454,59 +452,6 @@ static void finish_empty(struct run *r)
     /* A run function hears of a success; the ladder, that this rung was none (M14). */
     run_answer_tx(r, tx, r->p->script ? json_new_bool(true) : json_new_str("empty"), text, detail);
     mem_free(text);
-}
-
-static void put_question(struct run *r)
-{
-    struct engine *e = r->e;
-    struct jtx *tx = commit_new(e);
-    struct json *d = json_new_map(), *step;
-    char *key = step_key(r), ttl[32];
-
-    act_close_question(r, tx, "void", NULL); /* the plan is another by now */
-    r->act.asked = true;
-    r->act.for_when = !r->manual && !r->act.undo && r->inst->now.value == TRI_TRUE;
-    r->act.until_ms = now(e) + r->act.action->approval_ttl_ms;
-    json_set_str(d, "run", r->id);
-    json_set_int(d, "step", r->step);
-    json_set_str(d, "policy", r->p->name);
-    json_set_str(d, "target", r->t->id);
-    json_set_str(d, "action", r->ask_name);
-    json_set_str(d, "state", "asked");
-    json_set_str(d, "hash", r->act.hash);
-    json_set_str(d, "approvers", r->act.action->approvers);
-    json_set_int(d, "until_ms", r->act.until_ms);
-    json_set(d, "plan", plan_to_json(r->act.plan));
-    jtx_put(tx, "approval", key, d, true);
-    step = step_doc(r, "begun");
-    json_set_str(step, "asked", r->act.hash);
-    json_set_int(step, "asked_until_ms", r->act.until_ms);
-    json_set_bool(step, "asked_for_when", r->act.for_when);
-    jtx_put(tx, "step", key, step, false);
-    jtx_put(tx, "run", r->id, run_doc(r), true);
-    unit_format_duration(ttl, sizeof(ttl), r->act.action->approval_ttl_ms);
-    report_add(e, tx, REPORT_ASK, r->inst, r,
-               "%s: approval wanted within %s: %s %s. runbookctl approve %s --hash %.12s",
-               r->t->name, ttl, r->ask_name, r->act.plan->summary, r->id, r->act.hash);
-    engine_trace(e, r->inst, "approval", "wanted: %s %s", r->ask_name, r->act.plan->summary);
-    mem_free(key);
-    commit_owed(e, tx, NULL, NULL);
-}
-
-/* Asks a human: the plan, its hash, and how to answer. Whoever was asked for the same before a
- * restart is not asked again, nor given more time. */
-static void ask_approval(struct run *r)
-{
-    char *before = r->act.hash;
-    bool same;
-
-    r->act.hash = plan_hash(r->act.plan, r->act.action->type->name, r->t->id);
-    same = r->act.asked && strcmp(before, r->act.hash) == 0;
-    mem_free(before);
-    r->act.stage = ACT_APPROVAL;
-    run_set_state(r, RUN_AWAITING_APPROVAL);
-    if (!same)
-        put_question(r);
 }
 
 static void planned(struct run *r)
@@ -522,7 +467,7 @@ static void planned(struct run *r)
         return;
     guard_input_of(r, &in);
     if (guard_needs_approval(&in) && !r->act.approved) {
-        ask_approval(r);
+        approval_ask(r);
         return;
     }
     r->act.call = 0;
@@ -530,21 +475,6 @@ static void planned(struct run *r)
 }
 
 /* After a restart */
-
-static void take_up_approval(struct run *r, const struct json *step)
-{
-    struct err err = ERR_INIT;
-    const char *by = json_get_str(step, "approved_by", NULL);
-
-    if (!by || json_get_int(step, "approved_until_ms", 0) <= now(r->e))
-        return;
-    r->act.plan = plan_from_json(json_get(step, "plan"), &err);
-    if (!r->act.plan)
-        return;
-    r->act.hash = plan_hash(r->act.plan, r->act.action->type->name, r->t->id);
-    r->act.by = mem_strdup(by);
-    r->act.approved = true;
-}
 
 void act_resume(struct run *r, const struct json *step)
 {
@@ -557,7 +487,7 @@ void act_resume(struct run *r, const struct json *step)
         r->act.stage =
             ACT_DEFERRED; /* nothing was intended yet: the guards are asked from the start */
         r->act.retry_ms = now(r->e);
-        take_up_approval(r, step);
+        approval_take_up(r, step);
         return;
     }
     r->act.plan = plan_from_json(json_get(step, "plan"), &err);
@@ -574,40 +504,6 @@ void act_resume(struct run *r, const struct json *step)
     effect_doubt(r, "the agent stopped between intent and outcome");
 }
 
-/* What became of the approval that was asked for. */
-void act_put_approval(const struct run *r, struct jtx *tx, const char *state, const char *by)
-{
-    struct json *d = json_new_map();
-    char *key = step_key(r);
-
-    json_set_str(d, "run", r->id);
-    json_set_str(d, "state", state);
-    json_set_str(d, "hash", r->act.hash);
-    json_set_str(d, "by", by);
-    jtx_put(tx, "approval", key, d, false);
-    mem_free(key);
-}
-
-void act_close_question(struct run *r, struct jtx *tx, const char *state, const char *by)
-{
-    if (!r->act.asked)
-        return;
-    r->act.asked = false;
-    act_put_approval(r, tx, state, by);
-    report_add(r->e, tx, REPORT_ANSWERED, r->inst, r, "%s: %s: %s%s%s", r->t->name, r->ask_name,
-               strcmp(state, "void") == 0 ? "no approval is wanted any more" : state,
-               by ? " by " : "", by ? by : "");
-}
-
-/* The answer and the end of the step that asked are one: a no is not asked for twice. */
-static void close_approval(struct run *r, const char *state, const char *by, const char *why)
-{
-    struct jtx *tx = commit_new(r->e);
-
-    act_close_question(r, tx, state, by);
-    refuse_in(r, tx, "approval", why, false);
-}
-
 void act_poke(struct run *r)
 {
     struct act *a = &r->act;
@@ -618,7 +514,7 @@ void act_poke(struct run *r)
     else if (a->stage == ACT_PROBING && !a->ticket && now(e) >= a->retry_ms)
         act_observe(r, ACT_PROBING);
     else if (a->stage == ACT_APPROVAL && now(e) >= a->until_ms)
-        close_approval(r, "expired", NULL, "nobody approved in time");
+        approval_refuse(r, "expired", NULL, "nobody approved in time");
 }
 
 int64_t act_next_ms(const struct run *r)
@@ -633,41 +529,6 @@ int64_t act_next_ms(const struct run *r)
     default:
         return NEVER;
     }
-}
-
-/* Operators */
-
-/* With the plan that it is for and until when, so that it holds over a crash, and no longer. The
- * caller commits tx. */
-void act_approve(struct run *r, struct jtx *tx, const char *by)
-{
-    struct json *step = step_doc(r, "begun");
-    char *key = step_key(r);
-
-    act_close_question(r, tx, "approved", by);
-    json_set_str(step, "approved_by", by);
-    json_set_int(step, "approved_until_ms", r->act.until_ms);
-    json_set_bool(step, "asked_for_when", r->act.for_when);
-    json_set(step, "plan", plan_to_json(r->act.plan));
-    jtx_put(tx, "step", key, step, false);
-    mem_free(key);
-    r->act.approved = true;
-    r->act.deferred_ms = 0;
-    mem_free(r->act.by);
-    r->act.by = mem_strdup(by);
-    run_set_state(r, RUN_RUNNING);
-    engine_trace(r->e, r->inst, "approved", "by %s", by);
-    /* Time has passed: all guards are asked again, then the plan is made again (M24). */
-    r->act.stage = ACT_DEFERRED;
-    r->act.retry_ms = now(r->e);
-}
-
-void act_refuse(struct run *r, const char *by)
-{
-    char *why = mem_printf("denied by %s", by);
-
-    close_approval(r, "denied", by, why);
-    mem_free(why);
 }
 
 void act_settle(struct run *r, bool done, const char *by)

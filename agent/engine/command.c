@@ -163,10 +163,10 @@ static void approve(struct request *q)
             return;
         }
         q->tx = commit_new(q->e);
-        act_approve(r, q->tx, by(q));
+        approval_give(r, q->tx, by(q));
     } else {
         q->tx = commit_new(q->e);
-        act_approve(r, q->tx, by(q));
+        approval_give(r, q->tx, by(q));
     }
 }
 
@@ -180,7 +180,7 @@ static void deny(struct request *q)
         request_fail(q, "run %s waits for no approval (it is %s)", r->id,
                      run_state_names[r->state]);
     else
-        act_refuse(r, by(q));
+        approval_deny(r, by(q));
 }
 
 static void cancel(struct request *q)

@@ -34,7 +34,7 @@ static void finish_planned(struct run *r)
 
     json_set_bool(detail, "planned", true);
     json_set_bool(detail, "left", true);
-    act_close_question(r, tx, "void", NULL);
+    approval_close(r, tx, "void", NULL);
     if (!r->act.undo) {
         act_count(r, r->ask_name);
         act_outputs(r, r->ask_name, r->act.plan->out, NULL);
@@ -160,9 +160,9 @@ void effect_intend(struct run *r)
     json_set_str(d, "by", r->act.by);
     jtx_put(tx, "step", key, d, false);
     jtx_put(tx, "run", r->id, run_doc(r), true);
-    act_close_question(r, tx, "void", NULL); /* meanwhile none is needed */
+    approval_close(r, tx, "void", NULL); /* meanwhile none is needed */
     if (r->act.approved)
-        act_put_approval(r, tx, "used", r->act.by);
+        approval_put(r, tx, "used", r->act.by);
     guard_take(&in, tx, item);
     mem_free(item);
     mem_free(key);

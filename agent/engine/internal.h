@@ -431,11 +431,6 @@ void act_outputs(struct run *r, const char *name, const struct json *plan_out,
                  const struct json *out); /* for $step; either may be NULL */
 void act_count(struct run *r, const char *name);
 int act_counted(const struct run *r, const char *name);
-void act_approve(struct run *r, struct jtx *tx, const char *by);
-void act_put_approval(const struct run *r, struct jtx *tx, const char *state, const char *by);
-/* Closes the question that is open, if one is: its row, and the page that asked. */
-void act_close_question(struct run *r, struct jtx *tx, const char *state, const char *by);
-void act_refuse(struct run *r, const char *by);
 void act_settle(struct run *r, bool done, const char *by);
 struct json *act_opts(struct run *r, const struct declared_action *a, struct err *err);
 char *
@@ -447,6 +442,18 @@ void act_input(const struct run *r, struct action_input *in);
 /* The end of the step without an effect: false to the script, the reason on record. guard NULL: it
  * failed. */
 void act_refuse_step(struct run *r, const char *guard, const char *why, bool failed);
+void act_refuse_tx(struct run *r, struct jtx *tx, const char *guard, const char *why, bool failed);
+
+/* approval.c */
+void approval_ask(struct run *r);
+void approval_give(struct run *r, struct jtx *tx, const char *by); /* the caller commits tx */
+void approval_deny(struct run *r, const char *by);
+/* state: denied or expired. Ends the step without an effect. */
+void approval_refuse(struct run *r, const char *state, const char *by, const char *why);
+/* Closes the question that is open, if one is: its row, and the page that asked. */
+void approval_close(struct run *r, struct jtx *tx, const char *state, const char *by);
+void approval_put(const struct run *r, struct jtx *tx, const char *state, const char *by);
+void approval_take_up(struct run *r, const struct json *step);
 
 /* reading.c: the signal that an option of an action is read from. Whether it is known, by the rule
  * for conditions (M5): an action that has none is allowed. */

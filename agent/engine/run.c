@@ -346,7 +346,7 @@ void run_end(struct run *r, enum outcome o, const char *fmt, ...)
     run_set_state(r, RUN_ENDED);
     mem_free(r->note);
     r->note = buf_take(&text);
-    act_close_question(r, tx, "void", NULL);
+    approval_close(r, tx, "void", NULL);
     act_reset(&r->act);
     jtx_put(tx, "run", r->id, run_doc(r), false);
     engine_trace(e, i, "end", "%s%s%s", outcome_names[o], *r->note ? ": " : "", r->note);
