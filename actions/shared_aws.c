@@ -257,7 +257,7 @@ void aws_observe(struct action_call *c, const char *account, const struct aws_qu
         t->asked[i] = (struct asked){.talk = t, .q = &questions[i]};
         ask(&t->asked[i]);
     }
-    if (t->pg != NULL)
+    if (pg != NULL && t->pg != NULL)
         pg_query(t->pg, pg->sql, NULL, 0, ms, on_rows, t);
 }
 

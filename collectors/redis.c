@@ -317,7 +317,7 @@ static int64_t info_interval(const struct target *t, const struct json *opts)
     }
 #define AGG_OF(default_agg, all)                                                                   \
     {                                                                                              \
-        .name = "agg", .type = OPT_ENUM, .fallback = (default_agg), .words = all,                  \
+        .name = "agg", .type = OPT_ENUM, .fallback = (default_agg), .words = (all),                \
         .help = "what is made of the readings of several nodes"                                    \
     }
 #define AGG(default_agg) AGG_OF(default_agg, "max|sum|avg|min")

@@ -198,12 +198,11 @@ static void curl_ended(struct http_call *c, CURLcode code)
     curl_easy_cleanup(c->easy);
     c->easy = NULL;
     c->answer.request_left = left;
-    if (status_is_enough(c, status)) {
+    if (status_is_enough(c, status) ||
+        (!c->too_large && code == CURLE_OK && status >= 100 && status <= 999)) {
         take_answer(c, status);
     } else if (c->too_large) {
         err_set(&c->err, ERR_LIMIT, "the answer is larger than %zu bytes", c->body.max);
-    } else if (code == CURLE_OK && status >= 100 && status <= 999) {
-        take_answer(c, status);
     } else if (code == CURLE_OK) {
         err_set(&c->err, ERR_INPUT, "the answer is not HTTP");
     } else {

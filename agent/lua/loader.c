@@ -159,7 +159,7 @@ static bool foreign_place(const struct loader *ld, const struct fault *f, char *
             return false;
         }
         if (p.line == f->line && c >= 0x80 && !quoted &&
-            (unsigned char)s->text[i] == (unsigned)atoi(near + 9)) {
+            (unsigned char)s->text[i] == (unsigned)strtol(near + 9, NULL, 10)) {
             bool quote = c >= 0x2018 && c <= 0x201f;
             snprintf(text, size, "the character U+%04X stands outside of a string: %s", (unsigned)c,
                      quote        ? "quotes are \" or '"

@@ -401,7 +401,7 @@ struct json *policies_walk(const struct policy_set *set, const struct estate *es
         /* Each way is a run that begins anew: what stands in the file is read once for all of them,
          * and for those of the file's other policies. */
         struct source *source = ((struct policy_data *)p->script_data)->source;
-        if (source != read) {
+        if (!read || source != read) {
             if (read) {
                 source_forget(read);
             }

@@ -22,8 +22,8 @@ void text_init(struct text *t, int fd)
     buf_init(&t->out, MAX_OUT);
     t->color = tty && !(no && *no) && !(term && strcmp(term, "dumb") == 0);
     t->width = 80;
-    if (columns && columns[strspn(columns, "0123456789")] == '\0' && atoi(columns) > 0)
-        t->width = (size_t)atoi(columns);
+    if (columns && columns[strspn(columns, "0123456789")] == '\0' && strtoul(columns, NULL, 10) > 0)
+        t->width = strtoul(columns, NULL, 10);
     else if (tty && ioctl(fd, TIOCGWINSZ, &w) == 0 && w.ws_col > 0)
         t->width = w.ws_col;
     t->width = t->width < 40 ? 40 : t->width > 120 ? 120 : t->width;

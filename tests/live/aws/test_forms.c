@@ -91,7 +91,7 @@ static double poll_one(struct stage *s, size_t i, char *why, size_t size)
         snprintf(why, size, "%s", c.err.text);
     else
         snprintf(why, size, "%s", g != NULL ? g->why : "nothing was said");
-    value = *why == '\0' ? g->value : -2;
+    value = g != NULL && *why == '\0' ? g->value : -2;
     source_close(&c);
     return value;
 }
@@ -166,7 +166,7 @@ static void legal_forms_are_read_alike(void **state)
     struct stage *s = *state;
     struct json *list = sim(&s->r, "legal", NULL);
     char why[1000];
-    double first[READINGS];
+    double first[READINGS] = {0};
 
     assert_true(json_len(list) > 20);
     for (const struct json *f = json_first(list); f != NULL; f = json_next(f)) {

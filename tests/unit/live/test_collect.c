@@ -342,8 +342,10 @@ static void a_slow_series_that_is_alone_delays_no_other(void **state)
         else if (strncmp(behaviours[k].source, "postgres/a#", 11) == 0)
             quick = &behaviours[k];
     }
-    assert_non_null(slow);
-    assert_non_null(quick);
+    if (slow == NULL || quick == NULL) {
+        fail_msg("only one of the two is watched");
+        return;
+    }
     slow->how = HANG;
     collect_watch(f->collect, f->estate, f->series, f->n);
     run_for(f->loop, 500);
