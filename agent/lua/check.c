@@ -126,7 +126,7 @@ static const struct target *unresolved(const struct checker *c, const char *ref,
     char text[256];
     snprintf(text, sizeof text, "$%s", ref);
     struct json *written = json_new_str(text);
-    if (c->ld->estate && c->p->target.kind) {
+    if (c->ld->estate) {
         n = estate_select(c->ld->estate, &c->p->target, &targets);
     }
     for (size_t i = 0; i < n && !found; i++) {
@@ -208,7 +208,7 @@ static void check_over(const struct checker *c, const struct cond *cond, const s
     if (c->ld->quiet && !c->ld->estate) { /* a run: it was judged by the estate at the load */
         return;
     }
-    if (c->ld->estate && c->p->target.kind) {
+    if (c->ld->estate) {
         chosen.n = estate_select(c->ld->estate, &c->p->target, &chosen.targets);
     }
     int64_t over_ms = json_get_int(cond->opts, "over", 0), every_ms = leaf_interval(cond, &chosen);

@@ -328,7 +328,9 @@ static bool listed(const struct json *list, const char *name)
 
 bool selector_match(const struct selector *s, const struct target *t)
 {
-    if (strcmp(s->kind, t->kind) != 0)
+    /* One without a kind is what is left of a selector that was wrong, and reported: it selects
+     * nothing. */
+    if (s->kind == NULL || strcmp(s->kind, t->kind) != 0)
         return false;
     /* A list that is given and empty selects nothing: only an absent one means all. */
     if (json_type(s->name) == JSON_LIST && !listed(s->name, t->name))

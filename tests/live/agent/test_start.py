@@ -55,6 +55,18 @@ class Codes(AgentCase):
         self.configure('storm = { window = "5 minutes" },')
         self.both(14, "E107", "5m")
 
+    def test_a_target_that_is_none(self):
+        """With an estate beside it, in which what it selects is looked up."""
+        self.write("estate.lua", 'aws "prod" { region = "us-east-1" }\nasg "web" { aws = "prod" }\n')
+        policy = ('policy "p" { owner = "t", severity = "sev3", doc = "https://example.com/x", %s\n'
+                  '  when = sig.asg_cpu { above = "60%%", lasting = "5m" }, actions = { act.asg_scale { by = 1, max = 5 } },\n'
+                  '  max_targets = "10%%", window = sig.clock { from = "01:00", to = "02:00" }, verify_within = "30m" }\n')
+        for target, code, *words in (("", 14, "E105", "target"), ("targeqt = find.asg {},", 14, "E104", "did you mean", "target"),
+                                     ("target = find.asgg {},", 13, "E102", "asgg", "did you mean"), ("target = 7,", 14, "E107", "target")):
+            self.write("policies/a.lua", policy % target)
+            with self.subTest(target):
+                self.both(code, "a.lua:1:", *words)
+
     def test_what_only_the_walk_through_a_run_finds(self):
         policy = ('policy "p" { owner = "t", severity = "sev3", doc = "https://example.com/x", target = find.asg {},\n'
                   '  when = sig.asg_cpu { above = "60%%" }, actions = { grow = act.asg_scale { by = 1, max = 5 } },\n'
