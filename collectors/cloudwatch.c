@@ -558,6 +558,12 @@ static void ask_all(struct cloudwatch *s, struct aws *aws)
     }
     s->now_ms = aws_wall_ms(aws);
     s->ahead_ms = s->now_ms - loop_wall_ms(io->loop);
+    /* AWS's clock is behind what was believed: what was told of lies ahead of it, and would hold
+     * back all that comes until it got there. */
+    for (size_t i = 0; i < s->nreaders; i++) {
+        if (s->readers[i].given_ms > s->now_ms)
+            s->readers[i].given_ms = s->readers[i].reached_ms = -1;
+    }
     s->calls = mem_calloc(n, sizeof(*s->calls));
     s->ncalls = n;
     for (size_t b = 0; b < n; b++) {
