@@ -127,7 +127,7 @@ class Journal(testing.SimTest):
         self.assertTrue(self.sim.until(lambda: self.sim.state()["rps"] == 120))
 
     def test_instances_break(self):
-        victim = self.sim.state()["instances"][0]["id"]
+        victim = next(i["id"] for i in self.sim.state()["instances"] if i["state"] == "InService")
         self.sim.control("POST", "instance", {"id": victim, "gone": True})
         self.assertNotIn(victim, [i["id"] for i in self.sim.state()["instances"]])
         self.assertTrue(self.sim.until(lambda: self.sim.state()["serving"] == 3))
