@@ -42,7 +42,7 @@ teeth: setup
 	@tests/sim/teeth
 
 bench: setup
-	@cmake --preset release >build/bench.log && cmake --build --preset release --target bench >>build/bench.log || { tail -n 40 build/bench.log; exit 1; }
+	@mkdir -p build; cmake --preset release >build/bench.log && cmake --build --preset release --target bench >>build/bench.log || { tail -n 40 build/bench.log; exit 1; }
 	@tests/bench/run
 
 install: build
