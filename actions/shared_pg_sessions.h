@@ -4,6 +4,7 @@
 #define RB_ACTIONS_SHARED_PG_SESSIONS_H
 
 #include "plugin/action.h"
+#include "plugin/form.h"
 
 /* "PID@BACKEND_START/MARK", times in UTC with microseconds as the server has them: pid and
  * backend_start name the session, also after its pid was given to another one; MARK tells that it
@@ -48,6 +49,7 @@ void pg_sessions_state_cancelled(const struct action_input *in, const struct jso
          .help = "only sessions with this application_name"},                                      \
         {.name = "client",                                                                         \
          .type = OPT_STRING,                                                                       \
+         .check = form_client,                                                                     \
          .help = "only sessions from this address, \"10.1.2.3\"; \"local\": by the server's "      \
                  "socket"},                                                                        \
         {.name = "except_users", .type = OPT_LIST, .help = "never sessions of these roles"},       \

@@ -9,6 +9,7 @@
 #include "io/loop.h"
 #include "io/pg.h"
 #include "plugin/collector.h"
+#include "plugin/form.h"
 #include "shared_source.h"
 
 #define STATEMENT_MS 6000 /* the server ends it then; io/pg gives up a second later */
@@ -196,7 +197,7 @@ static bool filtered(const struct json *opts)
          .type = OPT_STRING,                                                                       \
          .help = "only sessions with this application_name"},                                      \
     {                                                                                              \
-        .name = "client", .type = OPT_STRING,                                                      \
+        .name = "client", .type = OPT_STRING, .check = form_client,                                \
         .help = "only sessions from this address, \"10.1.2.3\"; \"local\": by the server's socket" \
     }
 

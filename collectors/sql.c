@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "io/loop.h"
+#include "plugin/form.h"
 #include "shared_source.h"
 
 #define STATEMENT_MS 5000
@@ -149,6 +150,7 @@ static const struct option sql_options[] = {
      .required = true,
      .min = 1,
      .max = QUERY_MAX,
+     .check = form_select,
      .help = "one SELECT that gives one row, in the target's database; only pg_catalog is on the "
              "search path: write \"public.orders\""},
     {.name = "column",

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
+
 static int port_of(const char *text)
 {
     size_t n = strspn(text, "0123456789");
@@ -46,4 +48,17 @@ int address_parse(const char *text, int default_port, struct sockaddr_storage *o
     six->sin6_port = htons((uint16_t)n);
     *len = sizeof(*six);
     return 0;
+}
+
+char *address_split(const char *text, int *port)
+{
+    const char *colon = strrchr(text, ':');
+    size_t len = colon != NULL ? (size_t)(colon - text) : 0;
+
+    *port = len > 0 ? port_of(colon + 1) : -1;
+    if (*port < 0)
+        return NULL;
+    if (text[0] == '[' && text[len - 1] == ']')
+        return len > 2 ? mem_strndup(text + 1, len - 2) : NULL;
+    return mem_strndup(text, len);
 }

@@ -373,8 +373,18 @@ static void params(struct build *b)
 static void inhibits(struct build *b, const struct schema *s)
 {
     const struct json *list = option(b, s, "inhibits");
+    const struct tab *from = get(b, "inhibits");
+    int i = 0;
+    lua_pop(b->L, 1);
     b->p->inhibits = arena_alloc(b->ld->arena, (json_len(list) + 1) * sizeof *b->p->inhibits);
     for (const struct json *j = json_first(list); j; j = json_next(j)) {
+        i++;
+        if (strcmp(json_str(j, ""), b->p->name) == 0) {
+            struct place at = place_entry(b->L, from->index, "inhibits", i);
+            diag_add(b->ld->d, "E106", &at,
+                     "policy \"%s\" inhibits itself: name the policies that it holds back",
+                     b->p->name);
+        }
         b->p->inhibits[b->p->ninhibits++] = arena_strdup(b->ld->arena, json_str(j, ""));
     }
 }

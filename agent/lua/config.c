@@ -50,14 +50,10 @@ static void check_operators(lua_State *L, int table, const struct json *operator
 {
     struct loader *ld = loader_of(L);
     int i = 0;
-    lua_pushliteral(L, "operators");
-    bool listed = lua_rawget(L, table) == LUA_TTABLE;
     for (const struct json *j = json_first(operators); j; j = json_next(j)) {
-        struct place at = listed ? place_value(L, lua_gettop(L), NULL, ++i)
-                                 : place_value(L, table, "operators", 0);
+        struct place at = place_entry(L, table, "operators", ++i);
         here_user(ld, &at, "operators", json_str(j, ""));
     }
-    lua_pop(L, 1);
 }
 
 static int f_runbookd(lua_State *L)

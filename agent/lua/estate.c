@@ -53,6 +53,7 @@ static int take_target(lua_State *L)
     struct tab t = {.index = lua_gettop(L),
                     .what = arena_printf(ld->arena, "%s \"%s\"", k->name, name)};
     tab_known(L, &t, fields, n, k->options, k->noptions);
+    size_t before = diags_errors(ld->d);
     struct json *held = tab_options(L, &t, k->options, k->noptions);
     const struct json *more = tab_options(L, &t, common, n);
     struct err e = ERR_INIT;
@@ -62,9 +63,11 @@ static int take_target(lua_State *L)
     int mode = mode_parse(json_get_str(more, "mode", "enforce"));
     const struct json *tag = json_get(more, "tag");
     struct place at = place_call(L, t.index);
-    if (k->check && k->check(held, &e) != 0) {
-        diag_add(ld->d, "E106", &at, "%s: %s", t.what, e.text);
-        return 0;
+    if (k->check && diags_errors(ld->d) == before && !ld->poisoned && k->check(held, &e) != 0) {
+        char word[64];
+        snprintf(word, sizeof word, "%.*s", (int)strcspn(e.text, " "), e.text);
+        struct place there = json_get(held, word) ? place_key(L, t.index, word, 0) : at;
+        diag_add(ld->d, "E106", &there, "%s: %s", t.what, e.text);
     }
     if (estate_add(out->estate, k->name, name, tag ? json_copy(tag) : json_new_map(),
                    json_copy(held), mode < 0 ? MODE_OFF : (enum mode)mode, at.file, at.line,

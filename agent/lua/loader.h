@@ -85,6 +85,8 @@ struct place place_call(lua_State *L,
                         int table); /* of the expression that the table is the argument of */
 struct place place_key(lua_State *L, int table, const char *key, int index);
 struct place place_value(lua_State *L, int table, const char *key, int index);
+/* Of one entry of the list in a field, or of the field where it is no list. */
+struct place place_entry(lua_State *L, int table, const char *field, int index);
 struct place place_site(const struct loader *ld, const struct site *site, const char *word);
 struct site site_of(const struct loader *ld, const struct place *p);
 

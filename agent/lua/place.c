@@ -129,6 +129,16 @@ struct place place_value(lua_State *L, int table, const char *key, int index)
     return part(L, table, key, index, true);
 }
 
+struct place place_entry(lua_State *L, int table, const char *field, int index)
+{
+    lua_pushstring(L, field);
+    bool list = lua_rawget(L, table) == LUA_TTABLE;
+    struct place at =
+        list ? place_value(L, lua_gettop(L), NULL, index) : place_value(L, table, field, 0);
+    lua_pop(L, 1);
+    return at;
+}
+
 struct place place_site(const struct loader *ld, const struct site *site, const char *word)
 {
     struct place at = {

@@ -277,10 +277,7 @@ static bool bad_entry(lua_State *L, const struct tab *t, const struct option *o,
     int i = 1;
     for (const struct json *j = json_first(written); j; j = json_next(j), i++) {
         if (json_type(j) == JSON_STRING && o->check(json_str(j, ""), NULL) != 0) {
-            lua_pushstring(L, o->name);
-            lua_rawget(L, t->index);
-            *at = place_value(L, lua_gettop(L), NULL, i);
-            lua_pop(L, 1);
+            *at = place_entry(L, t->index, o->name, i);
             return true;
         }
     }

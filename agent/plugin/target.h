@@ -52,7 +52,7 @@ struct target_kind {
     const char *domain; /* the field that is its failure domain ("zone", "region"), or NULL */
     const struct discovery *discover; /* NULL: it cannot be discovered */
     /* Beyond the option table: cross checks (NULL: none). ERR_INPUT with what is wrong and what to
-     * write. */
+     * write; a text that begins with the name of a field is shown at that field. */
     int (*check)(const struct json *fields, struct err *e);
 };
 extern const struct target_kind target_kinds[];

@@ -28,14 +28,14 @@
     }
 #define REGION                                                                                     \
     {                                                                                              \
-        .name = "region", .type = OPT_STRING,                                                      \
+        .name = "region", .type = OPT_STRING, .check = form_region,                                \
         .help = "AWS region: its failure domain; the account's when not given"                     \
     }
 
 /* The form of an ARN in Certificate Manager: its model, and
  * https://docs.aws.amazon.com/service-authorization/latest/reference/list_awscertificatemanager.html
  */
-static int certificate_check(const struct json *fields, struct err *e)
+static int arn_check(const struct json *fields, struct err *e)
 {
     const char *arn = json_get_str(fields, "arn", NULL);
     char account[13] = "";
@@ -53,6 +53,43 @@ static int certificate_check(const struct json *fields, struct err *e)
     if (json_get_str(fields, "aws", NULL) == NULL)
         return err_set(e, ERR_INPUT,
                        "arn needs aws = \"...\": the account and region that it is asked in");
+    return 0;
+}
+
+/* What is read of a certificate: of one without either, nothing ever is. */
+static int certificate_check(const struct json *fields, struct err *e)
+{
+    if (json_get(fields, "arn") == NULL && json_get(fields, "host") == NULL)
+        return err_set(e, ERR_INPUT,
+                       "there is nothing to read: give it host = \"...\" (a handshake shows it), "
+                       "arn = \"...\" with aws = \"...\" (Certificate Manager is asked), or both");
+    return arn_check(fields, e);
+}
+
+static int cache_check(const struct json *fields, struct err *e)
+{
+    bool host = json_get(fields, "host") != NULL, nodes = json_get(fields, "nodes") != NULL,
+         group = json_get(fields, "replication_group") != NULL,
+         serverless = json_get(fields, "serverless") != NULL;
+
+    if (nodes && json_len(json_get(fields, "nodes")) == 0)
+        return err_set(e, ERR_INPUT, "nodes is empty: name them, or leave it out");
+    if (host && nodes)
+        return err_set(e, ERR_INPUT,
+                       "nodes stands in place of host and port: leave host out, and name it among "
+                       "the nodes if it is one");
+    if (group && serverless)
+        return err_set(e, ERR_INPUT,
+                       "serverless and replication_group are two kinds of cache: leave one of them "
+                       "out");
+    if ((group || serverless) && json_get(fields, "aws") == NULL)
+        return err_set(e, ERR_INPUT,
+                       "%s needs aws = \"...\": the account and region that it is asked in",
+                       group ? "replication_group" : "serverless");
+    if (!host && !nodes && !group && !serverless)
+        return err_set(e, ERR_INPUT,
+                       "there is nothing to read: give it host or nodes (INFO is asked), or "
+                       "replication_group or serverless with aws (CloudWatch is asked)");
     return 0;
 }
 
@@ -74,9 +111,11 @@ static const struct option aws_options[] = {
     {.name = "region",
      .type = OPT_STRING,
      .required = true,
+     .check = form_region,
      .help = "region of every call, \"us-east-1\""},
     {.name = "role",
      .type = OPT_STRING,
+     .check = form_role,
      .help =
          "ARN of a role to assume; without it the credentials found first are used as they are"},
     {.name = "external_id",
@@ -99,9 +138,11 @@ static const struct option asg_options[] = {
     AWS_REQUIRED,
     {.name = "target_group",
      .type = OPT_STRING,
+     .check = form_group,
      .help = "the group's target group as CloudWatch names it, \"targetgroup/NAME/ID\""},
     {.name = "alb",
      .type = OPT_STRING,
+     .check = form_balancer,
      .help = "the load balancer in front as CloudWatch names it, \"app/NAME/ID\""},
     {.name = "detailed",
      .type = OPT_BOOL,
@@ -143,6 +184,7 @@ static const struct option postgres_options[] = {
     {.name = "host",
      .type = OPT_STRING,
      .required = true,
+     .check = form_host_or_socket,
      .help = "host name, address, or the directory of a Unix socket"},
     PORT("5432"),
     {.name = "database", .type = OPT_STRING, .required = true, .help = "database to connect to"},
@@ -191,9 +233,11 @@ static const struct option proxy_options[] = {
 static const struct option cache_options[] = {
     {.name = "host",
      .type = OPT_STRING,
+     .check = form_host,
      .help = "host name or address; without it only AWS is asked"},
     {.name = "nodes",
      .type = OPT_LIST,
+     .check = form_node,
      .help =
          "where it has several: its nodes, primaries and replicas, as \"host:port\"; in place of "
          "host and port"},
@@ -243,7 +287,11 @@ static const struct option service_options[] = {
 };
 
 static const struct option queue_options[] = {
-    {.name = "url", .type = OPT_STRING, .required = true, .help = "URL of the SQS queue"},
+    {.name = "url",
+     .type = OPT_STRING,
+     .required = true,
+     .check = form_queue,
+     .help = "URL of the SQS queue"},
     AWS_REQUIRED,
 };
 
@@ -253,6 +301,7 @@ static const struct option certificate_options[] = {
      .help = "ARN in Certificate Manager, which is asked as well; needs aws"},
     {.name = "host",
      .type = OPT_STRING,
+     .check = form_host,
      .help = "host name that a real handshake is made with, and that the certificate must be for"},
     PORT("443"),
     {.name = "ca_file",
@@ -307,7 +356,7 @@ const struct target_kind target_kinds[] = {
     {"postgres", "a PostgreSQL server", OPTIONS(postgres_options), "region", NULL, postgres_check},
     {"proxy", "an RDS proxy", OPTIONS(proxy_options), "region", NULL, NULL},
     {"cache", "a Redis server or an ElastiCache replication group", OPTIONS(cache_options), "zone",
-     NULL, NULL},
+     NULL, cache_check},
     {"service", "what users see: a group, its database, its cache", OPTIONS(service_options), NULL,
      NULL, service_check},
     {"queue", "an SQS queue", OPTIONS(queue_options), NULL, NULL, NULL},

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "aws/call.h"
+#include "base/address.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -303,22 +304,6 @@ static struct pg *get_pg(void *arg, const struct target *t, const char *use, str
 
 /* Redis */
 
-/* The host and port of "host:port"; the caller frees. NULL: it is none. */
-static char *split_node(const char *node, int *port)
-{
-    const char *colon = strrchr(node, ':');
-    char *end = NULL;
-    long n = colon != NULL ? strtol(colon + 1, &end, 10) : 0;
-    size_t len = colon != NULL ? (size_t)(colon - node) : 0;
-
-    if (len == 0 || end == colon + 1 || *end != '\0' || n < 1 || n > 65535)
-        return NULL;
-    *port = (int)n;
-    if (node[0] == '[' && node[len - 1] == ']') /* [::1]:6379 */
-        return mem_printf("%.*s", (int)len - 2, node + 1);
-    return mem_printf("%.*s", (int)len, node);
-}
-
 static struct redis *get_redis(void *arg, const struct target *t, const char *node, const char *use,
                                struct err *e)
 {
@@ -346,7 +331,7 @@ static struct redis *get_redis(void *arg, const struct target *t, const char *no
         };
         x = add(c, REDIS_CLIENT, key, print);
         if (node)
-            o.host = host = split_node(node, &o.port);
+            o.host = host = address_split(node, &o.port);
         if (!o.host && node)
             err_set(e, ERR_INPUT, "node \"%s\" is not \"host:port\"", node);
         else if (!o.host)

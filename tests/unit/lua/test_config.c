@@ -256,9 +256,10 @@ static void how_to_sign_in_is_checked(void **state)
     chmod(help_file("open", "key"), 0644);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct diags *d = diags_new();
-        char *lua = mem_printf("aws \"p\" { region = \"r\" }\npostgres \"db\" { host = \"h\", "
-                               "database = \"d\", user = \"u\", %s }\n",
-                               rows[i].fields);
+        char *lua =
+            mem_printf("aws \"p\" { region = \"us-east-1\" }\npostgres \"db\" { host = \"h\", "
+                       "database = \"d\", user = \"u\", %s }\n",
+                       rows[i].fields);
         struct estate *e = estate_load(help_file("signin.lua", lua), NULL, d);
         char *text = told(d);
 
@@ -286,8 +287,9 @@ static void overrides_reach_their_target(void **state)
     struct diags *d = diags_new();
     struct policy_set *set = policies_load(&o, d);
     struct estate *e = estate_load(
-        help_file("estate2.lua", "aws \"p\" { region = \"r\" }\nfor _, n in ipairs { \"web-1\", "
-                                 "\"web-2\", \"web-3\" } do asg(n) { aws = \"p\" } end"),
+        help_file("estate2.lua",
+                  "aws \"p\" { region = \"us-east-1\" }\nfor _, n in ipairs { \"web-1\", "
+                  "\"web-2\", \"web-3\" } do asg(n) { aws = \"p\" } end"),
         NULL, d);
     struct err err = ERR_INIT;
 
@@ -390,9 +392,10 @@ static void overrides_that_do_not_fit_fail_closed(void **state)
                             "return { [\"low@web-1\"] = 4, [\"high@asg/web-1\"] = 3 }")};
     struct diags *d = diags_new();
     struct policy_set *set = policies_load(&o, d);
-    struct estate *e = estate_load(
-        help_file("estate3.lua", "aws \"p\" { region = \"r\" } asg \"web-1\" { aws = \"p\" }"),
-        NULL, d);
+    struct estate *e =
+        estate_load(help_file("estate3.lua",
+                              "aws \"p\" { region = \"us-east-1\" } asg \"web-1\" { aws = \"p\" }"),
+                    NULL, d);
 
     (void)state;
     if (!set || !e)
@@ -412,12 +415,13 @@ static void parameters_that_nobody_asks_for(void **state)
         "E102 \"most@web1\": there is no target \"web1\", did you mean \"web-1\"?",
         "W208 \"most@web1\": the estate declares no target \"web1\", did you mean \"web-1\"?; it "
         "counts only if a discover finds one of that name"};
-    static const char *const estates[] = {"aws \"p\" { region = \"r\" } for _, n in ipairs { "
-                                          "\"web-1\", \"web-2\" } do asg(n) { aws = "
-                                          "\"p\" } end",
-                                          "aws \"p\" { region = \"r\" } for _, n in ipairs { "
-                                          "\"web-1\", \"web-2\" } do asg(n) { aws = "
-                                          "\"p\" } end discover.asg { aws = \"p\" }"};
+    static const char *const estates[] = {
+        "aws \"p\" { region = \"us-east-1\" } for _, n in ipairs { "
+        "\"web-1\", \"web-2\" } do asg(n) { aws = "
+        "\"p\" } end",
+        "aws \"p\" { region = \"us-east-1\" } for _, n in ipairs { "
+        "\"web-1\", \"web-2\" } do asg(n) { aws = "
+        "\"p\" } end discover.asg { aws = \"p\" }"};
     const char *policies = "asks/p.lua";
 
     (void)state;
