@@ -405,6 +405,7 @@ const struct action_type cache_scale_action = {
     .summary = "raise the node type of an ElastiCache replication group, a step up a ladder",
     .targets = "cache",
     .attribute = "node_type",
+    .writes = "aws replication_group",
     .headroom = "",
     .flags = ACTION_REVERSIBLE | ACTION_DISRUPTIVE | ACTION_COSTS_MONEY,
     .can_probe = true,

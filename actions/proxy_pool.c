@@ -532,6 +532,7 @@ const struct action_type proxy_pool_action = {
     .summary = "set how many connections an RDS proxy may open, where its database has room",
     .targets = "proxy postgres",
     .attribute = "proxy_pool",
+    .writes = "proxy",
     .headroom = "database_connections",
     .flags = ACTION_REVERSIBLE | ACTION_DISRUPTIVE,
     .can_probe = true,

@@ -82,6 +82,7 @@ void pg_sessions_state_cancelled(const struct action_input *in, const struct jso
                                               .summary = (SUMMARY),                                \
                                               .targets = "postgres",                               \
                                               .attribute = "sessions",                             \
+                                              .writes = "host port",                               \
                                               .removes = (CANCEL) ? NULL : "pg_connections",       \
                                               .headroom = (HEADROOM),                              \
                                               .flags = ACTION_DESTRUCTIVE,                         \

@@ -367,6 +367,7 @@ const struct action_type snapshot_action = {
     .summary = "take a manual snapshot of an RDS instance or an ElastiCache replication group",
     .targets = "postgres cache",
     .attribute = "snapshot",
+    .writes = "aws instance replication_group",
     .headroom = "",
     .flags = ACTION_DISRUPTIVE | ACTION_COSTS_MONEY,
     .can_probe = true,

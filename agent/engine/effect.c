@@ -14,15 +14,17 @@ static char *intent_item(const struct run *r)
 
 static void supersede_others(struct run *r)
 {
+    struct writing w;
+
+    writing_init(&w, r->act.action->type, r->t, r->estate);
     for (size_t k = 0; k < r->e->nruns; k++) {
         struct run *other = r->e->runs[k];
 
-        /* by id: their estates may differ after a reload */
-        if (other != r && !run_over(other) && !run_shadow(other) &&
-            strcmp(other->t->id, r->t->id) == 0 && run_owns(other, r->act.action->type->attribute))
+        if (other != r && !run_over(other) && !run_shadow(other) && run_owns(other, &w))
             run_end(other, OUT_SUPERSEDED, "run %s of policy %s took over; its undo is dropped",
                     r->id, r->p->name);
     }
+    writing_free(&w);
 }
 
 static void finish_planned(struct run *r)

@@ -296,70 +296,9 @@ static enum verdict_kind blast_radius(const struct guard_input *in, struct buf *
     return GUARD_ALLOW;
 }
 
-static bool same_target(const struct target *a, const struct target *b)
-{
-    return strcmp(a->id, b->id) == 0;
-}
-
-bool run_owns(const struct run *o, const char *attribute)
-{
-    if (o->act.action && o->act.stage != ACT_IDLE && o->act.stage != ACT_DEFERRED &&
-        strcmp(o->act.action->type->attribute, attribute) == 0)
-        return true;
-    for (size_t k = 0; k < o->ndone; k++) {
-        const struct declared_action *a = policy_action(o->p, o->done[k].name);
-        if (a && strcmp(a->type->attribute, attribute) == 0)
-            return true;
-    }
-    return false;
-}
-
-/* For a check, for whoever suspended it, or for a human's approval. */
-static bool only_waiting(const struct run *o)
-{
-    return (o->state == RUN_WAITING || o->state == RUN_SUSPENDED ||
-            o->state == RUN_AWAITING_APPROVAL) &&
-           !act_in_flight(o) && !o->busy;
-}
-
 static enum verdict_kind lock(const struct guard_input *in, struct buf *why)
 {
-    for (size_t k = 0; in->a && !shadow(in) && k < in->e->ninst; k++) {
-        const struct instance *o = in->e->inst[k];
-        if (o->awaits_run && same_target(o->t, in->t)) {
-            buf_addf(why, "a run of policy %s is being read from the journal", o->p->name);
-            return GUARD_DEFER;
-        }
-    }
-    for (size_t k = 0; in->a && !shadow(in) && k < in->e->nruns; k++) {
-        const struct run *o = in->e->runs[k];
-        bool higher;
-        if (o == in->r || run_over(o) || run_shadow(o) || !same_target(o->t, in->t) ||
-            !run_owns(o, in->a->type->attribute))
-            continue;
-        higher = (in->r && in->r->manual && !o->manual) ||
-                 (in->p->severity < o->p->severity && !(o->manual && !(in->r && in->r->manual)));
-        if (higher && only_waiting(o))
-            continue; /* taken over when the intent is written */
-        buf_addf(why, "run %s of policy %s owns %s of %s", o->id, o->p->name,
-                 in->a->type->attribute, in->t->id);
-        return GUARD_DEFER;
-    }
-    for (size_t k = 0; in->a && !shadow(in) && k < in->e->nruns; k++) {
-        const struct run *o = in->e->runs[k];
-        if (o == in->r || !same_target(o->t, in->t))
-            continue;
-        if (o->act.stage == ACT_STUCK) {
-            buf_addf(why, "run %s left %s in doubt: runbookctl settle %s", o->id, in->t->id, o->id);
-            return GUARD_DENY;
-        }
-        if (o->act.stage == ACT_PROBING) {
-            buf_addf(why, "run %s is asking whether its request to %s took effect", o->id,
-                     in->t->id);
-            return GUARD_DEFER;
-        }
-    }
-    return GUARD_ALLOW;
+    return in->a && !shadow(in) ? lock_ask(in, why) : GUARD_ALLOW;
 }
 
 static const char *headroom_of(const struct run *o)

@@ -399,9 +399,6 @@ struct run *run_find(struct engine *e, const char *id);
 enum mode run_mode(const struct run *r); /* that of its first act, or what it would be now */
 void run_fix_mode(struct run *r);
 bool run_shadow(const struct run *r);
-/* Whether it owns what `attribute` of its target is: it writes it, or wrote it, or asks to (M12).
- */
-bool run_owns(const struct run *r, const char *attribute);
 bool run_held(struct run *r); /* suspends it where it has to be; true: it is suspended */
 int64_t run_deadline_ms(const struct run *r);
 bool run_over(const struct run *r);
@@ -494,6 +491,22 @@ void guard_took(const struct guard_input *in, const char *item); /* mirrors them
 void guard_give_back(const struct guard_input *in, struct jtx *tx, const char *item);
 bool guard_needs_approval(const struct guard_input *in);
 void guard_input_of(struct run *r, struct guard_input *in);
+
+/* lock.c */
+/* What an act writes, for the lock (M12): this attribute of this resource. */
+struct writing {
+    const char *attribute;
+    const struct target *target; /* by which it is reached */
+    char *resource;
+};
+void writing_init(struct writing *w, const struct action_type *type, const struct target *t,
+                  const struct estate *e);
+void writing_free(struct writing *w);
+/* Whether the run owns it, by whatever target: it writes it, or wrote it, or asks to. */
+bool run_owns(const struct run *r, const struct writing *w);
+/* Whether another run owns what the act would write, or is in doubt about it. `in` names an action.
+ */
+enum verdict_kind lock_ask(const struct guard_input *in, struct buf *why);
 
 /* report.c */
 enum report_kind {

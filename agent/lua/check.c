@@ -578,55 +578,13 @@ static const struct source *source_of(const struct policy *p)
     return d->source;
 }
 
-/* The first target that both lists have, both in the order of declaration. */
-static const struct target *common(const struct chosen *a, const struct chosen *b)
-{
-    for (size_t i = 0, k = 0; i < a->n && k < b->n;) {
-        if (a->targets[i] == b->targets[k]) {
-            return a->targets[i];
-        }
-        if (a->targets[i]->order < b->targets[k]->order) {
-            i++;
-        } else {
-            k++;
-        }
-    }
-    return NULL;
-}
-
-/* W203: a target that both select, and the attribute that both write. */
-static void check_pair(const struct policy *a, const struct policy *b, const struct chosen *of_a,
-                       const struct chosen *of_b, struct diags *d)
-{
-    for (size_t i = 0; i < a->nactions; i++) {
-        for (size_t k = 0; k < b->nactions; k++) {
-            const char *x = a->actions[i].type->attribute, *y = b->actions[k].type->attribute;
-            const struct target *both =
-                x && y && *x && strcmp(x, y) == 0 ? common(of_a, of_b) : NULL;
-            if (both) {
-                struct place at = policy_place(b, source_of(b)->text, source_of(b)->len);
-                diag_add(d, "W203", &at,
-                         "policies \"%s\" (%s:%d) and \"%s\" both enforce %s of %s: the higher "
-                         "severity will take it from the other",
-                         a->name, a->site.file, a->site.line, b->name, x, both->id);
-                return;
-            }
-        }
-    }
-}
-
 void check_set(struct policy_set *set, const struct policy_load_options *o, bool folders,
                struct diags *d)
 {
     const char **names = mem_calloc(set->npolicies + 1, sizeof *names);
-    /* Of those that enforce: there are many pairs of policies, and many targets. */
-    struct chosen *chosen = mem_calloc(set->npolicies + 1, sizeof *chosen);
+    struct writers *writers = writers_new(o->estate);
     for (size_t i = 0; i < set->npolicies; i++) {
-        const struct policy *p = set->policies[i];
-        names[i] = p->name;
-        if (o->estate && !p->procedure && p->mode == MODE_ENFORCE && p->target.kind) {
-            chosen[i].n = estate_select(o->estate, &p->target, &chosen[i].targets);
-        }
+        names[i] = set->policies[i]->name;
     }
     for (size_t i = 0; i < set->npolicies; i++) {
         const struct policy *p = set->policies[i];
@@ -640,10 +598,8 @@ void check_set(struct policy_set *set, const struct policy_load_options *o, bool
                          q->site.file, q->site.line);
                 break;
             }
-            if (chosen[i].n && chosen[k].n) {
-                check_pair(q, p, &chosen[k], &chosen[i], d);
-            }
         }
+        writers_add(writers, p, &at, d);
         for (size_t k = 0; folders && k < p->ninhibits; k++) {
             bool known = false;
             for (size_t n = 0; n < set->npolicies; n++) {
@@ -658,9 +614,6 @@ void check_set(struct policy_set *set, const struct policy_load_options *o, bool
             }
         }
     }
-    for (size_t i = 0; i < set->npolicies; i++) {
-        mem_free(chosen[i].targets);
-    }
-    mem_free(chosen);
+    writers_free(writers);
     mem_free(names);
 }

@@ -66,6 +66,13 @@ void check_within(struct diags *d, const struct place *at, const char *what, con
 bool check_listed(const char *list, const char *word);
 void check_limits(const struct policy *p, const struct policy_load_options *o, const char *text,
                   size_t len, struct diags *d);
+/* W203: an enforcing policy that writes what one before it writes. The estate may be NULL: then
+ * nothing is known. */
+struct writers *writers_new(const struct estate *estate);
+void writers_add(struct writers *w, const struct policy *p, const struct place *at,
+                 struct diags *d);
+void writers_free(struct writers *w);
+
 /* Across files: E110, W203, what inhibits names (when whole folders were read). */
 void check_set(struct policy_set *set, const struct policy_load_options *o, bool folders,
                struct diags *d);

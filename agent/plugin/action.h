@@ -103,6 +103,9 @@ struct action_type {
     const char *targets;   /* kinds, space-separated */
     const char *attribute; /* what it owns while its run lasts, for the lock: "desired_capacity",
                               "sessions" */
+    const char *writes; /* whose attribute that is, where it is not the target's own: fields that
+                           name it, space-separated ("host port"; "aws", its account; the kind of
+                           a target that it names, "proxy"). Two targets may name one such thing */
     const char *removes; /* signals that count what its plans name, space-separated, or NULL: what a
                             done act named explains that they fall to zero (M4) */
     const char *headroom; /* the shared resource that it consumes or "" : "database_connections" */
@@ -156,6 +159,11 @@ struct action_type {
 extern const struct action_type *const action_types[];
 extern const size_t action_types_len;
 const struct action_type *action_find(const char *name);
+
+/* What acts of this type on `t` write to, for people and for comparing without regard to case: what
+ * `writes` says, or the target's id where that names nothing. The caller frees. */
+char *action_resource(const struct action_type *type, const struct target *t,
+                      const struct estate *e);
 
 /* A permission without its mark of a kind; NULL when targets of this kind do not need it. The
  * caller frees. */

@@ -338,8 +338,12 @@ static void action_section(struct buf *out, const struct action_type *t)
     words(out, t->targets, " ");
     (void)buf_adds(out, " |\n| at most it is | ");
     flags(out, t);
-    (void)buf_addf(out, " |\n| attribute | `%s` |\n| headroom | %s%s%s |\n", t->attribute,
-                   t->headroom && *t->headroom ? "`" : "",
+    (void)buf_addf(out, " |\n| attribute | `%s` of ", t->attribute);
+    if (t->writes)
+        words(out, t->writes, " ");
+    else
+        (void)buf_adds(out, "the target");
+    (void)buf_addf(out, " |\n| headroom | %s%s%s |\n", t->headroom && *t->headroom ? "`" : "",
                    t->headroom && *t->headroom ? t->headroom : "none",
                    t->headroom && *t->headroom ? "`" : "");
     (void)buf_addf(out, "| a lost answer | %s |\n| undo | %s |\n| outputs | ",

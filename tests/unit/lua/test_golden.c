@@ -19,7 +19,11 @@
 #include "lua/tests.h"
 
 static const char estate_text[] = "aws \"prod\" { region = \"us-east-1\" }\n"
-                                  "asg \"web-1\" { aws = \"prod\", tag = { tier = \"web\" } }\n";
+                                  "asg \"web-1\" { aws = \"prod\", tag = { tier = \"web\" } }\n"
+                                  "postgres \"orders\" { host = \"db\", database = \"orders\", "
+                                  "user = \"rb\" }\n"
+                                  "postgres \"bills\" { host = \"DB\", database = \"bills\", "
+                                  "user = \"rb\" }\n";
 
 static char *slurp(const char *path)
 {

@@ -124,6 +124,27 @@ static void states_agree(const struct action_type *t)
     }
 }
 
+/* Each word of `writes` is a field, or the kind, of a target that the action is for. */
+static void writes_exists(const struct action_type *t)
+{
+    char words[128], kinds[128], *word, *kind, *at, *in;
+
+    snprintf(words, sizeof(words), "%s", t->writes != NULL ? t->writes : "");
+    for (word = strtok_r(words, " ", &at); word != NULL; word = strtok_r(NULL, " ", &at)) {
+        bool known = false;
+
+        snprintf(kinds, sizeof(kinds), "%s", t->targets);
+        for (kind = strtok_r(kinds, " ", &in); kind != NULL; kind = strtok_r(NULL, " ", &in)) {
+            const struct target_kind *k = target_kind_find(kind);
+
+            known = known || strcmp(kind, word) == 0 ||
+                    option_find(k->options, k->noptions, word) != NULL;
+        }
+        if (!known)
+            fail_msg("action %s writes \"%s\", which none of its targets has", t->name, word);
+    }
+}
+
 static void actions_are_complete(void **state)
 {
     (void)state;
@@ -140,6 +161,7 @@ static void actions_are_complete(void **state)
         if (action_find(t->name) != t)
             fail_msg("action %s is there twice", t->name);
         kinds_exist(t->name, t->targets);
+        writes_exists(t);
         options_make_sense(t->name, t->options, t->noptions);
         if (t->state_apply == NULL || t->nstate_options == 0)
             fail_msg("action %s: policies with it cannot be tested: give it state_options and "

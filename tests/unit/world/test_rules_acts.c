@@ -173,6 +173,88 @@ static void in_doubt_holds_the_whole_target(void **state)
     rig_free(&r);
 }
 
+/* Two targets that stand for one thing, here a balancer. */
+static void one_resource(struct rig *r)
+{
+    for (size_t k = 0; k < 2; k++)
+        json_set_str(estate_at(r->estate, k)->fields, "alb", "app/web/1");
+}
+
+/* M12: what is written counts, not the target by which it is reached. */
+static void two_targets_of_one_resource_are_written_in_turn(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    rig_init(&r, 2);
+    one_resource(&r);
+    rules_scripted(&r, grow_and_back)->max_targets = 5;
+    r.t[1].load = 700;
+    rules_heat(&r, 40);
+    SEEN("owns desired_capacity of app/web/1 (through asg/g");
+    assert_int_equal(r.t[0].effects + r.t[1].effects, 1);
+    rig_free(&r);
+}
+
+static void two_targets_of_two_resources_are_not(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    rig_init(&r, 2);
+    rules_scripted(&r, grow_and_back)->max_targets = 5;
+    r.t[1].load = 700;
+    rules_heat(&r, 40);
+    assert_int_equal(r.t[0].effects + r.t[1].effects, 2);
+    rig_free(&r);
+}
+
+static void a_higher_severity_takes_the_resource_over_from_another_target(void **state)
+{
+    struct policy *low, *high;
+    struct rig r;
+
+    (void)state;
+    rig_init(&r, 2);
+    one_resource(&r);
+    low = rules_scripted(&r, grow_and_back);
+    high = rig_policy(&r, "worse");
+    high->severity = SEV1;
+    high->when = rig_leaf(&r, CMP_ABOVE, 85, 2 * MIN_MS);
+    low->max_targets = high->max_targets = 5;
+    rules_heat(&r, 20);
+    assert_int_equal(r.t[0].effects, 1);
+    r.t[1].load = 900;
+    rig_run(&r, 24);
+    SEEN("end superseded");
+    assert_int_equal(r.t[1].effects, 1);
+    rig_free(&r);
+}
+
+static void in_doubt_holds_the_resource_for_other_targets(void **state)
+{
+    struct policy *other;
+    struct rig r;
+
+    (void)state;
+    rig_init(&r, 2);
+    one_resource(&r);
+    rules_scripted(&r, act_verify)->actions[0].timeout_ms = 60 * MIN_MS;
+    other = rig_policy(&r, "other");
+    other->severity = SEV1; /* it would take what only waits */
+    rig_start(&r);
+    rig_run(&r, 9.5);
+    r.t[0].load = 700;
+    r.next_how = APPLIED_IN_DOUBT;
+    r.doubt_desired = 11;
+    rig_run(&r, 10);
+    r.t[1].load = 700;
+    rig_run(&r, 30);
+    assert_int_equal(r.t[1].effects, 0);
+    SEEN("defer lock: run R");
+    rig_free(&r);
+}
+
 static void a_run_that_only_pages_succeeds(void **state)
 {
     struct rig r;
@@ -392,6 +474,10 @@ int main(void)
         cmocka_unit_test(an_undo_does_not_make_room_for_another_act),
         cmocka_unit_test(growing_does_not_need_the_budget_of_destructive_actions),
         cmocka_unit_test(in_doubt_holds_the_whole_target),
+        cmocka_unit_test(two_targets_of_one_resource_are_written_in_turn),
+        cmocka_unit_test(two_targets_of_two_resources_are_not),
+        cmocka_unit_test(a_higher_severity_takes_the_resource_over_from_another_target),
+        cmocka_unit_test(in_doubt_holds_the_resource_for_other_targets),
         cmocka_unit_test(a_run_that_only_pages_succeeds),
         cmocka_unit_test(a_raised_mode_is_for_the_runs_to_come),
         cmocka_unit_test(a_sooner_deadline_binds_the_open_run),
