@@ -145,7 +145,7 @@ static int dimension(const char *text, const char *what, const char *arn_prefix,
     if (name > 0 && text[n + name] == '/') {
         const char *id = text + n + name + 1;
 
-        if (*id != '\0' && id[strspn(id, DIGITS "abcdef")] == '\0')
+        if (*id != '\0' && id[strspn(id, LETTERS DIGITS)] == '\0')
             return 0;
     }
     return err_set(e, ERR_INPUT,

@@ -36,7 +36,7 @@ static void forms(void **state)
         {form_group, "targetgroup/web/0123456789abcdef", NULL},
         {form_group, "targetgroup/web", "\"targetgroup/NAME/ID\""},
         {form_group, "targetgroup/web/", "\"targetgroup/NAME/ID\""},
-        {form_group, "targetgroup/web/xyz", "\"targetgroup/NAME/ID\""},
+        {form_group, "targetgroup/web/x_z", "\"targetgroup/NAME/ID\""},
         {form_group, "targetgroup//0123", "\"targetgroup/NAME/ID\""},
         {form_group, "app/web/0123", "\"targetgroup/NAME/ID\""},
         {form_group, "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/web/01",
