@@ -5,8 +5,6 @@
 #include <string.h>
 #include "lua/internal.h"
 
-#define MAX_NAMES 64
-
 struct build {
     lua_State *L;
     struct loader *ld;
@@ -229,16 +227,6 @@ static bool actions(struct build *b, const struct schema *s)
     return list;
 }
 
-static int position(const struct policy *p, const char *name)
-{
-    for (size_t i = 0; i < p->nactions; i++) {
-        if (strcmp(p->actions[i].name, name) == 0) {
-            return (int)i;
-        }
-    }
-    return -1;
-}
-
 static void max_acts(struct build *b, const struct schema *s)
 {
     lua_State *L = b->L;
@@ -256,11 +244,6 @@ static void max_acts(struct build *b, const struct schema *s)
         if (n < 0) {
             wrong(b, from, schema_find(s, "max_acts"), "E106");
         }
-        const char *names[MAX_NAMES];
-        size_t known = 0;
-        for (size_t i = 0; i < b->p->nactions && known < MAX_NAMES; i++) {
-            names[known++] = b->p->actions[i].name;
-        }
         for (lua_Integer i = 1; i <= n; i++) {
             lua_rawgeti(L, base + 2, i);
             if (lua_type(L, -1) != LUA_TSTRING) {
@@ -268,10 +251,10 @@ static void max_acts(struct build *b, const struct schema *s)
                 break;
             }
             const char *name = lua_tostring(L, -1);
-            int at = position(b->p, name);
-            if (at < 0) {
+            const struct declared_action *a = policy_action(b->p, name);
+            if (!a) {
                 char hint[160];
-                did_you_mean(hint, sizeof hint, name, names, known);
+                hint_action(hint, sizeof hint, b->p, name);
                 struct place here = place_key(L, base + 1, name, 0);
                 diag_add(b->ld->d, "E111", &here, "there is no action \"%s\" in this policy%s",
                          name, hint);
@@ -280,7 +263,7 @@ static void max_acts(struct build *b, const struct schema *s)
                 struct tab t = {.index = base + 1, .what = "max_acts"};
                 each.name = name;
                 const struct json *v = tab_option(L, &t, &each, &given);
-                b->p->actions[at].max_acts = (int)json_int(v, 1);
+                b->p->actions[a - b->p->actions].max_acts = (int)json_int(v, 1);
             }
             lua_settop(L, base + 2);
         }

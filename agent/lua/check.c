@@ -1,13 +1,10 @@
 /* What the parts of a policy say together: periods against deadlines, names in run, kinds of
- * targets, references; and policies against each other. */
+ * targets; and policies against each other. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/units.h"
 #include "lua/internal.h"
-#include "plugin/refs.h"
-
-#define MAX_NAMES 128
 
 /* Whether a word is in a space-separated list; "any" and an empty list take all. */
 bool check_listed(const char *list, const char *word)
@@ -65,16 +62,6 @@ static int64_t slowest(const struct cond *c, const struct chosen *of)
     return most;
 }
 
-struct checker {
-    lua_State *L;
-    struct loader *ld;
-    struct policy *p;
-    int table, defaults;
-    const struct scan *scan; /* of the file */
-    int source;
-    bool before_start; /* of conditions that are asked before a procedure has its parameters */
-};
-
 /* Of the field, wherever it was written. */
 static struct place field_place(struct checker *c, const char *name)
 {
@@ -88,115 +75,6 @@ static struct place field_place(struct checker *c, const char *name)
 }
 
 /* ---- conditions: kinds of targets, references, data ---- */
-
-struct refs_check {
-    struct checker *c;
-    struct place at;
-    bool in_action; /* else in a condition, which is read without a run */
-};
-
-/* Narrows the place to the string that holds the reference, when it is written out after it. */
-static void ref_place(const struct checker *c, const char *ref, struct place *at)
-{
-    for (int n = 0; n < c->ld->h->nsources; n++) {
-        const struct scan *s = c->ld->h->sources[n];
-        if (!c->ld->names[n] || strcmp(c->ld->names[n], at->file) != 0) {
-            continue;
-        }
-        for (size_t i = 0; i < s->ntokens; i++) {
-            const struct token *t = &s->tokens[i];
-            const char *hit = t->kind == TOKEN_STRING && t->line >= at->line
-                                  ? memmem(s->text + t->body, t->body_len, ref, strlen(ref))
-                                  : NULL;
-            if (hit && hit > s->text && hit[-1] == '$') {
-                at->line = t->line;
-                at->column = t->column;
-                at->width = (int)t->len;
-                return;
-            }
-        }
-    }
-}
-
-/* The first target of the estate on which the reference names nothing; NULL: it is good on all. */
-static const struct target *unresolved(const struct checker *c, const char *ref, struct err *e)
-{
-    const struct target *found = NULL, **targets = NULL;
-    size_t n = 0;
-    char text[256];
-    snprintf(text, sizeof text, "$%s", ref);
-    struct json *written = json_new_str(text);
-    if (c->ld->estate) {
-        n = estate_select(c->ld->estate, &c->p->target, &targets);
-    }
-    for (size_t i = 0; i < n && !found; i++) {
-        struct json *v = refs_resolve(written, &(struct refs){.target = targets[i]}, e);
-        found = v ? NULL : targets[i];
-        json_free(v);
-    }
-    mem_free(targets);
-    json_free(written);
-    return found;
-}
-
-static bool check_ref(void *arg, const char *ref)
-{
-    struct refs_check *r = arg;
-    struct checker *c = r->c;
-    const struct policy *p = c->p;
-    const struct target_kind *kind = p->target.kind ? target_kind_find(p->target.kind) : NULL;
-    const char *rest = strchr(ref, '.') ? strchr(ref, '.') + 1 : "";
-    bool good = false;
-    if (strncmp(ref, "target.", 7) == 0) {
-        good = !kind || strncmp(rest, "tag.", 4) == 0 || strcmp(rest, "name") == 0 ||
-               strcmp(rest, "id") == 0 || strcmp(rest, "kind") == 0 ||
-               option_find(kind->options, kind->noptions, rest);
-    } else if (strncmp(ref, "param.", 6) == 0) {
-        const struct json *given = param_value(c->ld, rest);
-        if (given) { /* named here only: part of what is stored with the source all the same */
-            json_set(c->ld->used, rest, json_copy(given));
-        }
-        good = json_get(c->ld->used, rest) ||
-               (!c->before_start && option_find(p->options, p->noptions, rest));
-    } else if (strcmp(ref, "run.id") == 0 || strncmp(ref, "step.", 5) == 0) {
-        if (!r->in_action) {
-            ref_place(c, ref, &r->at);
-            diag_add(c->ld->d, "E102", &r->at,
-                     "unknown name $%s: a condition is read without a run; it can be used in the "
-                     "options of actions",
-                     ref);
-            return true;
-        }
-        const char *dot = strchr(rest, '.');
-        good = strcmp(ref, "run.id") == 0;
-        for (size_t i = 0; dot && i < p->nactions; i++) {
-            const struct declared_action *a = &p->actions[i];
-            if (strlen(a->name) != (size_t)(dot - rest) ||
-                memcmp(a->name, rest, strlen(a->name)) != 0) {
-                continue;
-            }
-            for (size_t k = 0; a->type->outs && a->type->outs[k]; k++) {
-                good = good || strcmp(a->type->outs[k], dot + 1) == 0;
-            }
-        }
-    }
-    if (!good) {
-        ref_place(c, ref, &r->at);
-        diag_add(c->ld->d, "E102", &r->at,
-                 "unknown name $%s: there are $target.FIELD, $target.tag.KEY, $param.NAME, $run.id "
-                 "and $step.ACTION.OUTPUT",
-                 ref);
-        return true;
-    }
-    struct err e = ERR_INIT;
-    const struct target *t =
-        strncmp(ref, "target.", 7) == 0 && !c->ld->quiet ? unresolved(c, ref, &e) : NULL;
-    if (t) {
-        ref_place(c, ref, &r->at);
-        diag_add(c->ld->d, "E102", &r->at, "%s (on %s, which this policy is for)", e.text, t->id);
-    }
-    return true;
-}
 
 /* E108: with points further apart than `over` there is none to compare with, and it is unknown for
  * ever. */
@@ -234,20 +112,20 @@ static void check_cond(struct checker *c, const struct cond *cond)
     }
     char what[80];
     snprintf(what, sizeof what, "sig.%s", cond->signal->name);
-    struct refs_check r = {.c = c, .at = place_site(c->ld, &cond->site, what)};
+    struct place at = place_site(c->ld, &cond->site, what);
     const struct signal *parts[1 + SIGNAL_PARTS] = {cond->signal};
     const struct json *part_opts[SIGNAL_PARTS];
     size_t n = 1 + signal_parts(cond->signal, cond->opts, parts + 1, part_opts);
     for (size_t i = 0; i < n; i++) {
         if (c->p->target.kind && !check_listed(parts[i]->targets, c->p->target.kind)) {
-            diag_add(c->ld->d, "E107", &r.at, "sig.%s is read from %s; this policy is for %s",
+            diag_add(c->ld->d, "E107", &at, "sig.%s is read from %s; this policy is for %s",
                      parts[i]->name, parts[i]->targets, c->p->target.kind);
         }
     }
     if (cond->signal->derive == DERIVE_CHANGE && n == 2) {
-        check_over(c, cond, parts[1], &r.at);
+        check_over(c, cond, parts[1], &at);
     }
-    refs_each(cond->opts, check_ref, &r);
+    check_refs(c, cond->opts, at, false);
 }
 
 /* E108 (M2): silence must not act, resolve, open a window or spare an approval. */
@@ -317,9 +195,9 @@ static void check_actions(struct checker *c)
         const struct declared_action *a = &p->actions[i];
         char what[80];
         snprintf(what, sizeof what, "act.%s", a->type->name);
-        struct refs_check r = {.c = c, .at = place_site(c->ld, &a->site, what), .in_action = true};
+        struct place at = place_site(c->ld, &a->site, what);
         if (p->target.kind && !check_listed(a->type->targets, p->target.kind)) {
-            diag_add(c->ld->d, "E107", &r.at, "%s acts on %s; this policy is for %s", what,
+            diag_add(c->ld->d, "E107", &at, "%s acts on %s; this policy is for %s", what,
                      a->type->targets, p->target.kind);
         }
         c->before_start = true;
@@ -327,14 +205,14 @@ static void check_actions(struct checker *c)
         check_cond(c, a->reads);
         c->before_start = false;
         if (a->approval_unless && cond_true_without_data(a->approval_unless)) {
-            struct place at = place_site(c->ld, &a->approval_unless->site, "");
-            diag_add(c->ld->d, "E108", &at,
+            struct place there = place_site(c->ld, &a->approval_unless->site, "");
+            diag_add(c->ld->d, "E108", &there,
                      "approval_unless of %s could be true without data, by its missing = ...: "
                      "silence spares no approval",
                      what);
         }
-        refs_each(a->opts, check_ref, &r);
-        check_steps(c, a, &r.at);
+        check_refs(c, a->opts, at, true);
+        check_steps(c, a, &at);
     }
 }
 
@@ -395,33 +273,18 @@ static const struct cond *flapping(const struct cond *when, const struct cond *c
                : NULL;
 }
 
-static const struct declared_check *check_of(const struct policy *p, const char *name)
-{
-    for (size_t i = 0; i < p->nchecks; i++) {
-        if (strcmp(p->checks[i].name, name) == 0) {
-            return &p->checks[i];
-        }
-    }
-    return NULL;
-}
-
 static void check_step(struct checker *c, const struct scan_step *s)
 {
     const struct policy *p = c->p;
-    const char *text = c->scan->text, *names[MAX_NAMES];
+    const char *text = c->scan->text;
     const struct token *m = &c->scan->tokens[s->method], *t = &c->scan->tokens[s->text];
     char name[80], hint[160];
-    size_t n = 0;
     snprintf(name, sizeof name, "%.*s", (int)t->body_len, text + t->body);
     struct place at = place_token(c->ld, c->source, s->text);
     if (token_is(text, m, "act") || token_is(text, m, "undo")) {
-        const struct declared_action *a = NULL;
-        for (size_t i = 0; i < p->nactions && n < MAX_NAMES; i++) {
-            names[n++] = p->actions[i].name;
-            a = strcmp(p->actions[i].name, name) == 0 ? &p->actions[i] : a;
-        }
+        const struct declared_action *a = policy_action(p, name);
         if (!a) {
-            did_you_mean(hint, sizeof hint, name, names, n);
+            hint_action(hint, sizeof hint, p, name);
             diag_add(c->ld->d, "E111", &at, "there is no action \"%s\" in policy \"%s\"%s", name,
                      p->name, hint);
         } else if (token_is(text, m, "undo") && !a->type->undo) {
@@ -434,12 +297,9 @@ static void check_step(struct checker *c, const struct scan_step *s)
     if (!verify && !token_is(text, m, "wait") && !token_is(text, m, "holds")) {
         return;
     }
-    const struct declared_check *check = check_of(p, name);
+    const struct declared_check *check = policy_check(p, name);
     if (!check) {
-        for (size_t i = 0; i < p->nchecks && n < MAX_NAMES; i++) {
-            names[n++] = p->checks[i].name;
-        }
-        did_you_mean(hint, sizeof hint, name, names, n);
+        hint_check(hint, sizeof hint, p, name);
         diag_add(c->ld->d, "E111", &at, "there is no check \"%s\" in policy \"%s\"%s", name,
                  p->name, hint);
     } else if (verify) {

@@ -5,6 +5,11 @@
 #include "base/user.h"
 #include "lua/internal.h"
 
+/* Where the files of a configuration are named. */
+struct naming {
+    struct place estate, params, *policies;
+};
+
 /* The fields of a schema as held, sections as maps. */
 static struct json *read_fields(lua_State *L, const struct tab *t, const struct field *fields,
                                 size_t n)
@@ -56,6 +61,20 @@ static void check_operators(lua_State *L, int table, const struct json *operator
     }
 }
 
+/* Where the files are named: for those that cannot be read. The text is the caller's to fill in. */
+static void note_places(lua_State *L, int table, const struct json *held)
+{
+    struct naming *n = loader_of(L)->arg;
+    const struct json *policies = json_get(held, "policies");
+    int i = 0;
+    n->estate = place_value(L, table, "estate", 0);
+    n->params = place_value(L, table, "environment", 0);
+    n->policies = mem_calloc(json_len(policies) + 1, sizeof *n->policies);
+    for (; (size_t)i < json_len(policies); i++) {
+        n->policies[i] = place_entry(L, table, "policies", i + 1);
+    }
+}
+
 static int f_runbookd(lua_State *L)
 {
     struct loader *ld = loader_of(L);
@@ -76,6 +95,7 @@ static int f_runbookd(lua_State *L)
     struct json *held = read_fields(L, &t, schema_config.fields, schema_config.nfields);
     check_operators(L, t.index, json_get(held, "operators"));
     ld->out = held;
+    note_places(L, t.index, held);
     return 0;
 }
 
@@ -120,10 +140,19 @@ static char **list(const struct json *held, const char *name, const char *file, 
     return out;
 }
 
-static struct config *fill(const struct json *held, const char *file)
+static struct place kept(struct place at, const struct config *c)
+{
+    at.file = c->path;
+    at.text = c->source;
+    return at;
+}
+
+static struct config *fill(const struct json *held, const char *file, char *source,
+                           const struct naming *at)
 {
     struct config *c = mem_alloc(sizeof *c);
     c->path = mem_strdup(file);
+    c->source = source;
     c->all = json_copy(held);
     c->state_dir = path(held, "state_dir", file);
     c->estate = path(held, "estate", file);
@@ -131,6 +160,12 @@ static struct config *fill(const struct json *held, const char *file)
     c->freeze_file = path(held, "freeze_file", file);
     c->ca_file = path(held, "ca_file", file);
     c->policies = list(held, "policies", file, &c->npolicies);
+    c->estate_at = kept(at->estate, c);
+    c->params_at = kept(at->params, c);
+    c->policies_at = at->policies;
+    for (size_t i = 0; i < c->npolicies; i++) {
+        c->policies_at[i] = kept(at->policies[i], c);
+    }
     c->operators = list(held, "operators", NULL, &c->noperators);
     c->environment = text(held, "environment");
     if (c->environment) {
@@ -168,9 +203,10 @@ static struct config *fill(const struct json *held, const char *file)
 
 struct config *config_load(const char *file, struct diags *d)
 {
-    size_t len = 0, before = diags_errors(d);
+    size_t len = 0;
     char *source = read_text(file, &len, d);
     struct config *c = NULL;
+    struct naming at = {.policies = NULL};
     if (!source) {
         return NULL;
     }
@@ -178,14 +214,18 @@ struct config *config_load(const char *file, struct diags *d)
     struct keep keep = {0};
     struct loader ld;
     loader_init(&ld, arena, &keep, d, FILE_CONFIG);
+    ld.arg = &at;
     loader_run(&ld, file, source, len, config_finish);
-    if (ld.out && diags_errors(d) == before) {
-        c = fill(ld.out, file);
+    if (ld.out) {
+        c = fill(ld.out, file, source, &at);
     }
     loader_end(&ld);
     keep_free(&keep);
     arena_free(arena);
-    mem_free(source);
+    if (!c) {
+        mem_free(at.policies);
+        mem_free(source);
+    }
     return c;
 }
 
@@ -194,9 +234,9 @@ void config_free(struct config *c)
     if (!c) {
         return;
     }
-    char *texts[] = {c->path,        c->state_dir,   c->estate,     c->control,
-                     c->freeze_file, c->environment, c->params,     c->log_level,
-                     c->dashboard,   c->host,        c->nameserver, c->ca_file};
+    char *texts[] = {c->path,        c->state_dir, c->estate,    c->control,   c->freeze_file,
+                     c->environment, c->params,    c->log_level, c->dashboard, c->host,
+                     c->nameserver,  c->ca_file,   c->source};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         mem_free(texts[i]);
     }
@@ -207,6 +247,7 @@ void config_free(struct config *c)
         mem_free(c->operators[i]);
     }
     mem_free(c->policies);
+    mem_free(c->policies_at);
     mem_free(c->operators);
     json_free(c->shadow_sink);
     json_free(c->http);

@@ -31,7 +31,9 @@ struct set_data {
     struct variant *variants;
     size_t nvariants, variants_cap;
     const struct estate *estate; /* while the set is being loaded */
-    bool mode_given;             /* `mode` is that of every policy */
+    const char *const *operators;
+    size_t noperators;
+    bool mode_given; /* `mode` is that of every policy */
     enum mode mode;
 };
 
@@ -53,6 +55,20 @@ bool run_push(lua_State *L, const char *name);
 struct cond *clear_of_when(struct arena *a, struct cond *when);
 /* E108 for a `clear` on the wrong side of its comparator, E106 for one that nothing asks. */
 void check_clear(const struct loader *ld, const struct policy *p);
+
+/* What the checks of one policy share. */
+struct checker {
+    lua_State *L;
+    struct loader *ld;
+    struct policy *p;
+    int table, defaults;
+    const struct scan *scan; /* of the file */
+    int source;
+    bool before_start; /* of conditions that are asked before a procedure has its parameters */
+};
+/* check_refs.c: E102 for references that name nothing; `at` is what has the options. in_action:
+ * else in a condition, which is read without a run. */
+void check_refs(struct checker *c, const struct json *opts, struct place at, bool in_action);
 
 /* check.c: checks of one policy that need its text (steps by name, E108 of verifies); in Lua, run
  * function (or nil) at `run`. */

@@ -227,6 +227,8 @@ static void load_file(struct policy_set *set, const char *path, const char *libs
     ld.arg = &folder;
     ld.params = s->params;
     ld.estate = s->estate;
+    ld.operators = s->operators;
+    ld.noperators = s->noperators;
     loader_run(&ld, path, text, len, policy_finish);
     struct source *source = source_new(path, text, len, ld.libs, ld.used);
     keep_source(s, source);
@@ -263,7 +265,9 @@ struct policy_set *policies_load(const struct policy_load_options *o, struct dia
     size_t before = diags_errors(d);
     set->variant = variant;
     s->estate = o->estate;
-    if (o->params) {
+    s->operators = o->operators;
+    s->noperators = o->noperators;
+    if (o->params && readable(o->params, "environment", o->params_at, d)) {
         s->params = params_load(o->params, places, d);
     } else if (o->values) {
         s->params = json_copy(o->values);
@@ -274,6 +278,9 @@ struct policy_set *policies_load(const struct policy_load_options *o, struct dia
     }
     bool folders = false;
     for (size_t i = 0; i < o->npaths; i++) {
+        if (!readable(o->paths[i], "policies", o->paths_at ? &o->paths_at[i] : NULL, d)) {
+            continue;
+        }
         folders = folders || is_folder(o->paths[i]);
         find(&names, o->paths[i], 0, false, d);
     }
@@ -297,6 +304,7 @@ struct policy_set *policies_load(const struct policy_load_options *o, struct dia
         keep_only(set, o->only, o->nonly);
     }
     s->estate = NULL; /* the caller's; the target's own fields are not needed again */
+    s->operators = NULL;
     if (diags_errors(d) != before) {
         destroy(set);
         return NULL;

@@ -40,6 +40,15 @@ void loader_end(struct loader *ld)
     ld->policies = NULL;
 }
 
+bool readable(const char *path, const char *key, const struct place *named, struct diags *d)
+{
+    if (!named || access(path, R_OK) == 0) {
+        return true;
+    }
+    diag_add(d, "E100", named, "%s: %s cannot be read: %s", key, path, strerror(errno));
+    return false;
+}
+
 char *read_text(const char *path, size_t *len, struct diags *d)
 {
     struct place at = {.file = path};
@@ -261,6 +270,7 @@ static void make_globals(lua_State *L, enum file_kind kind)
     case FILE_PARAMS:
         break;
     }
+    names_guard(L);
 }
 
 struct job {
@@ -331,6 +341,7 @@ static int run_file(lua_State *L)
         return 0;
     }
     lua_call(L, 0, 1);
+    ld->ended = true;
     if (job->finish) {
         lua_pushcfunction(L, job->finish);
         lua_insert(L, -2);

@@ -44,7 +44,10 @@ struct loader {
     struct policy **policies;
     size_t npolicies, policies_cap;
     const struct estate *estate; /* for periods; NULL: unknown */
-    void *out;                   /* estate or configuration that is being filled */
+    const char *const *operators;
+    size_t noperators; /* who may change things; none: whoever can open the socket */
+    bool ended;        /* the file ran to its end: what it does not have it does not have */
+    void *out;         /* estate or configuration that is being filled */
 };
 
 enum node_kind { NODE_POISON, NODE_CONDITION, NODE_ACTION, NODE_SELECTOR, NODE_SECRET };
@@ -74,6 +77,9 @@ bool loader_run(struct loader *ld, const char *name, const char *text, size_t le
                 lua_CFunction finish);
 void loader_end(struct loader *ld); /* frees the state and `used`, `libs` */
 void loader_fault(struct loader *ld, const struct fault *f);
+/* False and E100 when a file that `named` names in its field `key` cannot be read, where it is
+ * named. NULL: named by no file, and looked at when it is read. */
+bool readable(const char *path, const char *key, const struct place *named, struct diags *d);
 /* Reads a whole file; E100 when it cannot. */
 char *read_text(const char *path, size_t *len, struct diags *d);
 
@@ -119,6 +125,10 @@ struct cond *tab_condition(lua_State *L, int index, const char *name, const stru
 int did_you_mean(char *out, size_t size, const char *word, const char *const *names,
                  size_t n); /* `, did you mean "x"?` or "" */
 
+/* The same among a policy's own actions and checks. */
+void hint_action(char *out, size_t size, const struct policy *p, const char *word);
+void hint_check(char *out, size_t size, const struct policy *p, const char *word);
+
 /* ---- constructors ---- */
 void nodes_register(lua_State *L);  /* sig, act, find, all, any, none into the table on top */
 void policy_register(lua_State *L); /* policy, procedure, defaults, param, use */
@@ -141,6 +151,9 @@ size_t names_signals(const char **names);
 size_t names_actions(const char **names);
 size_t names_kinds(const char **names);
 
+/* What math, string, secret and discover do not have is E102, and stands for itself afterwards, so
+ * that the rest of the file is read. Of the table of globals on top. */
+void names_guard(lua_State *L);
 /* Checks of names that stand in the text (E102, E103, W201) before it runs. */
 void loader_names(struct loader *ld, int source, const char *const *globals, size_t n);
 

@@ -11,15 +11,19 @@
 /* ---- policies ---- */
 
 struct policy_load_options {
+    const struct place *paths_at; /* where a file names each of them, and params; NULL: nowhere */
+    const struct place *params_at;
     const char *const *paths; /* folders (every *.lua in them and in their procedures/, but
                                *_test.lua) and single files */
     size_t npaths;
     const char *params; /* file of the environment's parameters, or NULL */
     const char *libs;   /* folder of use "x", or NULL: lib/ beside the file that uses it, or beside
                            its folder */
-    struct rate max_limit;       /* the widest `limit` a policy may have (E117); n 0: none */
-    enum mode mode;              /* the agent's, for W206; MODE_ENFORCE: no warning */
-    const struct estate *estate; /* for periods and for W203; NULL: unknown */
+    struct rate max_limit;        /* the widest `limit` a policy may have (E117); n 0: none */
+    enum mode mode;               /* the agent's, for W206; MODE_ENFORCE: no warning */
+    const struct estate *estate;  /* for periods and for W203; NULL: unknown */
+    const char *const *operators; /* for W210; none: whoever can open the socket */
+    size_t noperators;
     const struct json *discover; /* as estate_load gave it, or NULL: what else may be found */
     bool whole; /* these are all the policies: each parameter of the file must be one's */
     /* For tests of policies. */
@@ -64,8 +68,9 @@ struct json *coverage_of(struct coverage *c, const struct policy *p);
 
 /* NULL when there was an error. One reference is the caller's (estate_unref). *discover, if asked
  * for, is the list of discover.KIND { ... }: its options as held, and
- * {"kind": "asg", "file", "line"}; the caller frees. */
-struct estate *estate_load(const char *path, struct json **discover, struct diags *d);
+ * {"kind": "asg", "file", "line"}; the caller frees. named: where a file names it, or NULL. */
+struct estate *estate_load(const char *path, const struct place *named, struct json **discover,
+                           struct diags *d);
 
 struct config {
     char *path, *state_dir, *estate, *control,
@@ -84,10 +89,14 @@ struct config {
     char *dashboard, *host, *nameserver, *ca_file; /* NULL: not given (ca_file has a default) */
     char **operators;
     size_t noperators;
+    char *source; /* its text, and where in it the files are named */
+    struct place estate_at, params_at, *policies_at;
     struct json *all; /* the whole of it as held, secrets as references: for `runbookd version
                          --config` and diffs */
 };
-struct config *config_load(const char *path, struct diags *d); /* NULL when there was an error */
+/* NULL when it cannot be read. With errors in d it is what was good of it, to look for further
+ * mistakes with and for nothing else. */
+struct config *config_load(const char *path, struct diags *d);
 void config_free(struct config *c);
 
 /* ---- secrets ---- */

@@ -38,6 +38,26 @@ size_t names_kinds(const char **names)
     return n;
 }
 
+void hint_action(char *out, size_t size, const struct policy *p, const char *word)
+{
+    const char *names[MAX_NAMES];
+    size_t n = 0;
+    for (; n < p->nactions && n < MAX_NAMES; n++) {
+        names[n] = p->actions[n].name;
+    }
+    did_you_mean(out, size, word, names, n);
+}
+
+void hint_check(char *out, size_t size, const struct policy *p, const char *word)
+{
+    const char *names[MAX_NAMES];
+    size_t n = 0;
+    for (; n < p->nchecks && n < MAX_NAMES; n++) {
+        names[n] = p->checks[n].name;
+    }
+    did_you_mean(out, size, word, names, n);
+}
+
 static void check_field(struct loader *ld, const struct place *at, const char *root,
                         const char *field)
 {
@@ -45,6 +65,7 @@ static void check_field(struct loader *ld, const struct place *at, const char *r
     size_t n = 0;
     const char *what = NULL;
     static const char *const maths[] = {"floor", "ceil", "min", "max", "abs"};
+    static const char *const secrets[] = {"file", "env"};
     if (strcmp(root, "sig") == 0 && !signal_find(field, NULL)) {
         what = "signal";
         n = names_signals(names);
@@ -69,6 +90,13 @@ static void check_field(struct loader *ld, const struct place *at, const char *r
             known = known || strcmp(maths[n], field) == 0;
         }
         what = known ? NULL : "function in math";
+    } else if (strcmp(root, "secret") == 0) {
+        bool known = false;
+        for (n = 0; n < sizeof secrets / sizeof *secrets; n++) {
+            names[n] = secrets[n];
+            known = known || strcmp(secrets[n], field) == 0;
+        }
+        what = known ? NULL : "kind of secret";
     } else if (strcmp(root, "string") == 0 && strcmp(field, "format") != 0) {
         what = "function in string";
         names[n++] = "format";
@@ -77,6 +105,40 @@ static void check_field(struct loader *ld, const struct place *at, const char *r
         char hint[160];
         did_you_mean(hint, sizeof hint, field, names, n);
         diag_add(ld->d, "E102", at, "there is no %s \"%s\"%s", what, field, hint);
+    }
+}
+
+static int unknown_field(lua_State *L)
+{
+    struct loader *ld = loader_of(L);
+    const char *root = lua_tostring(L, lua_upvalueindex(1));
+    const char *field = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : luaL_typename(L, 2);
+    if (ld->quiet) { /* a run: it was said at the load, or is made up while it runs */
+        lua_pushnil(L);
+        return 1;
+    }
+    struct place at = place_here(L, field);
+    if (!diags_at_line(ld->d, at.file, at.line)) {
+        check_field(ld, &at, root, field);
+    }
+    poison_push(L);
+    return 1;
+}
+
+void names_guard(lua_State *L)
+{
+    static const char *const roots[] = {"math", "string", "secret", "discover"};
+    int globals = lua_gettop(L);
+    for (size_t i = 0; i < sizeof roots / sizeof *roots; i++) {
+        lua_getfield(L, globals, roots[i]);
+        if (sandbox_table(L, -1)) {
+            lua_createtable(L, 0, 1);
+            lua_pushstring(L, roots[i]);
+            lua_pushcclosure(L, unknown_field, 1);
+            lua_setfield(L, -2, "__index");
+            lua_setmetatable(L, -2);
+        }
+        lua_settop(L, globals);
     }
 }
 

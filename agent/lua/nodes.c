@@ -253,6 +253,21 @@ static int make_group(lua_State *L)
     return 1;
 }
 
+/* W210: to approve is to change something, and that is for operators; root always is one. */
+static void check_operator(const struct loader *ld, const struct place *at, const char *user)
+{
+    bool one = ld->noperators == 0 || strcmp(user, "root") == 0;
+    for (size_t i = 0; i < ld->noperators && !one; i++) {
+        one = strcmp(ld->operators[i], user) == 0;
+    }
+    if (!one) {
+        diag_add(ld->d, "W210", at,
+                 "approvers: \"%s\" is not one of this agent's operators, and so may not approve: "
+                 "add the name to operators in the configuration, or take it out here",
+                 user);
+    }
+}
+
 /* approval, approval_unless, approvers, approval_ttl, timeout, max_acts, coexist (M24; the class of
  * the action decides what is allowed). */
 static void read_common(lua_State *L, const struct tab *t, struct action_node *a)
@@ -286,6 +301,7 @@ static void read_common(lua_State *L, const struct tab *t, struct action_node *a
         struct place at = place_value(L, t->index, "approvers", 0);
         if (*user) {
             here_user(ld, &at, "approvers", user);
+            check_operator(ld, &at, user);
         }
     }
     a->action.approvers = approvers ? arena_strdup(ld->arena, approvers) : NULL;

@@ -100,39 +100,26 @@ static int64_t span(lua_State *L, int index, const char *method, bool required)
 static const char *check_name(lua_State *L, int index, const char *method)
 {
     const struct policy *p = script_of(L)->policy;
-    const char *name = word(L, index, method, "the name of a check"), *names[128];
-    size_t n = 0;
-    for (size_t i = 0; i < p->nchecks; i++) {
-        if (strcmp(p->checks[i].name, name) == 0) {
-            return name;
-        }
-        if (n < 128) {
-            names[n++] = p->checks[i].name;
-        }
+    const char *name = word(L, index, method, "the name of a check");
+    if (!policy_check(p, name)) {
+        char hint[160];
+        hint_check(hint, sizeof hint, p, name);
+        luaL_error(L, "E111 there is no check \"%s\" in this policy%s", name, hint);
     }
-    char hint[160];
-    did_you_mean(hint, sizeof hint, name, names, n);
-    luaL_error(L, "E111 there is no check \"%s\" in this policy%s", name, hint);
     return name;
 }
 
 static const struct declared_action *action_named(lua_State *L, const char *method)
 {
     const struct policy *p = script_of(L)->policy;
-    const char *name = word(L, 2, method, "the name of an action"), *names[128];
-    size_t n = 0;
-    for (size_t i = 0; i < p->nactions; i++) {
-        if (strcmp(p->actions[i].name, name) == 0) {
-            return &p->actions[i];
-        }
-        if (n < 128) {
-            names[n++] = p->actions[i].name;
-        }
+    const char *name = word(L, 2, method, "the name of an action");
+    const struct declared_action *a = policy_action(p, name);
+    if (!a) {
+        char hint[160];
+        hint_action(hint, sizeof hint, p, name);
+        luaL_error(L, "E111 there is no action \"%s\" in this policy%s", name, hint);
     }
-    char hint[160];
-    did_you_mean(hint, sizeof hint, name, names, n);
-    luaL_error(L, "E111 there is no action \"%s\" in this policy%s", name, hint);
-    return NULL;
+    return a;
 }
 
 static int r_act(lua_State *L)

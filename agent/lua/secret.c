@@ -82,7 +82,8 @@ static int read_file(const char *path, char *text, size_t size, struct err *e)
         goto out;
     }
     if (!S_ISREG(st.st_mode)) {
-        rc = err_set(e, ERR_IO, "the secret %s is not a plain file", path);
+        rc = err_set(e, ERR_INPUT, "the secret %s is %s: name a plain file", path,
+                     S_ISDIR(st.st_mode) ? "a folder" : "no plain file");
         goto out;
     }
     if (st.st_mode & (S_IRWXG | S_IRWXO)) {

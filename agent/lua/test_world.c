@@ -182,13 +182,13 @@ struct reporting {
     lua_State *L;
     int table;
 };
-static void report(void *arg, const char *file, int line, const char *text)
+static void report(void *arg, const struct target *t, const char *field, const char *text)
 {
     const struct reporting *f = arg;
     struct place at = place_call(f->L, f->table);
-    (void)file;
-    if (line) {
-        at.line = line;
+    (void)field;
+    if (t->line) {
+        at.line = t->line;
         at.column = 0;
     }
     diag_add(loader_of(f->L)->d, "E102", &at, "%s: list it in others", text);

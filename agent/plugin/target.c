@@ -246,7 +246,8 @@ static const char *suggestion(const struct estate *e, const char *kind, const ch
 }
 
 void estate_check(const struct estate *e,
-                  void (*report)(void *arg, const char *file, int line, const char *text),
+                  void (*report)(void *arg, const struct target *t, const char *field,
+                                 const char *text),
                   void *arg)
 {
     for (size_t i = 0; i < e->len; i++) {
@@ -268,7 +269,7 @@ void estate_check(const struct estate *e,
                 t->kind, t->name, opt->name, opt->words, name,
                 near != NULL ? "; did you mean \"" : "", near != NULL ? near : "",
                 near != NULL ? "\"?" : "");
-            report(arg, t->file, t->line, text);
+            report(arg, t, opt->name, text);
         }
     }
 }

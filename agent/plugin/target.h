@@ -85,10 +85,11 @@ size_t estate_len(const struct estate *e);
 const struct target *estate_at(const struct estate *e, size_t i);
 char *estate_hash(const struct estate *e); /* hex SHA-256 of all of it; the caller frees */
 
-/* Checks references between targets (OPT_TARGET fields name existing ones): collects one message
- * each through `report`. */
+/* Checks references between targets (OPT_TARGET fields name existing ones): one message each
+ * through `report`. */
 void estate_check(const struct estate *e,
-                  void (*report)(void *arg, const char *file, int line, const char *text),
+                  void (*report)(void *arg, const struct target *t, const char *field,
+                                 const char *text),
                   void *arg);
 
 /* "Same service": both belong to a service target, directly or as the proxy or instance of one that

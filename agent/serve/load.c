@@ -11,21 +11,30 @@ bool load_all(const char *config, const char *const *files, size_t nfiles, struc
               struct diags *d)
 {
     size_t before = diags_errors(d);
+    bool clean; /* else the configuration has mistakes, and those of the other files are told too */
     struct policy_load_options o = {.mode = MODE_ENFORCE};
 
     memset(out, 0, sizeof(*out));
     out->config = config_load(config, d);
     if (!out->config)
         return false;
-    out->estate = estate_load(out->config->estate, &out->discover, d);
+    clean = diags_errors(d) == before;
+    if (out->config->estate)
+        out->estate = estate_load(out->config->estate, &out->config->estate_at, &out->discover, d);
     o.paths = nfiles ? files : (const char *const *)out->config->policies;
     o.npaths = nfiles ? nfiles : out->config->npolicies;
+    o.paths_at = nfiles ? NULL : out->config->policies_at;
     o.params = out->config->params;
-    o.max_limit = out->config->max_limit;
-    o.mode = out->config->mode;
+    o.params_at = &out->config->params_at;
+    if (clean) {
+        o.max_limit = out->config->max_limit;
+        o.mode = out->config->mode;
+        o.operators = (const char *const *)out->config->operators;
+        o.noperators = out->config->noperators;
+    }
     o.estate = out->estate;
     o.discover = out->discover;
-    o.whole = nfiles == 0 && out->estate;
+    o.whole = clean && nfiles == 0 && out->estate;
     out->set = policies_load(&o, d);
     /* Every way through every run (W202, E113): what `check` refuses, nothing may take up. */
     if (out->set && out->estate && diags_errors(d) == before)
@@ -70,7 +79,7 @@ enum exit_code load_exit(struct diags *d, const char *config)
     case DIAG_FILE:
         for (size_t k = 0; k < diags_len(d); k++) {
             const struct diag *x = diags_at(d, k);
-            if (x->code[0] == 'E' && strcmp(x->file, config) == 0)
+            if (x->code[0] == 'E' && strcmp(x->file, config) == 0 && x->line == 0)
                 return EXIT_CONFIG_FILE;
         }
         return EXIT_POLICY_FILE;

@@ -39,7 +39,7 @@ static char *journal_path(const struct tool_args *a, int *code)
         return mem_strdup(a->rest[0]);
     d = diags_new();
     c = config_load(a->config, d);
-    if (c) {
+    if (c && diags_errors(d) == 0) {
         path = mem_printf("%s/journal.db", c->state_dir);
     } else {
         struct buf b;

@@ -44,6 +44,7 @@ const struct reference_code reference_codes[] = {
     {"W207", "a secret, a file or a user that this host does not have"},
     {"W208", "an override of a parameter that changes nothing"},
     {"W209", "a run that does too much for all of its ways to be looked at"},
+    {"W210", "an approver who is not one of the operators"},
 };
 const size_t reference_codes_len = sizeof(reference_codes) / sizeof(reference_codes[0]);
 

@@ -86,7 +86,7 @@ static char **files(struct session *s, size_t *n)
     if (a->nrest > 0)
         return tests_find((const char *const *)a->rest, (size_t)a->nrest, n, s->d);
     c = config_load(a->config, s->d);
-    if (c)
+    if (c && diags_errors(s->d) == 0)
         found = tests_find((const char *const *)c->policies, c->npolicies, n, s->d);
     config_free(c);
     return found;

@@ -52,7 +52,7 @@ static void load_policy(const char *name, struct diags *d)
     if (strcmp(text, "-- params") == 0)
         o.params = "params.txt";
     if (strcmp(text, "-- estate") == 0)
-        o.estate = estate = estate_load(help_file("estate.lua", estate_text), NULL, d);
+        o.estate = estate = estate_load(help_file("estate.lua", estate_text), NULL, NULL, d);
     struct policy_set *set = policies_load(&o, d);
     if ((diags_errors(d) == 0) != (set != NULL))
         fail_msg("%s: a set and errors, or neither", name);
@@ -88,7 +88,7 @@ static bool check(const char *name)
     char expected_path[300];
 
     if (strncmp(name, "estate_", 7) == 0) {
-        struct estate *e = estate_load(name, NULL, d);
+        struct estate *e = estate_load(name, NULL, NULL, d);
         if (e)
             estate_unref(e);
     } else if (strncmp(name, "config_", 7) == 0) {

@@ -125,11 +125,11 @@ static void the_hash_is_of_what_is_declared(void **state)
 
 static int reports;
 
-static void note(void *arg, const char *file, int line, const char *text)
+static void note(void *arg, const struct target *t, const char *field, const char *text)
 {
     reports++;
-    assert_string_equal(file, "config/estate.lua");
-    assert_int_equal(line, 3);
+    assert_string_equal(t->id, "service/third");
+    assert_string_equal(field, "asg");
     snprintf(arg, 512, "%s", text);
 }
 
