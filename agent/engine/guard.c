@@ -256,18 +256,11 @@ static enum verdict_kind listing(const struct guard_input *in, struct buf *why)
     return t->listed == LISTED_UNSURE ? GUARD_DEFER : GUARD_DENY;
 }
 
-static const char *domain_of(const struct target *t)
-{
-    const struct target_kind *k = target_kind_find(t->kind);
-
-    return k && k->domain ? json_get_str(t->fields, k->domain, NULL) : NULL;
-}
-
 static enum verdict_kind blast_radius(const struct guard_input *in, struct buf *why)
 {
     size_t listed;
     int allowed = radius(in, &listed), used;
-    const char *mine = domain_of(in->t);
+    const char *mine = estate_domain(in->estate, in->t);
     char *s;
 
     if (listed == 0) {
@@ -286,7 +279,7 @@ static enum verdict_kind blast_radius(const struct guard_input *in, struct buf *
     }
     for (size_t k = 0; mine && k < in->e->nruns; k++) {
         const struct run *o = in->e->runs[k];
-        const char *theirs = domain_of(o->t);
+        const char *theirs = estate_domain(o->estate, o->t);
         if (o != in->r && o->acts && !run_over(o) && theirs &&
             strcmp(o->p->name, in->p->name) == 0 && strcmp(theirs, mine) != 0) {
             buf_addf(why, "run %s is at work in %s: one failure domain at a time", o->id, theirs);

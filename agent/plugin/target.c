@@ -318,6 +318,17 @@ const struct target *estate_related(const struct estate *e, const struct target 
     return estate_find(e, kind, json_get_str(t->fields, kind, NULL));
 }
 
+const char *estate_domain(const struct estate *e, const struct target *t)
+{
+    const char *field = target_kind_find(t->kind)->domain;
+    const struct target *account = estate_related(e, t, "aws");
+    const char *own = field != NULL ? json_get_str(t->fields, field, NULL) : NULL;
+
+    if (own != NULL || field == NULL || account == NULL)
+        return own;
+    return json_get_str(account->fields, field, NULL);
+}
+
 static bool listed(const struct json *list, const char *name)
 {
     for (const struct json *i = json_first(list); i != NULL; i = json_next(i)) {

@@ -101,6 +101,10 @@ bool estate_same_service(const struct estate *e, const struct target *a, const s
 const struct target *estate_related(const struct estate *e, const struct target *t,
                                     const char *kind);
 
+/* Its failure domain, an availability zone or a region: what it says, or its account does; NULL when
+ * neither is known. */
+const char *estate_domain(const struct estate *e, const struct target *t);
+
 /* What find.KIND { name, tag, except } holds. */
 struct selector {
     const char *kind;

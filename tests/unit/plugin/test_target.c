@@ -43,6 +43,33 @@ static struct estate *portal(void)
     return e;
 }
 
+static void a_failure_domain_is_its_own_or_its_accounts(void **state)
+{
+    static const struct {
+        const char *id, *want;
+    } cases[] = {
+        {"postgres/far", "eu-west-1"}, {"postgres/near", "us-east-1"},
+        {"postgres/db", NULL},         {"proxy/px", "us-east-1"},
+        {"asg/web-1", NULL},           {"asg/a", "us-east-1a"},
+        {"service/portal", NULL},
+    };
+    struct estate *e = portal();
+
+    (void)state;
+    add(e, "postgres", "far", "{}", "{\"aws\":\"prod\",\"region\":\"eu-west-1\"}");
+    add(e, "postgres", "near", "{}", "{\"aws\":\"prod\"}");
+    add(e, "asg", "a", "{}", "{\"aws\":\"prod\",\"zone\":\"us-east-1a\"}");
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        const char *got = estate_domain(e, estate_by_id(e, cases[i].id));
+
+        if (cases[i].want == NULL)
+            assert_null(got);
+        else
+            assert_string_equal(got, cases[i].want);
+    }
+    estate_unref(e);
+}
+
 static void found_by_kind_name_and_id(void **state)
 {
     struct estate *e = portal();
@@ -248,6 +275,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(found_by_kind_name_and_id),
+        cmocka_unit_test(a_failure_domain_is_its_own_or_its_accounts),
         cmocka_unit_test(names_are_taken_once),
         cmocka_unit_test(thousands_of_targets),
         cmocka_unit_test(the_hash_is_of_what_is_declared),

@@ -209,6 +209,25 @@ static void two_targets_of_two_resources_are_not(void **state)
     rig_free(&r);
 }
 
+/* Both are hot from the start; those of two zones are worked on in turn, each until it is well. */
+static void one_failure_domain_at_a_time(void **state)
+{
+    (void)state;
+    for (int two = 0; two < 2; two++) {
+        struct rig r;
+
+        rig_init(&r, 2);
+        json_set_str(estate_at(r.estate, 0)->fields, "zone", "us-east-1a");
+        json_set_str(estate_at(r.estate, 1)->fields, "zone", two ? "us-east-1b" : "us-east-1a");
+        rules_scripted(&r, grow_and_back)->max_targets = 5;
+        r.t[1].load = 700;
+        rules_heat(&r, 40);
+        assert_int_equal(r.t[0].effects + r.t[1].effects, two ? 1 : 2);
+        assert_int_equal(rig_seen(&r, "one failure domain at a time"), two);
+        rig_free(&r);
+    }
+}
+
 static void a_higher_severity_takes_the_resource_over_from_another_target(void **state)
 {
     struct policy *low, *high;
@@ -476,6 +495,7 @@ int main(void)
         cmocka_unit_test(in_doubt_holds_the_whole_target),
         cmocka_unit_test(two_targets_of_one_resource_are_written_in_turn),
         cmocka_unit_test(two_targets_of_two_resources_are_not),
+        cmocka_unit_test(one_failure_domain_at_a_time),
         cmocka_unit_test(a_higher_severity_takes_the_resource_over_from_another_target),
         cmocka_unit_test(in_doubt_holds_the_resource_for_other_targets),
         cmocka_unit_test(a_run_that_only_pages_succeeds),
