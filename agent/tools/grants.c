@@ -275,11 +275,14 @@ static void print_server(const struct json *row, bool alone)
 static int print_all(const struct loaded *l, const struct tool_args *a)
 {
     const char *only = a->nrest ? a->rest[0] : NULL;
-    struct json *notes = json_new_list(), *needs = needs_of(l, notes);
-    struct json *servers, *out;
+    struct json *notes, *needs, *servers, *out;
     int code = EXIT_OK;
     char *text;
 
+    if (only && !needs_known(l, "grants", "postgres", "cache", only))
+        return EXIT_USAGE;
+    notes = json_new_list();
+    needs = needs_of(l, notes);
     json_free(notes); /* of AWS, which is iam's to tell */
     notes = json_new_list();
     servers = servers_of(l, needs, only, notes);

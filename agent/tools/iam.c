@@ -309,8 +309,8 @@ static int print_documents(const struct json *documents, const char *account)
 
     if (account && !one) {
         fprintf(stderr,
-                "runbookd iam: nothing is needed of an account \"%s\"; see runbookd iam for those "
-                "that something is needed of\n",
+                "runbookd iam: the loaded policies need nothing of the account \"%s\"; runbookd "
+                "iam without it prints those that they need something of\n",
                 account);
         return EXIT_FAILED;
     }
@@ -328,9 +328,14 @@ static int print_documents(const struct json *documents, const char *account)
 
 static int print_all(const struct loaded *l, const struct tool_args *a)
 {
-    struct json *notes = json_new_list(), *needs = needs_of(l, notes), *documents;
+    const char *only = a->nrest ? a->rest[0] : NULL;
+    struct json *notes, *needs, *documents;
     int code = EXIT_OK;
 
+    if (only && strcmp(only, "-") != 0 && !needs_known(l, "iam", "aws", NULL, only))
+        return EXIT_USAGE;
+    notes = json_new_list();
+    needs = needs_of(l, notes);
     documents = documents_of(l, needs, notes);
     if (a->json) {
         struct json *out = json_new_map();
@@ -344,7 +349,7 @@ static int print_all(const struct loaded *l, const struct tool_args *a)
         mem_free(text);
         json_free(out);
     } else {
-        code = print_documents(documents, a->nrest ? a->rest[0] : NULL);
+        code = print_documents(documents, only && strncmp(only, "aws/", 4) == 0 ? only + 4 : only);
         for (const struct json *n = json_first(notes); n; n = json_next(n))
             fprintf(stderr, "runbookd iam: %s\n", json_str(n, ""));
         json_free(documents);

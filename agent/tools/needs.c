@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "plugin/action.h"
 #include "plugin/collector.h"
 #include "plugin/refs.h"
 #include "tools/text.h"
@@ -396,6 +397,36 @@ struct json *needs_queries(const struct loaded *l, const struct target *server)
         }
     }
     return out;
+}
+
+bool needs_known(const struct loaded *l, const char *command, const char *kind, const char *or_kind,
+                 const char *name)
+{
+    const char **names = mem_calloc(estate_len(l->estate) + 1, sizeof(*names));
+    const struct target *other = NULL;
+    const char *near;
+    bool known = false;
+    size_t n = 0;
+
+    for (size_t k = 0; k < estate_len(l->estate); k++) {
+        const struct target *t = estate_at(l->estate, k);
+        bool named = strcmp(t->name, name) == 0 || strcmp(t->id, name) == 0;
+
+        if (strcmp(t->kind, kind) == 0 || (or_kind && strcmp(t->kind, or_kind) == 0)) {
+            known = known || named;
+            names[n++] = t->name;
+        } else if (named) {
+            other = t;
+        }
+    }
+    near = known ? NULL : closest(name, names, n);
+    if (!known)
+        fprintf(stderr, "runbookd %s: the estate has no %s%s%s \"%s\"%s%s%s%s%s%s\n", command, kind,
+                or_kind ? " and no " : "", or_kind ? or_kind : "", name, other ? " (only " : "",
+                other ? other->id : "", other ? ")" : "", near ? ", did you mean \"" : "",
+                near ? near : "", near ? "\"?" : "");
+    mem_free(names);
+    return known;
 }
 
 int tool_rights(int argc, char **argv, const char *usage, int nrest_max,

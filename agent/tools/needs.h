@@ -19,6 +19,11 @@ struct json *needs_of(const struct loaded *l, struct json *notes);
 /* The queries that policies send to a server themselves, as lines "POLICY: QUERY". */
 struct json *needs_queries(const struct loaded *l, const struct target *server);
 
+/* Whether the estate has a target of one of these kinds ("postgres", "cache"; or_kind may be NULL)
+ * with this name or id; where it has none, that and what is close is printed for `command`. */
+bool needs_known(const struct loaded *l, const char *command, const char *kind, const char *or_kind,
+                 const char *name);
+
 /* The account number in an "arn:aws:iam::NUMBER:role/..." of the estate, or "*". */
 void needs_account(const struct target *aws, char out[16]);
 
