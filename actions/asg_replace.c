@@ -355,6 +355,8 @@ static const char *const replace_permissions[] = {
 };
 static const char *const replace_outs[] = {"ids", NULL};
 
+static const char *const replace_needs[] = {"asg.target_group", NULL};
+
 const struct action_type asg_replace_action = {
     .name = "asg_replace",
     .summary = "end unhealthy instances of a group, for Auto Scaling to replace them",
@@ -366,6 +368,7 @@ const struct action_type asg_replace_action = {
     .options = OPTIONS(replace_options),
     .permissions = replace_permissions,
     .outs = replace_outs,
+    .needs = replace_needs,
     .observe = asg_observe_targets,
     .apply = replace_apply,
     .cancel = aws_act_cancel,

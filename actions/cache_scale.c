@@ -400,6 +400,8 @@ static const char *const scale_permissions[] = {
 };
 static const char *const scale_outs[] = {"before", "after", NULL};
 
+static const char *const scale_needs[] = {"cache.replication_group", NULL};
+
 const struct action_type cache_scale_action = {
     .name = "cache_scale",
     .summary = "raise the node type of an ElastiCache replication group, a step up a ladder",
@@ -412,6 +414,7 @@ const struct action_type cache_scale_action = {
     .options = OPTIONS(scale_options),
     .permissions = scale_permissions,
     .outs = scale_outs,
+    .needs = scale_needs,
     .check = scale_check,
     .observe = scale_observe,
     .apply = scale_apply,

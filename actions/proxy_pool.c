@@ -527,6 +527,8 @@ static const char *const pool_permissions[] = {
 };
 static const char *const pool_outs[] = {"before", "after", NULL};
 
+static const char *const pool_needs[] = {"postgres.proxy", NULL};
+
 const struct action_type proxy_pool_action = {
     .name = "proxy_pool",
     .summary = "set how many connections an RDS proxy may open, where its database has room",
@@ -539,6 +541,7 @@ const struct action_type proxy_pool_action = {
     .options = OPTIONS(pool_options),
     .permissions = pool_permissions,
     .outs = pool_outs,
+    .needs = pool_needs,
     .check = pool_check,
     .observe = pool_observe,
     .apply = pool_apply,

@@ -362,6 +362,9 @@ static const char *const snapshot_permissions[] = {
 };
 static const char *const snapshot_outs[] = {"id", NULL};
 
+static const char *const snapshot_needs[] = {"postgres.instance", "postgres.aws",
+                                             "cache.replication_group", NULL};
+
 const struct action_type snapshot_action = {
     .name = "snapshot",
     .summary = "take a manual snapshot of an RDS instance or an ElastiCache replication group",
@@ -374,6 +377,7 @@ const struct action_type snapshot_action = {
     .options = OPTIONS(snapshot_options),
     .permissions = snapshot_permissions,
     .outs = snapshot_outs,
+    .needs = snapshot_needs,
     .observe = snapshot_observe,
     .apply = snapshot_apply,
     .cancel = aws_act_cancel,

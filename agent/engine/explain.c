@@ -54,6 +54,22 @@ static struct json *guards_of(struct instance *i)
     return map;
 }
 
+/* What an act needs of this target and the estate does not say: it would be refused. */
+static struct json *lacks_of(const struct instance *i)
+{
+    struct json *map = json_new_map();
+
+    for (size_t a = 0; a < i->p->nactions; a++) {
+        const struct action_type *type = i->p->actions[a].type;
+        const char *field = action_lacks(type, i->t);
+
+        if (field)
+            json_set_strf(map, i->p->actions[a].name, "act.%s needs the field %s, and %s has none",
+                          type->name, field, i->t->id);
+    }
+    return map;
+}
+
 struct json *explain_instance(struct instance *i)
 {
     struct json *d = json_new_map();
@@ -87,6 +103,7 @@ struct json *explain_instance(struct instance *i)
         if (i->checks[c])
             json_set(checks, i->p->checks[c].name, bound_explain(i->checks[c], now(i->e)));
     json_set(d, "guards", guards_of(i));
+    json_set(d, "lacks", lacks_of(i));
     json_set_int(d, "bad_outcomes", i->bad);
     json_set_bool(d, "breaker_open", i->breaker_open);
     if (i->run)

@@ -43,9 +43,10 @@ struct policy_set *policies_load(const struct policy_load_options *o, struct dia
 
 /* Enumerates the outcomes of each run function, as its steps can be answered (act and verify: done
  * or not; wait: each check or none): W202 for those that fail without a page, E113 for loops
- * without a wait. At most 300 paths a policy, each started anew: for `check` and before a set is
- * taken, not for the loop. estate (or NULL) gives a target to try with. The list: {"policy",
- * "complete", "paths": [{"steps": [...], "outcome", "pages"}]}; the caller frees. */
+ * without a wait; W211 for acts on targets of the estate that lack what they need. At most 300
+ * paths a policy, each started anew: for `check` and before a set is taken, not for the loop.
+ * estate (or NULL) gives a target to try with. The list: {"policy", "complete", "paths": [{"steps":
+ * [...], "outcome", "pages"}]}; the caller frees. */
 struct json *policies_walk(const struct policy_set *set, const struct estate *estate,
                            struct diags *d);
 

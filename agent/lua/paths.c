@@ -18,6 +18,7 @@ struct walk {
     const struct estate *estate; /* NULL: none */
     const struct scan *scan;
     struct diags *d;
+    const char *seek; /* an action: whether it is asked for, and no more; NULL: all */
 };
 
 struct choice {
@@ -28,7 +29,7 @@ struct path {
     struct choice choices[MAX_STEPS];
     int n; /* questions asked */
     struct json *steps;
-    bool paged, failed, verify_false, cut, endless, faulted;
+    bool paged, failed, verify_false, cut, endless, faulted, sought;
     int line; /* of the step that made it fail */
     char method[16];
     int acts[64]; /* of each action so far */
@@ -237,7 +238,11 @@ static bool follow(const struct walk *w, struct path *path, const struct json *t
             path->endless = true;
             break;
         }
-        if (a.kind == ASK_VERIFY) {
+        if (w->seek && a.kind == ASK_ACT && strcmp(a.name, w->seek) == 0) {
+            path->sought = true;
+            break;
+        }
+        if (a.kind == ASK_VERIFY && !w->seek) {
             judge_verify(w, &a);
         }
         int options = options_of(p, path, &a);
@@ -375,6 +380,84 @@ static struct json *walk(const struct policy *p, const struct json *target,
     return out;
 }
 
+/* What r.target is for the walk; NULL: the estate has none. The caller frees. */
+static struct json *stand_in(const struct policy *p, const struct target *real)
+{
+    struct json *target = json_new_map();
+    json_set_str(target, "kind", p->target.kind);
+    json_set_str(target, "name", real ? real->name : "target");
+    json_set_str(target, "id", real ? real->id : "target");
+    json_set(target, "tag", real ? json_copy(real->tag) : json_new_map());
+    json_set(target, "fields", real ? json_copy(real->fields) : json_new_map());
+    return target;
+}
+
+/* Whether some way through run asks for that action on that target. */
+static bool asks_for(const struct policy *p, const char *action, const struct target *t,
+                     int64_t *budget)
+{
+    const struct policy_data *data = p->script_data;
+    struct path *path = mem_alloc(sizeof *path);
+    const struct walk w = {.p = p, .scan = data->source->scans[0], .seek = action};
+    struct json *target = stand_in(p, t);
+    bool sought = false, more = true;
+    for (int n = 0; more && !sought && n<MAX_PATHS && * budget> 0; n++) {
+        more = follow(&w, path, target);
+        *budget -= more ? path->spent : HOST_LOAD_BUDGET;
+        sought = more && path->sought;
+        more = more && !path->endless && advance(path);
+        json_free(path->steps);
+        path->steps = NULL;
+    }
+    json_free(target);
+    mem_free(path);
+    return sought;
+}
+
+/* W211: an act on a target that lacks what it needs is told now and not when it is refused. A run
+ * that asks for the field first is in order. */
+static void check_needs(const struct policy *p, const struct target **targets, size_t n,
+                        int64_t *budget, struct diags *d)
+{
+    const struct policy_data *data = p->script_data;
+    for (size_t i = 0; i < p->nactions; i++) {
+        const struct declared_action *a = &p->actions[i];
+        const struct target *first = NULL;
+        const char *field = NULL;
+        size_t more = 0;
+        char what[80], others[64] = "";
+        for (size_t k = 0; a->type->needs && p->mode != MODE_OFF && k < n; k++) {
+            const char *lacks =
+                targets[k]->mode == MODE_OFF ? NULL : action_lacks(a->type, targets[k]);
+            if (!lacks || (field && strcmp(field, lacks) != 0)) {
+                continue;
+            }
+            more += first != NULL;
+            first = first ? first : targets[k];
+            field = lacks;
+        }
+        if (!first || (!p->ladder && !asks_for(p, a->name, first, budget))) {
+            continue;
+        }
+        snprintf(what, sizeof what, "act.%s", a->type->name);
+        if (more) {
+            snprintf(others, sizeof others, " (and %zu other%s)", more, more > 1 ? "s" : "");
+        }
+        bool own = strcmp(a->site.file, data->source->name) == 0;
+        struct place at = {.file = a->site.file,
+                           .line = a->site.line,
+                           .column = a->site.column,
+                           .width = (int)strlen(what),
+                           .text = own ? data->source->text : NULL,
+                           .text_len = data->source->len};
+        diag_add(d, "W211", &at,
+                 "%s needs the field %s: policy \"%s\" is for %s%s, which has none, and will be "
+                 "refused there; give it in the estate, leave the target out of the policy%s%s",
+                 what, field, p->name, first->id, others,
+                 p->ladder ? "" : ", or let run ask for r.target.fields.", p->ladder ? "" : field);
+    }
+}
+
 struct json *policies_walk(const struct policy_set *set, const struct estate *estate,
                            struct diags *d)
 {
@@ -385,19 +468,16 @@ struct json *policies_walk(const struct policy_set *set, const struct estate *es
     for (size_t i = 0; i < set->npolicies; i++) {
         const struct policy *p = set->policies[i];
         int64_t share = left / (int64_t)ahead--, budget = share;
-        if (p->ladder || p->script != &lua_script_ops) {
-            continue;
-        }
-        struct json *target = json_new_map();
         const struct target **targets = NULL;
         size_t n = estate ? estate_select(estate, &p->target, &targets) : 0;
-        const struct target *real = n ? targets[0] : NULL;
-        mem_free(targets);
-        json_set_str(target, "kind", p->target.kind);
-        json_set_str(target, "name", real ? real->name : "target");
-        json_set_str(target, "id", real ? real->id : "target");
-        json_set(target, "tag", real ? json_copy(real->tag) : json_new_map());
-        json_set(target, "fields", real ? json_copy(real->fields) : json_new_map());
+        if (p->ladder || p->script != &lua_script_ops) {
+            if (p->ladder) {
+                check_needs(p, targets, n, &budget, d);
+            }
+            mem_free(targets);
+            continue;
+        }
+        struct json *target = stand_in(p, n ? targets[0] : NULL);
         /* Each way is a run that begins anew: what stands in the file is read once for all of them,
          * and for those of the file's other policies. */
         struct source *source = ((struct policy_data *)p->script_data)->source;
@@ -409,6 +489,8 @@ struct json *policies_walk(const struct policy_set *set, const struct estate *es
             read = source;
         }
         json_add(list, walk(p, target, estate, &budget, d));
+        check_needs(p, targets, n, &budget, d);
+        mem_free(targets);
         left -= share - budget;
         left = left > 0 ? left : 0;
         json_free(target);

@@ -103,9 +103,9 @@ struct action_type {
     const char *targets;   /* kinds, space-separated */
     const char *attribute; /* what it owns while its run lasts, for the lock: "desired_capacity",
                               "sessions" */
-    const char *writes; /* whose attribute that is, where it is not the target's own: fields that
-                           name it, space-separated ("host port"; "aws", its account; the kind of
-                           a target that it names, "proxy"). Two targets may name one such thing */
+    const char *writes;    /* whose attribute that is, where it is not the target's own: fields that
+                              name it, space-separated ("host port"; "aws", its account; the kind of
+                              a target that it names, "proxy"). Two targets may name one such thing */
     const char *removes; /* signals that count what its plans name, space-separated, or NULL: what a
                             done act named explains that they fall to zero (M4) */
     const char *headroom; /* the shared resource that it consumes or "" : "database_connections" */
@@ -117,7 +117,10 @@ struct action_type {
         *permissions; /* "autoscaling:SetDesiredCapacity arn:...", "postgres:pg_signal_backend";
                          NULL-terminated; may hold $target.FIELD; ends in " [cache]" where only acts
                          on targets of that kind need it */
-    const char *const *outs; /* names of outputs; NULL-terminated */
+    const char *const *outs;  /* names of outputs; NULL-terminated */
+    const char *const *needs; /* fields without which it cannot act on a target of that kind,
+                                 "cache.replication_group"; NULL-terminated. NULL: none but those
+                                 that the estate requires anyway (W211) */
 
     /* Beyond the option table: cross checks at load (may be NULL). ERR_INPUT with what is wrong and
      * what to write. */
@@ -168,6 +171,9 @@ char *action_resource(const struct action_type *type, const struct target *t,
 /* A permission without its mark of a kind; NULL when targets of this kind do not need it. The
  * caller frees. */
 char *permission_for(const char *permission, const char *kind);
+
+/* The first field that it needs and that the estate does not give this target; NULL: none. */
+const char *action_lacks(const struct action_type *a, const struct target *t);
 
 /* The names in a table that are closest to `word` (edit distance), for "did you mean"; NULL when
  * none is close. */

@@ -238,6 +238,8 @@ static void explain_one(struct text *t, const struct json *x, const struct json 
         char *text = mem_printf("Guards of %s, in their order", json_key(g));
         heading(t, text);
         mem_free(text);
+        if (json_get(json_get(x, "lacks"), json_key(g)))
+            text_addf(t, TONE_BAD, "  %s\n", json_get_str(json_get(x, "lacks"), json_key(g), ""));
         show_guards(t, g, 2);
     }
     if (json_get(x, "run"))
