@@ -357,7 +357,7 @@ static const char *const members[] = {"cloudwatch:GetMetricData *",
 #define BOTH                                                                                       \
     .targets = "cache service", .interval_ms = cache_interval_ms, .default_interval_ms = 60000,    \
     .lag_ms = 180000, .lag_of_ms = cache_lag_ms, .collector = cache_collector,                     \
-    .other_permissions = members
+    .bad_period = cache_bad_period, .other_permissions = members
 #define INFO .targets = "cache service", .interval_ms = info_interval, .default_interval_ms = 10000
 
 static const struct signal redis_signals[] = {

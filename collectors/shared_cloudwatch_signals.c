@@ -118,16 +118,6 @@ static struct json *dimensions(const struct row *r, const struct target *owner, 
     return d;
 }
 
-/* A count of what is there at a minute is summed over the machines that serve a proxy: over a
- * longer period the minutes would be added up, too. */
-static bool sums_minutes(const struct row *r, int64_t period_ms)
-{
-    return period_ms > MINUTE_MS && strcmp(r->kind, "proxy") == 0 && strcmp(r->stat, "Sum") == 0;
-}
-
-static const char sums_text[] =
-    "AWS publishes it each minute, and a longer period adds the minutes up: write period = \"1m\"";
-
 static void read_metric(struct cw_set *set, const struct row *r, const struct target *owner,
                         const struct watch *w, struct cw_reading *out)
 {
@@ -166,11 +156,8 @@ void cw_read(struct cw_set *set, const struct estate *e, const char *account, co
     const struct target *owner;
 
     cw_reading_clear(out);
-    if (!cw_period_exists(w->interval_ms)) {
-        snprintf(out->why, sizeof(out->why), "CloudWatch has no period of %lld ms",
-                 (long long)w->interval_ms);
+    if (w->signal->bad_period(w->target, e, w->opts, out->why, sizeof(out->why)))
         return;
-    }
     if (strcmp(name, "cloudwatch") == 0) {
         out->a = cw_want(set, json_get_str(w->opts, "namespace", ""),
                          json_get_str(w->opts, "metric", ""), json_get(w->opts, "dimensions"),
@@ -191,12 +178,6 @@ void cw_read(struct cw_set *set, const struct estate *e, const char *account, co
     else if (strcmp(aws, account) != 0)
         snprintf(out->why, sizeof(out->why), "%.50s is in account %.30s, %.50s in %.30s", owner->id,
                  *aws != '\0' ? aws : "(none)", w->target->id, account);
-    else if (strcmp(name, "asg_cpu") == 0 && !json_get_bool(owner->fields, "detailed", true) &&
-             w->interval_ms < 5 * (int64_t)MINUTE_MS)
-        snprintf(out->why, sizeof(out->why),
-                 "%.60s has basic monitoring, a point each 5m: write period = \"5m\"", owner->id);
-    else if (sums_minutes(r, w->interval_ms))
-        snprintf(out->why, sizeof(out->why), "%s", sums_text);
     else
         read_metric(set, r, owner, w, out);
 }
@@ -222,11 +203,14 @@ static int64_t minute_interval(const struct target *t, const struct json *opts)
     return source_period_ms(opts, MINUTE_MS);
 }
 
-static bool bad_period(const struct json *opts, char *text, size_t size)
+bool cw_bad_period(const struct target *t, const struct estate *e, const struct json *opts,
+                   char *text, size_t size)
 {
     int64_t ms = source_period_ms(opts, MINUTE_MS);
     char period[UNIT_TEXT];
 
+    (void)t;
+    (void)e;
     if (cw_period_exists(ms))
         return false;
     snprintf(text, size,
@@ -235,13 +219,36 @@ static bool bad_period(const struct json *opts, char *text, size_t size)
     return true;
 }
 
-static bool bad_sum_period(const struct json *opts, char *text, size_t size)
+/* "Basic monitoring and detailed monitoring" of CloudWatch's user guide: EC2 publishes each 5
+ * minutes, or each minute where detailed monitoring is on. */
+static bool bad_cpu_period(const struct target *t, const struct estate *e, const struct json *opts,
+                           char *text, size_t size)
 {
-    if (bad_period(opts, text, size))
+    const struct target *group = estate_related(e, t, "asg");
+
+    if (cw_bad_period(t, e, opts, text, size))
+        return true;
+    if (group == NULL || json_get_bool(group->fields, "detailed", true) ||
+        cpu_interval(t, opts) >= 5 * (int64_t)MINUTE_MS)
+        return false;
+    snprintf(text, size, "%.60s has basic monitoring, a point each 5m: write period = \"5m\"",
+             group->id);
+    return true;
+}
+
+/* A count of what is there at a minute is summed over the machines that serve a proxy: over a
+ * longer period the minutes would be added up, too. */
+static bool bad_sum_period(const struct target *t, const struct estate *e, const struct json *opts,
+                           char *text, size_t size)
+{
+    if (cw_bad_period(t, e, opts, text, size))
         return true;
     if (source_period_ms(opts, MINUTE_MS) <= MINUTE_MS)
         return false;
-    snprintf(text, size, "%s", sums_text);
+    snprintf(
+        text, size,
+        "AWS publishes it each minute, and a longer period adds the minutes up: write period = "
+        "\"1m\"");
     return true;
 }
 
@@ -354,7 +361,7 @@ static int any_check(const struct json *opts, struct err *e)
     return 0;
 }
 
-#define METRIC .lag_ms = 180000, .default_interval_ms = MINUTE_MS, .bad_period = bad_period
+#define METRIC .lag_ms = 180000, .default_interval_ms = MINUTE_MS, .bad_period = cw_bad_period
 #define ALB "by LoadBalancer and TargetGroup"
 #define RDS(metric) "AWS/RDS " metric " by DBInstanceIdentifier, Average"
 #define PROXY(metrics) "AWS/RDS by ProxyName: " metrics
@@ -375,7 +382,9 @@ const struct signal cw_signals[CW_SIGNALS] = {
      .options = OPTIONS(cpu_options),
      .zero_suspicious = true,
      .interval_ms = cpu_interval,
-     METRIC},
+     .lag_ms = 180000,
+     .default_interval_ms = MINUTE_MS,
+     .bad_period = bad_cpu_period},
     {.name = "alb_p99",
      .summary = "response time that 99 of 100 requests stay below",
      .source = "AWS/ApplicationELB TargetResponseTime " ALB ", p99",
@@ -460,7 +469,7 @@ const struct signal cw_signals[CW_SIGNALS] = {
      .unit = UNIT_DURATION,
      .options = OPTIONS(latency_options),
      PROXY_SIGNAL,
-     .bad_period = bad_period},
+     .bad_period = cw_bad_period},
     {.name = "proxy_pool_used",
      .summary = "share of the connections that the RDS proxy may open which are open",
      .source = PROXY("DatabaseConnections / MaxDatabaseConnectionsAllowed, Sum"),

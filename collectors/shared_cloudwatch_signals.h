@@ -33,6 +33,10 @@ void cw_reading_clear(struct cw_reading *r);
 void cw_read(struct cw_set *set, const struct estate *e, const char *account, const struct watch *w,
              struct cw_reading *out);
 
+/* As of struct signal: what CloudWatch has of no metric. */
+bool cw_bad_period(const struct target *t, const struct estate *e, const struct json *opts,
+                   char *text, size_t size);
+
 #define CW_SIGNALS 15
 extern const struct signal cw_signals[CW_SIGNALS];
 

@@ -267,10 +267,9 @@ void ec_read(const struct ec_list *l, int64_t now_ms, struct cw_set *set, const 
     }
     group = json_get_str(cache->fields, "replication_group", NULL);
     serverless = json_get_str(cache->fields, "serverless", NULL);
-    if (!cw_period_exists(w->interval_ms))
-        snprintf(out->why, sizeof(out->why), "CloudWatch has no period of %lld ms",
-                 (long long)w->interval_ms);
-    else if (strcmp(aws, account) != 0)
+    if (w->signal->bad_period(w->target, e, w->opts, out->why, sizeof(out->why)))
+        return;
+    if (strcmp(aws, account) != 0)
         snprintf(out->why, sizeof(out->why), "%.50s is in account %.30s, %.50s in %.30s", cache->id,
                  *aws != '\0' ? aws : "(none)", w->target->id, account);
     else if (group != NULL)
@@ -317,6 +316,14 @@ static bool quick(const struct target *t)
 int64_t cache_interval_ms(const struct target *t, const struct json *opts)
 {
     return source_period_ms(opts, quick(t) ? 10000 : 60000);
+}
+
+bool cache_bad_period(const struct target *t, const struct estate *e, const struct json *opts,
+                      char *text, size_t size)
+{
+    const struct target *cache = estate_related(e, t, "cache");
+
+    return cache != NULL && !cache_by_info(cache) && cw_bad_period(cache, e, opts, text, size);
 }
 
 int64_t cache_lag_ms(const struct target *t)

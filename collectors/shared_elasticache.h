@@ -44,5 +44,7 @@ bool cache_by_info(const struct target *cache);
 const char *cache_collector(const struct target *t, const struct estate *e);
 int64_t cache_interval_ms(const struct target *t, const struct json *opts);
 int64_t cache_lag_ms(const struct target *t);
+bool cache_bad_period(const struct target *t, const struct estate *e, const struct json *opts,
+                      char *text, size_t size);
 
 #endif

@@ -121,6 +121,7 @@ static void check_cond(struct checker *c, const struct cond *cond)
             diag_add(c->ld->d, "E107", &at, "sig.%s is read from %s; this policy is for %s",
                      parts[i]->name, parts[i]->targets, c->p->target.kind);
         }
+        check_period(c, cond, parts[i], i ? part_opts[i - 1] : cond->opts);
     }
     if (cond->signal->derive == DERIVE_CHANGE && n == 2) {
         check_over(c, cond, parts[1], &at);

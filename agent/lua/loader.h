@@ -94,6 +94,9 @@ struct place place_value(lua_State *L, int table, const char *key, int index);
 /* Of one entry of the list in a field, or of the field where it is no list. */
 struct place place_entry(lua_State *L, int table, const char *field, int index);
 struct place place_site(const struct loader *ld, const struct site *site, const char *word);
+/* Of a field of the table that the call at that site has; without it, of word there. */
+struct place place_site_field(const struct loader *ld, const struct site *site, const char *word,
+                              const char *field);
 struct site site_of(const struct loader *ld, const struct place *p);
 
 /* ---- values ---- */

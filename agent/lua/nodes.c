@@ -185,7 +185,7 @@ static int make_leaf(lua_State *L)
     const struct option as = {.type = schema_threshold(signal_unit(s, n->cond->opts))};
     read_clear(L, &t, n, &as);
     char why[256];
-    if (s->bad_period && !ld->quiet && s->bad_period(n->cond->opts, why, sizeof why)) {
+    if (s->bad_period && !ld->quiet && s->bad_period(NULL, NULL, n->cond->opts, why, sizeof why)) {
         struct place at = place_value(L, t.index, "period", 0);
         diag_add(ld->d, "W205", &at, "%s: %s", what, why);
     }

@@ -152,6 +152,23 @@ struct place place_site(const struct loader *ld, const struct site *site, const 
     return at;
 }
 
+struct place place_site_field(const struct loader *ld, const struct site *site, const char *word,
+                              const char *field)
+{
+    for (int i = 0; i < ld->h->nsources; i++) {
+        const struct scan *s = ld->h->sources[i];
+        bool here = ld->names[i] && strcmp(ld->names[i], site->file) == 0;
+        for (size_t t = 0; here && t < s->ntables; t++) {
+            const struct token *call = &s->tokens[s->tables[t].call];
+            const struct scan_field *f = scan_field(s, t, field, 0);
+            if (f && call->line == site->line && call->column == site->column) {
+                return of_tokens(ld, i, f->value, f->last);
+            }
+        }
+    }
+    return place_site(ld, site, word);
+}
+
 struct site site_of(const struct loader *ld, const struct place *p)
 {
     (void)ld; /* a place's file is a name in the loader's arena */

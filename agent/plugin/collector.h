@@ -33,9 +33,10 @@ struct signal {
      * (named, or NULL); NULL: never. */
     const char *(*collector)(const struct target *t, const struct estate *e);
     const char *const *other_permissions; /* what it needs there, NULL-terminated, or NULL */
-    /* A period that the metric does not have (W205): says why in text, or returns false. NULL: no
-     * such check. */
-    bool (*bad_period)(const struct json *opts, char *text, size_t size);
+    /* A period that the metric does not have of this target, or, where t and e are NULL, of none
+     * (W205): says why in text, or returns false. NULL: no such check. */
+    bool (*bad_period)(const struct target *t, const struct estate *e, const struct json *opts,
+                       char *text, size_t size);
     /* Beyond the option table: cross checks at load (NULL: none). ERR_INPUT with what is wrong and
      * what to write. */
     int (*check)(const struct json *opts, struct err *e);

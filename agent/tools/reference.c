@@ -39,7 +39,7 @@ const struct reference_code reference_codes[] = {
     {"W202", "a path that fails without a page"},
     {"W203", "two enforcing policies on one attribute of one target"},
     {"W204", "a check that can flap"},
-    {"W205", "a period that the metric does not have"},
+    {"W205", "a period that the metric does not have, at all or on a target of the policy"},
     {"W206", "a mode that the agent's mode lowers"},
     {"W207", "a secret, a file or a user that this host does not have"},
     {"W208", "an override of a parameter that changes nothing"},

@@ -162,7 +162,7 @@ static void what_cannot_be_asked(void **state)
         {"proxy_pool_used", "proxy/px", "{\"period\": 300000}", "adds the minutes up"},
         {"db_cpu", "postgres/bare", "{}", "has no instance: give it instance = \"NAME\""},
         {"asg_cpu", "asg/slow", "{\"period\": 60000}", "write period = \"5m\""},
-        {"db_cpu", "postgres/db", "{\"period\": 7000}", "no period of 7000 ms"},
+        {"db_cpu", "postgres/db", "{\"period\": 7000}", "no period of 7s: write 1s"},
     };
     struct estate *e = estate();
     struct cw_set set;
@@ -180,9 +180,9 @@ static void what_cannot_be_asked(void **state)
     assert_int_equal(set.nqueries, 0);
     read_it(&set, e, "proxy_borrow_latency", "proxy/px", "{\"period\": 300000}", &r);
     assert_string_equal(r.why, ""); /* a mean of means */
-    assert_true(find("proxy_clients")->bad_period(five, text, sizeof(text)));
-    assert_false(find("proxy_clients")->bad_period(one, text, sizeof(text)));
-    assert_false(find("proxy_borrow_latency")->bad_period(five, text, sizeof(text)));
+    assert_true(find("proxy_clients")->bad_period(NULL, NULL, five, text, sizeof(text)));
+    assert_false(find("proxy_clients")->bad_period(NULL, NULL, one, text, sizeof(text)));
+    assert_false(find("proxy_borrow_latency")->bad_period(NULL, NULL, five, text, sizeof(text)));
     json_free(five);
     json_free(one);
     cw_clear(&set);

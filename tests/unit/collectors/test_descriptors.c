@@ -123,14 +123,70 @@ static void warnings(void **state)
     char text[200] = "";
 
     (void)state;
-    assert_false(find("asg_cpu")->bad_period(good, text, sizeof(text)));
-    assert_false(find("asg_cpu")->bad_period(none, text, sizeof(text)));
-    assert_true(find("cloudwatch")->bad_period(bad, text, sizeof(text)));
+    assert_false(find("asg_cpu")->bad_period(NULL, NULL, good, text, sizeof(text)));
+    assert_false(find("asg_cpu")->bad_period(NULL, NULL, none, text, sizeof(text)));
+    assert_true(find("cloudwatch")->bad_period(NULL, NULL, bad, text, sizeof(text)));
     assert_string_equal(
         text, "CloudWatch has no period of 45s: write 1s, 5s, 10s, 20s, 30s or whole minutes");
     json_free(good);
     json_free(bad);
     json_free(none);
+}
+
+/* The same period is right on one target and wrong on another; who writes none may be wrong, too.
+ */
+static void warnings_of_targets(void **state)
+{
+    static const struct {
+        const char *signal, *kind, *name, *opts, *text;
+    } rows[] = {
+        {"asg_cpu", "asg", "web", "{\"period\": 60000}", NULL},
+        {"asg_cpu", "asg", "slow", "{\"period\": 60000}",
+         "asg/slow has basic monitoring, a point each 5m: write period = \"5m\""},
+        {"asg_cpu", "asg", "slow", "{}", NULL},
+        {"asg_cpu", "asg", "slow", "{\"period\": 300000}", NULL},
+        {"asg_cpu", "service", "shop", "{}",
+         "asg/slow has basic monitoring, a point each 5m: write period = \"5m\""},
+        {"asg_cpu", "service", "shop", "{\"period\": 600000}", NULL},
+        {"cache_evictions", "cache", "info", "{\"period\": 2000}", NULL},
+        {"cache_evictions", "cache", "nodes", "{\"period\": 2000}", NULL},
+        {"cache_memory", "cache", "group", "{\"period\": 2000}",
+         "CloudWatch has no period of 2s: write 1s, 5s, 10s, 20s, 30s or whole minutes"},
+        {"cache_evictions", "cache", "group", "{}", NULL},
+        {"cache_evictions", "service", "shop", "{\"period\": 90000}",
+         "CloudWatch has no period of 1m30s: write 1s, 5s, 10s, 20s, 30s or whole minutes"},
+    };
+    static const struct {
+        const char *kind, *name, *fields;
+    } targets[] = {
+        {"asg", "web", "{}"},
+        {"asg", "slow", "{\"detailed\": false}"},
+        {"cache", "info", "{\"host\": \"c\"}"},
+        {"cache", "nodes", "{\"nodes\": [\"a:1\"]}"},
+        {"cache", "group", "{\"replication_group\": \"group\"}"},
+        {"service", "shop", "{\"asg\": \"slow\", \"cache\": \"group\"}"},
+    };
+    struct estate *e = estate_new();
+    struct err err = ERR_INIT;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(targets) / sizeof(*targets); i++)
+        assert_int_equal(estate_add(e, targets[i].kind, targets[i].name, NULL,
+                                    parse(targets[i].fields), MODE_ENFORCE, "t", 1, &err),
+                         0);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        struct json *opts = parse(rows[i].opts);
+        char text[200] = "";
+        bool bad = find(rows[i].signal)
+                       ->bad_period(estate_find(e, rows[i].kind, rows[i].name), e, opts, text,
+                                    sizeof(text));
+
+        if (bad != (rows[i].text != NULL) || (bad && strcmp(text, rows[i].text) != 0))
+            fail_msg("%s of %s with %s: %d \"%s\"", rows[i].signal, rows[i].name, rows[i].opts, bad,
+                     text);
+        json_free(opts);
+    }
+    estate_unref(e);
 }
 
 static void zeros(void **state)
@@ -256,9 +312,11 @@ static void checked_at_load(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tables),    cmocka_unit_test(paces),    cmocka_unit_test(units),
-        cmocka_unit_test(intervals), cmocka_unit_test(warnings), cmocka_unit_test(checked_at_load),
-        cmocka_unit_test(zeros),     cmocka_unit_test(sources),
+        cmocka_unit_test(tables),          cmocka_unit_test(paces),
+        cmocka_unit_test(units),           cmocka_unit_test(intervals),
+        cmocka_unit_test(warnings),        cmocka_unit_test(warnings_of_targets),
+        cmocka_unit_test(checked_at_load), cmocka_unit_test(zeros),
+        cmocka_unit_test(sources),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

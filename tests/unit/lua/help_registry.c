@@ -14,10 +14,16 @@ static int64_t cpu_interval(const struct target *t, const struct json *opts)
     return json_get_bool(t->fields, "detailed", true) ? 60000 : 300000;
 }
 
-static bool cpu_bad_period(const struct json *opts, char *text, size_t size)
+static bool cpu_bad_period(const struct target *t, const struct estate *e, const struct json *opts,
+                           char *text, size_t size)
 {
     double period = json_get_num(opts, "period", 60000);
 
+    (void)e;
+    if (t && cpu_interval(t, opts) < 300000 && !json_get_bool(t->fields, "detailed", true)) {
+        snprintf(text, size, "it has basic monitoring, a point each 5m");
+        return true;
+    }
     if (period == 60000 || period == 300000)
         return false;
     snprintf(text, size, "EC2 publishes CPU every 1m with detailed monitoring, else every 5m");

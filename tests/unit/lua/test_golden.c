@@ -1,7 +1,7 @@
 /* Every error and warning with its exact output: golden/NAME.lua gives golden/NAME.out. estate_*,
  * config_* and test_* are read as such; a first line "-- max_limit R",
- * "-- mode M", "-- estate" or "-- params" sets what the host says. RB_GOLDEN_UPDATE=1 writes what
- * is not there yet or differs: read it before it is kept. */
+ * "-- mode M", "-- estate", "-- estate basic" or "-- params" sets what the host says.
+ * RB_GOLDEN_UPDATE=1 writes what is not there yet or differs: read it before it is kept. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -24,6 +24,11 @@ static const char estate_text[] = "aws \"prod\" { region = \"us-east-1\" }\n"
                                   "user = \"rb\" }\n"
                                   "postgres \"bills\" { host = \"DB\", database = \"bills\", "
                                   "user = \"rb\" }\n";
+
+static const char basic_text[] = "aws \"prod\" { region = \"us-east-1\" }\n"
+                                 "asg \"web-1\" { aws = \"prod\" }\n"
+                                 "asg \"old-1\" { aws = \"prod\", detailed = false }\n"
+                                 "asg \"old-2\" { aws = \"prod\", detailed = false }\n";
 
 static char *slurp(const char *path)
 {
@@ -53,6 +58,8 @@ static void load_policy(const char *name, struct diags *d)
         o.params = "params.txt";
     if (strcmp(text, "-- estate") == 0)
         o.estate = estate = estate_load(help_file("estate.lua", estate_text), NULL, NULL, d);
+    if (strcmp(text, "-- estate basic") == 0)
+        o.estate = estate = estate_load(help_file("estate.lua", basic_text), NULL, NULL, d);
     struct policy_set *set = policies_load(&o, d);
     if ((diags_errors(d) == 0) != (set != NULL))
         fail_msg("%s: a set and errors, or neither", name);
