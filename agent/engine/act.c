@@ -187,6 +187,7 @@ void act_refuse_tx(struct run *r, struct jtx *tx, const char *guard, const char 
     }
     r->failed = r->failed || failed;
     r->denied = r->denied || guard;
+    r->act.approved = false; /* it is not done */
     mem_free(r->note);
     r->note = mem_strdup(text);
     approval_close(r, tx, "void", NULL);
@@ -201,12 +202,26 @@ void act_refuse_step(struct run *r, const char *guard, const char *why, bool fai
     act_refuse_tx(r, commit_new(r->e), guard, why, failed);
 }
 
+static void put_begun(struct run *r)
+{
+    struct jtx *tx = commit_new(r->e);
+    char *key = step_key(r);
+
+    r->step_open = true;
+    run_set_state(r, RUN_RUNNING);
+    jtx_put(tx, "step", key, approval_step(r), false);
+    jtx_put(tx, "run", r->id, run_doc(r), true);
+    mem_free(key);
+    commit_owed(r->e, tx, NULL, NULL);
+}
+
 static void defer(struct run *r, const char *guard, const char *why)
 {
     struct engine *e = r->e;
 
     if (!r->act.deferred_ms) {
         r->act.deferred_ms = now(e);
+        put_begun(r);
         engine_trace(e, r->inst, "defer", "%s: %s", guard, why);
         log_info("guard", "%s: %s deferred by %s: %s", r->id, r->ask_name, guard, why);
     } else if (now(e) - r->act.deferred_ms >= DEFER_MS) {
@@ -269,19 +284,6 @@ static void try_guards(struct run *r)
         act_observe(r, ACT_OBSERVING);
 }
 
-static void put_begun(struct run *r)
-{
-    struct jtx *tx = commit_new(r->e);
-    char *key = step_key(r);
-
-    r->step_open = true;
-    run_set_state(r, RUN_RUNNING);
-    jtx_put(tx, "step", key, step_doc(r, "begun"), false);
-    jtx_put(tx, "run", r->id, run_doc(r), true);
-    mem_free(key);
-    commit_owed(r->e, tx, NULL, NULL);
-}
-
 /* step: as the journal has it, NULL for one that begins. */
 static bool prepare(struct run *r, const char *name, bool undo, const struct json *step)
 {
@@ -293,6 +295,7 @@ static bool prepare(struct run *r, const char *name, bool undo, const struct jso
     r->act.until_ms = json_get_int(step, "asked_until_ms", 0);
     r->act.asked = r->act.hash != NULL;
     r->act.for_when = json_get_bool(step, "asked_for_when", false);
+    r->act.deferred_ms = json_get_int(step, "deferred_ms", 0);
     r->act.action = policy_action(r->p, name);
     if (!r->act.action) {
         run_end(r, OUT_FAILED, "E111 no such action: %s", name);
@@ -442,6 +445,7 @@ static void finish_empty(struct run *r)
                             r->act.plan->summary ? r->act.plan->summary : "");
 
     json_set_bool(detail, "empty", true);
+    r->act.approved = false;
     approval_close(r, tx, "void", NULL);
     engine_trace(r->e, r->inst, r->act.undo ? "undo" : "act", "%s nothing to do", r->ask_name);
     report_add(r->e, tx, REPORT_NOTE, r->inst, r, "%s: %s", r->t->name, text);

@@ -27,17 +27,34 @@ void approval_close(struct run *r, struct jtx *tx, const char *state, const char
                by ? " by " : "", by ? by : "");
 }
 
+struct json *approval_step(const struct run *r)
+{
+    struct json *step = step_doc(r, "begun");
+
+    if (r->act.approved) {
+        json_set_str(step, "approved_by", r->act.by);
+        json_set_int(step, "approved_until_ms", r->act.until_ms);
+        json_set(step, "plan", plan_to_json(r->act.plan));
+    } else if (r->act.asked) {
+        json_set_str(step, "asked", r->act.hash);
+        json_set_int(step, "asked_until_ms", r->act.until_ms);
+    }
+    if (r->act.approved || r->act.asked)
+        json_set_bool(step, "asked_for_when", r->act.for_when);
+    return step;
+}
+
 static void put_question(struct run *r)
 {
     struct engine *e = r->e;
     struct jtx *tx = commit_new(e);
-    struct json *d = json_new_map(), *step;
+    struct json *d = json_new_map();
     char *key = step_key(r), ttl[32];
 
+    r->act.until_ms = now(e) + r->act.action->approval_ttl_ms;
     approval_close(r, tx, "void", NULL); /* the plan is another by now */
     r->act.asked = true;
     r->act.for_when = !r->manual && !r->act.undo && r->inst->now.value == TRI_TRUE;
-    r->act.until_ms = now(e) + r->act.action->approval_ttl_ms;
     json_set_str(d, "run", r->id);
     json_set_int(d, "step", r->step);
     json_set_str(d, "policy", r->p->name);
@@ -49,11 +66,7 @@ static void put_question(struct run *r)
     json_set_int(d, "until_ms", r->act.until_ms);
     json_set(d, "plan", plan_to_json(r->act.plan));
     jtx_put(tx, "approval", key, d, true);
-    step = step_doc(r, "begun");
-    json_set_str(step, "asked", r->act.hash);
-    json_set_int(step, "asked_until_ms", r->act.until_ms);
-    json_set_bool(step, "asked_for_when", r->act.for_when);
-    jtx_put(tx, "step", key, step, false);
+    jtx_put(tx, "step", key, approval_step(r), false);
     jtx_put(tx, "run", r->id, run_doc(r), true);
     unit_format_duration(ttl, sizeof(ttl), r->act.action->approval_ttl_ms);
     report_add(e, tx, REPORT_ASK, r->inst, r,
@@ -85,6 +98,7 @@ void approval_refuse(struct run *r, const char *state, const char *by, const cha
 {
     struct jtx *tx = commit_new(r->e);
 
+    run_set_state(r, RUN_RUNNING); /* it no longer waits: what comes next is not this */
     approval_close(r, tx, state, by);
     act_refuse_tx(r, tx, "approval", why, false);
 }
@@ -93,21 +107,16 @@ void approval_refuse(struct run *r, const char *state, const char *by, const cha
  * caller commits tx. */
 void approval_give(struct run *r, struct jtx *tx, const char *by)
 {
-    struct json *step = step_doc(r, "begun");
     char *key = step_key(r);
 
-    approval_close(r, tx, "approved", by);
-    json_set_str(step, "approved_by", by);
-    json_set_int(step, "approved_until_ms", r->act.until_ms);
-    json_set_bool(step, "asked_for_when", r->act.for_when);
-    json_set(step, "plan", plan_to_json(r->act.plan));
-    jtx_put(tx, "step", key, step, false);
-    mem_free(key);
+    run_set_state(r, RUN_RUNNING);
     r->act.approved = true;
     r->act.deferred_ms = 0;
     mem_free(r->act.by);
     r->act.by = mem_strdup(by);
-    run_set_state(r, RUN_RUNNING);
+    approval_close(r, tx, "approved", by);
+    jtx_put(tx, "step", key, approval_step(r), false);
+    mem_free(key);
     engine_trace(r->e, r->inst, "approved", "by %s", by);
     /* Time has passed: all guards are asked again, then the plan is made again (M24). */
     r->act.stage = ACT_DEFERRED;
@@ -135,5 +144,6 @@ void approval_take_up(struct run *r, const struct json *step)
         return;
     r->act.hash = plan_hash(r->act.plan, r->act.action->type->name, r->t->id);
     r->act.by = mem_strdup(by);
+    r->act.until_ms = json_get_int(step, "approved_until_ms", 0);
     r->act.approved = true;
 }

@@ -118,6 +118,12 @@ static void start(struct request *q)
                      i->run ? i->run->id : "(being read from the journal)");
         return;
     }
+    if (effective_mode(e, i->p, i->t) == MODE_OFF) {
+        request_fail(q, "%s is off on %s (its mode %s, the target's %s, the agent's %s)",
+                     i->p->name, i->t->id, mode_name(i->p->mode), mode_name(i->t->mode),
+                     mode_name(e->mode));
+        return;
+    }
     params = params_given(i->p, json_get(q->in, "params"), &err);
     if (!params) {
         request_fail(q, "%s", err.text);
@@ -401,6 +407,21 @@ static void breaker(struct request *q)
                i->t->name, i->p->name, by(q));
 }
 
+/* Off is no pause: what is open ends, and its page with it. */
+static void tell_what_ends(struct request *q)
+{
+    int open = 0;
+
+    for (size_t k = 0; q->e->mode == MODE_OFF && k < q->e->ninst; k++)
+        open += q->e->inst[k]->state == EP_FIRING || q->e->inst[k]->state == EP_RECOVERING;
+    if (open)
+        json_set_strf(q->answer, "warning",
+                      "%d open episode%s end%s without being clear, and the page%s close%s; what "
+                      "only holds the agent is runbookctl freeze",
+                      open, open > 1 ? "s" : "", open > 1 ? "" : "s", open > 1 ? "s" : "",
+                      open > 1 ? "" : "s");
+}
+
 static void mode(struct request *q)
 {
     struct engine *e = q->e;
@@ -427,6 +448,9 @@ static void mode(struct request *q)
     }
     e->mode = (enum mode)m;
     e->storm = false;
+    tell_what_ends(q);
+    for (size_t k = 0; k < e->ninst; k++)
+        due_mark(e->inst[k]); /* off, its episodes end; on again, what is true fires */
     d = json_new_map();
     json_set_str(d, "mode", mode_name(e->mode));
     json_set_str(d, "by", by(q));

@@ -77,6 +77,8 @@ static void withdraw(struct run *r)
     item = intent_item(r);
     guard_input_of(r, &in);
     guard_give_back(&in, tx, item);
+    r->act.approved = false; /* it was used */
+    r->act.deferred_ms = 0;
     jtx_put(tx, "step", key, step_doc(r, "begun"), false);
     commit_owed(r->e, tx, NULL, NULL);
     mem_free(item);
@@ -84,8 +86,6 @@ static void withdraw(struct run *r)
     engine_trace(r->e, r->inst, "withdraw", "%s %s", r->ask_name, r->act.plan->summary);
     plan_free(r->act.plan);
     r->act.plan = NULL;
-    r->act.approved = false; /* it was used */
-    r->act.deferred_ms = 0;
     r->act.stage = ACT_DEFERRED;
     r->act.retry_ms = now(r->e);
 }
@@ -388,6 +388,8 @@ void effect_settle(struct run *r, enum applied how, const struct json *out, cons
         engine_removed(e, r->act.action->type, r->t, p, r->act.intended_ms);
     if (ok || part)
         act_record(r, r->ask_name, part ? part : p, r->act.undo);
+    r->act.approved = false;                                         /* it was used */
+    run_set_state(r, r->suspended_by ? RUN_SUSPENDED : RUN_RUNNING); /* in doubt no more */
     report_add(e, tx, REPORT_NOTE, r->inst, r, "%s: %s%s", r->t->name,
                r->act.undo ? "undid: " : "did: ", line);
     if (!ok) {

@@ -151,6 +151,7 @@ struct json *instance_episode_doc(const struct instance *i)
     json_set_bool(d, "verify_failed", i->verify_failed);
     json_set_str(d, "seen", i->seen);
     json_set_str(d, "run", i->run ? i->run->id : NULL);
+    json_set_str(d, "why", i->why);
     if (i->told)
         json_set(d, "told", json_copy(i->told));
     return d;
@@ -253,6 +254,14 @@ static void fire(struct instance *i)
     commit_owed(e, tx, run_proposed, i->run);
 }
 
+/* What is reported from now on has nothing to do with the episode that ended. */
+static void to_quiet(struct instance *i)
+{
+    i->state = EP_QUIET;
+    i->episode[0] = 0;
+    i->triggered = false;
+}
+
 static void resolve(struct instance *i)
 {
     struct engine *e = i->e;
@@ -263,35 +272,54 @@ static void resolve(struct instance *i)
     set_state(i, EP_RESOLVED, tx);
     if (i->verify_failed)
         report_add(e, tx, REPORT_NOTE, i, NULL,
-                   "%s: the condition is clear after %s, but the last verify did not pass: close "
-                   "this page by hand once you have looked",
-                   i->t->name, spent);
+                   "%s: the condition is clear after %s, but the last verify did not pass: look%s",
+                   i->t->name, spent, i->triggered ? ", then close this page by hand" : "");
     else
         report_add(e, tx, i->triggered ? REPORT_RESOLVE : REPORT_NOTE, i, NULL,
                    "%s: clear after %s", i->t->name, spent);
     engine_trace(e, i, "resolve", "after %s", spent);
     commit_owed(e, tx, NULL, NULL);
-    i->state = EP_QUIET;
-    i->episode[0] = 0; /* what is reported from now on has nothing to do with it */
-    i->triggered = false;
+    to_quiet(i);
 }
 
-void instance_vanish(struct instance *i)
+/* Why nobody is told of it any more; NULL: somebody is. */
+static const char *unwatched(const struct instance *i)
+{
+    return i->gone                  ? "the target or its policy is gone"
+           : i->p->mode == MODE_OFF ? "its policy is off"
+           : i->t->mode == MODE_OFF ? "its target is off"
+           : i->e->mode == MODE_OFF ? "the agent is off"
+                                    : NULL;
+}
+
+/* Who is told of nothing has no open page either (M7): it would stay open for ever. The run ends
+ * first, after what is on its way or in doubt. */
+static void end_unwatched(struct instance *i, const char *why)
 {
     struct engine *e = i->e;
     struct jtx *tx;
 
     if (i->run)
-        run_cancel(i->run, "the target or its policy is no longer there");
-    if (!is_open(i))
-        return;
+        run_cancel(i->run, why);
+    if (i->state == EP_PENDING)
+        i->state = EP_QUIET;
+    if (!is_open(i) || i->run || i->awaits_run)
+        return; /* it is due again once its run has ended */
     tx = commit_new(e);
+    i->why = why;
     set_state(i, EP_VANISHED, tx);
     report_add(e, tx, i->triggered ? REPORT_RESOLVE : REPORT_NOTE, i, NULL,
-               "%s: no longer watched: the target or its policy is gone; nothing was verified",
-               i->t->name);
+               "%s: no longer watched: %s; nothing was verified", i->t->name, why);
     engine_trace(e, i, "vanish", "%s", i->t->id);
     commit_owed(e, tx, NULL, NULL);
+    i->why = NULL;
+    if (!i->gone)
+        to_quiet(i);
+}
+
+void instance_vanish(struct instance *i)
+{
+    end_unwatched(i, unwatched(i));
 }
 
 static bool is_clear(struct instance *i)
@@ -411,22 +439,24 @@ static void step_episode(struct instance *i)
 void instance_eval(struct instance *i)
 {
     struct engine *e = i->e;
+    const char *why = unwatched(i);
 
     i->again_ms = NEVER;
     if (i->when) {
         i->now = bound_eval(i->when, now(e));
         i->again_ms = i->now.again_ms;
-        if (i->p->mode != MODE_OFF && !i->gone)
-            note_blind(i);
-        else
-            i->unknown_since_ms = 0; /* nobody is told: no time to wait for */
     }
-    note_status(i);
-    if (!i->gone || is_open(i))
-        if (i->when || is_open(i))
-            if (e->loaded && (is_open(i) || effective_mode(e, i->p, i->t) != MODE_OFF) &&
-                !e->draining)
-                step_episode(i);
+    if (why) {
+        i->unknown_since_ms = 0; /* no time to wait for */
+        if (e->loaded && !e->draining)
+            end_unwatched(i, why);
+    } else {
+        if (i->when)
+            note_blind(i);
+        note_status(i);
+        if ((i->when || is_open(i)) && e->loaded && !e->draining)
+            step_episode(i);
+    }
     if (i->run)
         run_poke(i->run);
     due_set(i);
@@ -439,7 +469,7 @@ int64_t instance_next_ms(const struct instance *i)
     if (i->unknown_since_ms && !i->blind_reported &&
         i->unknown_since_ms + i->p->blind_after_ms < at)
         at = i->unknown_since_ms + i->p->blind_after_ms;
-    if (is_open(i) && i->p->status_every_ms && i->status_ms < at)
+    if (is_open(i) && i->p->status_every_ms && i->status_ms < at && !unwatched(i))
         at = i->status_ms;
     return at;
 }

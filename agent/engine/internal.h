@@ -154,6 +154,7 @@ struct instance {
     enum episode_state state;
     char episode[ID_LEN];
     int64_t fired_ms, fired_wall_ms;
+    const char *why;    /* it ends without being clear, while that is written */
     bool triggered;     /* a trigger went to the pager for this episode */
     bool verify_failed; /* the last verify of the run did not pass: not resolved by itself (M8) */
     char *seen;         /* the condition in one line, when it fired */
@@ -364,7 +365,7 @@ int64_t instance_next_ms(const struct instance *i);
  */
 bool instance_run_ended(struct instance *i, struct run *r, struct jtx *tx);
 struct json *instance_episode_doc(const struct instance *i);
-void instance_vanish(struct instance *i);
+void instance_vanish(struct instance *i); /* its policy or target is gone */
 void storm_count(struct engine *e,
                  int64_t fired_ms); /* one more episode, now or before a restart */
 void instance_put_standing(struct instance *i, struct jtx *tx);
@@ -450,6 +451,9 @@ void approval_refuse(struct run *r, const char *state, const char *by, const cha
 /* Closes the question that is open, if one is: its row, and the page that asked. */
 void approval_close(struct run *r, struct jtx *tx, const char *state, const char *by);
 void approval_put(const struct run *r, struct jtx *tx, const char *state, const char *by);
+/* The row of an act's step before its intent: what was asked or answered, and since when it is
+ * deferred. */
+struct json *approval_step(const struct run *r);
 void approval_take_up(struct run *r, const struct json *step);
 
 /* reading.c: the signal that an option of an action is read from. Whether it is known, by the rule

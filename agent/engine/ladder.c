@@ -8,7 +8,7 @@ struct script {
     const struct policy *p;
     size_t rung;
     enum { LADDER_START, LADDER_ACTED, LADDER_VERIFIED, LADDER_PAGED } at;
-    bool verified;
+    bool tried; /* a rung was more than an empty plan */
     char text[256];
 };
 
@@ -45,7 +45,9 @@ static void next_rung(struct script *s, struct ask *out)
     if (++s->rung < s->p->nactions)
         ask_act(s, out);
     else
-        ask_page(s, out, "everything on the ladder was tried and the condition still holds");
+        ask_page(s, out,
+                 s->tried ? "everything on the ladder was tried and the condition still holds"
+                          : "nothing on the ladder has anything to do");
 }
 
 static void ladder_resume(struct script *s, const struct json *answer, struct ask *out)
@@ -68,6 +70,7 @@ static void ladder_resume(struct script *s, const struct json *answer, struct as
             ask_page(s, out, "the remediation was refused or failed; see the run's notes");
             return;
         }
+        s->tried = true;
         s->at = LADDER_VERIFIED;
         out->kind = ASK_VERIFY;
         out->name = "cleared";

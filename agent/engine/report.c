@@ -26,16 +26,30 @@ static char *next_key(struct engine *e)
     return mem_printf("%015lld-%04d", (long long)e->report_ms, e->report_count++);
 }
 
+static void what_next(const struct run *r, struct buf *b);
+
+static const char *helped(const struct run *r)
+{
+    if (r->state == RUN_IN_DOUBT)
+        return "unknown"; /* a request may have taken effect */
+    if (json_len(r->history) == 0 && !r->verified)
+        return "nothing was done";
+    if (!r->verified || r->unverified)
+        return run_over(r) ? "not verified" : "not verified yet";
+    return r->last_verify == TRI_TRUE ? "verified" : r->last_verify == TRI_FALSE ? "no" : "unknown";
+}
+
 struct json *report_told(const struct run *r)
 {
     struct json *d = json_new_map();
+    struct buf next;
 
+    buf_init(&next, 4096);
+    what_next(r, &next);
     json_set(d, "done", json_copy(r->history));
-    json_set_str(d, "helped",
-                 !r->verified || r->unverified ? "not verified yet"
-                 : r->last_verify == TRI_TRUE  ? "verified"
-                 : r->last_verify == TRI_FALSE ? "no"
-                                               : "unknown");
+    json_set_str(d, "helped", helped(r));
+    json_set_str(d, "next", buf_str(&next));
+    buf_free(&next);
     return d;
 }
 
@@ -51,49 +65,130 @@ static void may_do(const struct run *r, struct buf *b)
         buf_adds(b, "frozen: nothing is done until runbookctl unfreeze");
         return;
     }
-    buf_adds(b, how[run_mode(r)]);
+    buf_addf(b, "%s%s", r->step > 0 ? "goes on with its policy: " : "", how[run_mode(r)]);
     for (size_t k = 0; k < r->p->nactions; k++)
         buf_addf(b, "%s%s", k ? ", " : " (", r->p->actions[k].name);
     buf_addf(b, "%s%s", r->p->nactions ? ")" : "",
              run_mode(r) == MODE_ENFORCE ? ", and calls a human where it cannot" : "");
 }
 
-static void what_next(const struct run *r, struct buf *b)
+static void add_until(const struct run *r, int64_t until_ms, struct buf *b)
 {
     char at[32];
 
+    if (until_ms != NEVER)
+        buf_addf(b, " until %s", time_format_iso(at, sizeof(at), wall_of(r->e, until_ms)));
+}
+
+static void while_suspended(const struct run *r, struct buf *b)
+{
+    if (strcmp(r->suspended_by, "replay") == 0)
+        buf_addf(b, "held: all that is left is runbookctl cancel %s", r->id);
+    else if (strcmp(r->suspended_by, "freeze") == 0)
+        buf_adds(b, "frozen: nothing is done until runbookctl unfreeze");
+    else
+        buf_addf(b, "held while the mode is lower than %s, with which it began",
+                 mode_name(r->mode));
+    if (r->manual && strcmp(r->suspended_by, "replay") != 0)
+        buf_addf(b, ", and then runbookctl resume %s", r->id);
+}
+
+/* Who goes on. What becomes of the episode's page, page_ends tells. */
+static void when_over(const struct run *r, struct buf *b)
+{
+    switch (r->outcome) {
+    case OUT_SUCCEEDED:
+        buf_adds(b, r->paged ? "nothing more by itself: a human was called and goes on"
+                             : "nothing more: it is done");
+        break;
+    case OUT_SHADOWED:
+        buf_adds(b, "nothing: in shadow it only says what it would do");
+        break;
+    case OUT_SUPERSEDED:
+        buf_adds(b, "nothing more by this run: the one that took over goes on");
+        break;
+    case OUT_CANCELLED:
+        buf_adds(b, r->cancel_wanted ? "nothing more by itself: it was cancelled"
+                                     : "nothing more: what it was to mend ended meanwhile");
+        break;
+    default:
+        buf_addf(b, "nothing more by itself (the run ended %s): %s%s goes on with the runbook",
+                 outcome_names[r->outcome], r->manual && r->by ? r->by : "a human",
+                 r->manual && r->by ? ", who started it," : "");
+    }
+}
+
+static void what_next(const struct run *r, struct buf *b)
+{
+    static const char *const waits[] = {[ASK_VERIFY] = "verifies ",
+                                        [ASK_WAIT] = "waits for ",
+                                        [ASK_HOLDS] = "looks at ",
+                                        [ASK_SLEEP] = "sleeps",
+                                        [ASK_READ] = "reads a signal"};
+
     switch (r->state) {
     case RUN_AWAITING_APPROVAL:
-        time_format_iso(at, sizeof(at), wall_of(r->e, r->act.until_ms));
-        buf_addf(b, "waits for an approval until %s", at);
+        buf_adds(b, "waits for an approval");
+        add_until(r, r->act.until_ms, b);
         break;
     case RUN_WAITING:
     case RUN_VERIFYING:
-        buf_addf(b, "%s %s", ask_name(r->ask.kind), r->ask_name ? r->ask_name : "");
-        if (r->step_until_ms != NEVER)
-            buf_addf(b, " until %s",
-                     time_format_iso(at, sizeof(at), wall_of(r->e, r->step_until_ms)));
+        buf_addf(b, "%s%s", waits[r->ask.kind], r->ask_name ? r->ask_name : "");
+        add_until(r, r->step_until_ms, b);
         break;
     case RUN_SUSPENDED:
-        buf_addf(b, "suspended (%s): runbookctl explain %s %s",
-                 r->suspended_by ? r->suspended_by : "?", r->p->name, r->t->id);
+        while_suspended(r, b);
         break;
     case RUN_IN_DOUBT:
-        buf_adds(b, "asks the world whether the last request took effect");
+        if (r->act.stage == ACT_STUCK)
+            buf_addf(b, "nothing until runbookctl settle %s done | not-done", r->id);
+        else
+            buf_adds(b, "asks the world whether the last request took effect");
         break;
     case RUN_ENDED:
-        if (r->outcome == OUT_SUCCEEDED)
-            buf_adds(b, "nothing more: this closes by itself once the condition is clear");
-        else if (r->outcome == OUT_SHADOWED)
-            buf_adds(b, "nothing: in shadow it only says what it would do");
-        else
-            buf_addf(b,
-                     "nothing more by itself (the run ended %s): a human goes on with the runbook",
-                     outcome_names[r->outcome]);
+        when_over(r, b);
         break;
     default:
-        may_do(r, b);
+        if (r->act.approved)
+            buf_adds(b, "does what was approved, unless it has changed since");
+        else if (r->ask.kind == ASK_PAGE && !r->p->script) /* with which the ladder ends */
+            buf_adds(b, "nothing more by itself: a human goes on with the runbook");
+        else
+            may_do(r, b);
     }
+}
+
+/* What becomes of the page of an open episode that has no run any more; NULL: there is no episode.
+ * resolve (instance.c) does what this says. */
+static const char *page_ends(const struct instance *i)
+{
+    if (!i || !*i->episode || i->state == EP_VANISHED)
+        return NULL;
+    if (i->triggered && i->verify_failed)
+        return "the episode's page is closed by hand: the last verify did not pass";
+    if (i->state == EP_RESOLVED)
+        return NULL;
+    return i->triggered ? "the episode's page closes by itself once the condition is clear"
+                        : "the episode ends by itself once the condition is clear";
+}
+
+static void add_next(struct json *d, enum report_kind k, const struct instance *i,
+                     const struct run *r, const char *next)
+{
+    const char *page = r && !run_over(r) ? NULL : page_ends(i);
+    bool over = i && (i->state == EP_RESOLVED || i->state == EP_VANISHED);
+    struct buf b;
+
+    buf_init(&b, 8192);
+    if (next && !over)
+        buf_adds(&b, next);
+    if (page && (next || over))
+        buf_addf(&b, "%s%s", b.len ? "; " : "", page);
+    if (k == REPORT_HUMAN && b.len)
+        buf_adds(&b, "; this call is closed by hand");
+    if (b.len)
+        json_set_str(d, "next", buf_str(&b));
+    buf_free(&b);
 }
 
 /* The condition as it stands now, where that is not what it was when it fired. */
@@ -150,20 +245,16 @@ static void add(struct engine *e, struct jtx *tx, enum report_kind k, const stru
     if (told) {
         json_set(d, "done", json_copy(json_get(told, "done")));
         json_set_str(d, "helped", json_get_str(told, "helped", NULL));
+        add_next(d, k, i, r, json_get_str(told, "next", NULL));
         json_free(told);
     }
     if (r) {
         json_set_str(d, "run", r->id);
         json_set_str(d, "mode", mode_name(run_mode(r)));
-        buf_reset(&text);
-        what_next(r, &text);
-        json_set_str(d, "next", buf_str(&text));
-        if (!run_over(r))
-            json_set_strf(d, "stop", "runbookctl cancel %s, or runbookctl freeze", r->id);
-        else
+        if (run_over(r))
             json_set_str(d, "outcome", outcome_names[r->outcome]);
-    } else if (i && *i->episode && i->told && i->state != EP_RESOLVED) {
-        json_set_str(d, "next", "nothing more by itself; this closes once the condition is clear");
+        else if (r->act.stage != ACT_STUCK) /* which does nothing any more */
+            json_set_strf(d, "stop", "runbookctl cancel %s, or runbookctl freeze", r->id);
     }
     if (e->dashboard && i && *i->episode)
         json_set_strf(d, "link", "%s/episodes/%s", e->dashboard, episode);

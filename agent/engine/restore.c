@@ -151,21 +151,39 @@ static void close_steps(struct engine *e, struct jtx *tx, const struct json *run
     }
 }
 
-static void orphan(struct engine *e, const struct json *doc, const char *kind, const char *why,
-                   const struct json *steps)
+static void orphan_run(struct engine *e, const struct json *doc, const char *why,
+                       const struct json *steps)
 {
     struct jtx *tx = commit_new(e);
     struct json *closed = json_copy(doc);
+    const char *id = json_get_str(doc, "id", "?");
 
-    json_set_str(closed, "state", strcmp(kind, "run") == 0 ? "ended" : "vanished");
+    json_set_str(closed, "state", "ended");
     json_set_str(closed, "outcome", "cancelled");
     json_set_str(closed, "note", why);
-    jtx_put(tx, kind, json_get_str(doc, "id", "?"), closed, false);
+    jtx_put(tx, "run", id, closed, false);
     close_steps(e, tx, doc, steps);
-    report_add(e, tx, REPORT_HUMAN, NULL, NULL,
-               "%s: %s %s of policy %s was open when the agent stopped and cannot be taken up: %s",
-               json_get_str(doc, "target", "?"), kind, json_get_str(doc, "id", "?"),
-               json_get_str(doc, "policy", "?"), why);
+    report_agent(e, tx, REPORT_HUMAN, json_get_str(doc, "episode", id),
+                 "%s: run %s of policy %s was open when the agent stopped and cannot be taken up: "
+                 "%s",
+                 json_get_str(doc, "target", "?"), id, json_get_str(doc, "policy", "?"), why);
+    commit_owed(e, tx, NULL, NULL);
+}
+
+/* As one whose policy or target goes while the agent runs (M7). */
+static void orphan_episode(struct engine *e, const struct json *doc)
+{
+    static const char why[] = "the target or its policy is gone";
+    struct jtx *tx = commit_new(e);
+    struct json *closed = json_copy(doc);
+    const char *id = json_get_str(doc, "id", "?");
+
+    json_set_str(closed, "state", episode_state_names[EP_VANISHED]);
+    json_set_str(closed, "why", why);
+    jtx_put(tx, "episode", id, closed, false);
+    report_agent(e, tx, json_get_bool(doc, "triggered", false) ? REPORT_RESOLVE : REPORT_NOTE, id,
+                 "%s: policy %s: no longer watched: %s; nothing was verified",
+                 json_get_str(doc, "target", "?"), json_get_str(doc, "policy", "?"), why);
     commit_owed(e, tx, NULL, NULL);
 }
 
@@ -175,7 +193,7 @@ static void attach_episode(struct engine *e, const struct json *doc)
     const char *state = json_get_str(doc, "state", "");
 
     if (!i) {
-        orphan(e, doc, "episode", "its policy or target is no longer loaded", NULL);
+        orphan_episode(e, doc);
         return;
     }
     i->state = strcmp(state, "recovering") == 0 ? EP_RECOVERING : EP_FIRING;
@@ -235,7 +253,7 @@ static void give_up(struct taking_up *t, const struct json *rows, const char *wh
         lost ? mem_printf("%s. IN DOUBT: whether \"%s\" took effect is not known: look", why, lost)
              : mem_strdup(why);
 
-    orphan(t->e, t->doc, "run", text, rows);
+    orphan_run(t->e, t->doc, text, rows);
     mem_free(text);
 }
 

@@ -110,6 +110,8 @@ struct json *step_doc(const struct run *r, const char *state)
     json_set_int(d, "wall_ms", wall(r->e));
     if (r->step_until_ms != NEVER)
         json_set_int(d, "until_ms", r->step_until_ms);
+    if (r->act.deferred_ms) /* or its time would begin anew after a restart (M11) */
+        json_set_int(d, "deferred_ms", r->act.deferred_ms);
     return d;
 }
 

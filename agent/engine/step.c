@@ -321,6 +321,8 @@ static void dispatch(struct run *r)
             o = OUT_SHADOWED;
         else if (o == OUT_SUCCEEDED && r->denied && !r->acts)
             o = OUT_REFUSED; /* a guard held back all that was asked */
+        else if (o == OUT_SUCCEEDED && !r->p->script && r->paged)
+            o = OUT_INEFFECTIVE; /* no rung of the ladder had anything to do */
         run_end(r, o, "%s", o == OUT_SUCCEEDED || !r->note ? "" : r->note);
         return;
     case ASK_FAULT:
@@ -467,15 +469,15 @@ void step_advance(struct run *r, const struct json *answer)
         if (strcmp(json_get_str(recorded, "kind", ""), ask_name(r->ask.kind)) != 0 ||
             strcmp(json_get_str(recorded, "name", ""), r->ask_name) != 0) { /* E114 */
             tx = commit_new(r->e);
+            mem_free(r->suspended_by);
+            r->suspended_by = mem_strdup("replay");
+            run_set_state(r, RUN_SUSPENDED);
             report_add(r->e, tx, REPORT_HUMAN, r->inst, r,
                        "%s: E114 replay differs: step %d was %s %s, the policy now asks %s %s. The "
                        "run is held: runbookctl cancel %s",
                        r->t->name, r->step, json_get_str(recorded, "kind", "?"),
                        json_get_str(recorded, "name", ""), ask_name(r->ask.kind), r->ask_name,
                        r->id);
-            mem_free(r->suspended_by);
-            r->suspended_by = mem_strdup("replay");
-            run_set_state(r, RUN_SUSPENDED);
             jtx_put(tx, "run", r->id, run_doc(r), true);
             commit_owed(r->e, tx, NULL, NULL);
             json_free(recorded);

@@ -84,7 +84,7 @@ static void a_whole_episode(void **state)
     says(about("above"), "kind", "trigger");
     says(about("above"), "seen", "85% above 60% for 5m");
     says(about("above"), "now", "");
-    says(about("above"), "helped", "not verified yet");
+    says(about("above"), "helped", "nothing was done");
     says(about("above"), "next", "acts by itself (scale), and calls a human where it cannot");
     says(about("above"), "stop", "runbookctl cancel R");
     did(about("did: scale"), "scale: desired 10 -> 12", "");

@@ -167,6 +167,42 @@ static void the_cooldown_outlives_a_restart(void **state)
     rig_free(&r);
 }
 
+/* M11: who starts again and again is held back no longer for it, and what ends meanwhile is no
+ * failure. */
+static void a_deferral_outlives_a_restart(void **state)
+{
+    for (int over = 0; over < 2; over++) {
+        struct rig r;
+        struct policy *p;
+
+        (void)state;
+        rig_init(&r, 1);
+        p = rig_policy(&r, "hot");
+        p->limit = (struct rate){10, 60 * MIN_MS};
+        p->cooldown_ms = 120 * MIN_MS;
+        rules_heat(&r, 20);
+        r.t[0].load = 100;
+        rig_run(&r, 24);
+        r.t[0].load = 900;
+        rig_run(&r, 32);
+        SEEN("30m asg/g0 defer cooldown");
+        for (int k = 0; k < 2; k++) {
+            rig_restart(&r);
+            if (over)
+                r.t[0].load = 100;
+            rig_run(&r, 38 + 5 * k);
+        }
+        rig_run(&r, 50);
+        if (over)
+            SEEN("end cancelled: it ended while the run waited");
+        else
+            SEEN("45m asg/g0 deny cooldown: ");
+        assert_int_equal(r.humans, over ? 0 : 1);
+        assert_int_equal(r.t[0].effects, 1);
+        rig_free(&r);
+    }
+}
+
 static void the_breaker_outlives_a_restart(void **state)
 {
     struct rig r;
@@ -364,6 +400,7 @@ int main(void)
         cmocka_unit_test(a_take_over_works_across_a_reload),
         cmocka_unit_test(the_cooldown_outlives_an_absence),
         cmocka_unit_test(the_cooldown_outlives_a_restart),
+        cmocka_unit_test(a_deferral_outlives_a_restart),
         cmocka_unit_test(the_breaker_outlives_a_restart),
         cmocka_unit_test(a_cancelled_run_asks_no_more),
         cmocka_unit_test(M23_the_narrower_limit_binds),
