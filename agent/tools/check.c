@@ -26,7 +26,20 @@ static void word(struct json *list, const char *w)
     json_add(list, json_new_str(w));
 }
 
-static void signals_of(struct json *signals, struct json *rights, const struct cond *c)
+/* What a descriptor needs for targets of this kind. */
+static void rights_of(struct json *rights, const char *const *permissions, const char *kind)
+{
+    for (const char *const *p = permissions; p && *p; p++) {
+        char *permission = permission_for(*p, kind);
+
+        if (permission)
+            word(rights, permission);
+        mem_free(permission);
+    }
+}
+
+static void signals_of(struct json *signals, struct json *rights, const struct cond *c,
+                       const char *kind)
 {
     const struct collector_type *type = NULL;
     const struct signal *parts[1 + SIGNAL_PARTS];
@@ -36,7 +49,7 @@ static void signals_of(struct json *signals, struct json *rights, const struct c
     if (!c)
         return;
     for (size_t k = 0; k < c->nkids; k++)
-        signals_of(signals, rights, c->kids[k]);
+        signals_of(signals, rights, c->kids[k], kind);
     if (!c->signal)
         return;
     word(signals, c->signal->name);
@@ -45,10 +58,8 @@ static void signals_of(struct json *signals, struct json *rights, const struct c
     for (size_t k = 0; k < n; k++) {
         word(signals, parts[k]->name);
         signal_find(parts[k]->name, &type);
-        for (const char *const *p = type ? type->permissions : NULL; p && *p; p++)
-            word(rights, *p);
-        for (const char *const *p = parts[k]->other_permissions; p && *p; p++)
-            word(rights, *p);
+        rights_of(rights, type ? type->permissions : NULL, kind);
+        rights_of(rights, parts[k]->other_permissions, kind);
     }
 }
 
@@ -59,6 +70,7 @@ static struct json *summary_of(const struct policy *p, const struct estate *esta
                 *rights = json_new_list();
     struct json *targets = json_new_list(), *actions;
     const struct target **selected = NULL;
+    const char *kind = p->target.kind;
     size_t n = 0;
 
     json_set_str(d, "policy", p->name);
@@ -67,11 +79,11 @@ static struct json *summary_of(const struct policy *p, const struct estate *esta
     json_set_strf(d, "severity", "sev%d", (int)p->severity);
     json_set_str(d, "mode", mode_name(p->mode));
     json_set_str(d, "owner", p->owner);
-    signals_of(signals, reads, p->when);
-    signals_of(signals, reads, p->clear);
-    signals_of(signals, reads, p->window);
+    signals_of(signals, reads, p->when, kind);
+    signals_of(signals, reads, p->clear, kind);
+    signals_of(signals, reads, p->window, kind);
     for (size_t k = 0; k < p->nchecks; k++)
-        signals_of(signals, reads, p->checks[k].cond);
+        signals_of(signals, reads, p->checks[k].cond, kind);
     actions = json_set(d, "actions", json_new_list());
     for (size_t k = 0; k < p->nactions; k++) {
         const struct declared_action *a = &p->actions[k];
@@ -79,15 +91,9 @@ static struct json *summary_of(const struct policy *p, const struct estate *esta
         json_set_str(row, "name", a->name);
         json_set_str(row, "type", a->type->name);
         json_set_bool(row, "approval", a->approval_required);
-        signals_of(signals, reads, a->approval_unless);
-        signals_of(signals, reads, a->reads);
-        for (const char *const *r = a->type->permissions; r && *r; r++) {
-            char *permission = permission_for(*r, p->target.kind);
-
-            if (permission)
-                word(rights, permission);
-            mem_free(permission);
-        }
+        signals_of(signals, reads, a->approval_unless, kind);
+        signals_of(signals, reads, a->reads, kind);
+        rights_of(rights, a->type->permissions, kind);
     }
     if (estate)
         n = estate_select(estate, &p->target, &selected);

@@ -286,6 +286,8 @@ static int print_all(const struct loaded *l, const struct tool_args *a)
     json_free(notes); /* of AWS, which is iam's to tell */
     notes = json_new_list();
     servers = servers_of(l, needs, only, notes);
+    if (!only && json_len(servers) == 0)
+        json_add(notes, json_new_str("the loaded policies need nothing of PostgreSQL or Redis"));
     if (only && json_len(servers) == 0) {
         fprintf(stderr, "runbookd grants: the loaded policies need nothing of \"%s\"\n", only);
         code = EXIT_FAILED;

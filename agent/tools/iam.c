@@ -337,6 +337,8 @@ static int print_all(const struct loaded *l, const struct tool_args *a)
     notes = json_new_list();
     needs = needs_of(l, notes);
     documents = documents_of(l, needs, notes);
+    if (!only && json_len(documents) == 0)
+        json_add(notes, json_new_str("the loaded policies need nothing of AWS"));
     if (a->json) {
         struct json *out = json_new_map();
         char *text;
