@@ -83,7 +83,7 @@ static struct run *need_run(struct request *q)
     const char *id = request_arg(q, "run");
     struct run *r = id ? run_find(q->e, id) : NULL;
 
-    if (!r)
+    if (!r && !query_ended(q, id))
         request_fail(q, "there is no open run %s; runbookctl runs lists them",
                      id ? id : "(none given)");
     return r;
@@ -139,6 +139,26 @@ static void start(struct request *q)
     commit_owed(e, tx, run_proposed, i->run);
 }
 
+/* Whoever did not hear the answer asks again: it is told how far it is, and nothing is done twice.
+ */
+static void approve_again(struct request *q, const struct run *r)
+{
+    size_t n = json_len(r->history);
+
+    if (r->act.approved)
+        json_set_strf(q->answer, "warning", "it is approved already, by %s; the run is %s",
+                      r->act.by ? r->act.by : "?", run_state_names[r->state]);
+    else if (r->act.asked) /* from before a start */
+        request_fail(q,
+                     "run %s asks its guards anew before it can be approved: say it again in a "
+                     "moment",
+                     r->id);
+    else
+        request_fail(q, "run %s waits for no approval (it is %s%s%s)", r->id,
+                     run_state_names[r->state], n ? "; done: " : "",
+                     n ? json_str(json_at(r->history, n - 1), "") : "");
+}
+
 static void approve(struct request *q)
 {
     struct run *r = need_run(q);
@@ -146,12 +166,13 @@ static void approve(struct request *q)
 
     if (!r)
         return;
-    if (r->act.stage != ACT_APPROVAL) {
-        request_fail(q, "run %s waits for no approval (it is %s)", r->id,
-                     run_state_names[r->state]);
+    if (r->act.stage != ACT_APPROVAL && !r->act.approved) {
+        approve_again(q, r);
     } else if (hash && (strlen(hash) < 8 || strncmp(hash, r->act.hash, strlen(hash)) != 0)) {
         request_fail(q, "the plan is another one now (%.12s): look at it with runbookctl show %s",
                      r->act.hash, r->id);
+    } else if (r->act.approved) {
+        approve_again(q, r);
     } else if (now(q->e) >= r->act.until_ms) {
         request_fail(q, "its time to be approved is over");
     } else if (is_frozen(q->e) || r->suspended_by) {

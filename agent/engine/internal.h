@@ -575,6 +575,8 @@ struct instance *
 request_instance(struct request *q); /* by policy and target; NULL after request_fail */
 /* Adds the rows of what is left out of a policy (NULL: of any) to a list. */
 void query_left_out(const struct engine *e, const char *policy, struct json *list);
+/* Says of a run that is not open how it ended, by the journal; false: no id was given. */
+bool query_ended(struct request *q, const char *id);
 void query_status(struct request *q);
 void query_episodes(struct request *q);
 void query_runs(struct request *q);

@@ -127,6 +127,41 @@ static void history(struct request *q, const char *kind, const char *prefix)
                                  (int)json_get_int(q->in, "limit", 20), listed, own);
 }
 
+static void have_run(void *p, struct json *list, const struct err *err)
+{
+    struct request *q = p;
+    const struct json *d = json_at(list, 0);
+    const char *id = request_arg(q, "run"), *outcome = json_get_str(d, "outcome", NULL),
+               *note = json_get_str(d, "note", "");
+
+    if (err && err->code)
+        request_fail(q, "%s", err->text);
+    else if (!d || strcmp(json_get_str(d, "id", ""), id) != 0)
+        request_fail(q, "there is no open run %s; runbookctl runs lists them", id);
+    else if (!outcome)
+        request_fail(q, "run %s is being taken up from the journal: ask again in a moment", id);
+    else
+        request_fail(q, "run %s is over: it ended %s%s%s", id, outcome, *note ? ": " : "", note);
+    q->fn(q->arg, q->answer);
+    json_free((struct json *)(uintptr_t)q->in);
+    json_free(list);
+    engine_release(q);
+}
+
+bool query_ended(struct request *q, const char *id)
+{
+    struct request *own;
+
+    if (!id || !*id)
+        return false;
+    own = engine_hold(q->e, sizeof(*own), drop_request);
+    *own = *q;
+    own->in = json_copy(q->in);
+    q->later = true;
+    q->e->w->journal->ops->query(q->e->w->journal, "run", id, 1, have_run, own);
+    return true;
+}
+
 void query_episodes(struct request *q)
 {
     history(q, "episode", "");

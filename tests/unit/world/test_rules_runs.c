@@ -376,6 +376,73 @@ static void M25_started_by_hand_skips_when_and_no_guard(void **state)
     rig_free(&r);
 }
 
+static void heard(void *arg, struct json *answer)
+{
+    *(int *)arg += json_get_str(answer, "error", NULL) == NULL;
+    json_free(answer);
+}
+
+/* M24: whoever approved and heard no answer, because the agent was killed, says it again: nothing
+ * is done twice, and the answer tells how far it is. */
+static void M24_an_approval_that_is_repeated(void **state)
+{
+    int again = 0, anew = 0, told = 0, over = 0;
+
+    (void)state;
+    for (int after = 0; after < 24; after++) {
+        struct rig r;
+        struct json *c;
+        char run[64];
+        int yes = 0;
+
+        rig_init(&r, 1);
+        rules_scripted(&r, act_verify)->mode = MODE_APPROVE;
+        rules_heat(&r, 16);
+        rules_run(&r, run);
+        c = json_new_map();
+        json_set_str(c, "command", "approve");
+        json_set_str(c, "by", "ann");
+        json_set_str(c, "run", run);
+        engine_command(virtual_engine(r.v), c, heard, &yes);
+        json_free(c);
+        for (int n = 0; n < after; n++)
+            virtual_step(r.v, 30 * MIN_MS);
+        rig_restart(&r);
+        for (double minute = 16.001; minute < 60; minute += 7) {
+            const char *said;
+            char done[512];
+            rig_run(&r, minute > 17 ? minute : 16 + after * 0.02);
+            c = rig_order(&r, "approve", "run", run, NULL);
+            said = json_get_str(c, "error", "");
+            snprintf(done, sizeof(done), "run %s waits for no approval (it is ", run);
+            if (json_get_str(c, "warning", NULL)) {
+                assert_string_equal(json_get_str(c, "warning", ""),
+                                    "it is approved already, by ann; the run is running");
+                told++;
+            } else if (strstr(said, "is over: it ended succeeded") ||
+                       strstr(said, "; done: scale: desired 10 -> 12)")) {
+                over++;
+            } else if (strstr(said, " asks its guards anew ")) {
+                anew++;
+            } else if (*said && strncmp(said, done, strlen(done)) != 0 &&
+                       !strstr(said, "is over: ")) {
+                fail_msg("after %d events: %s\n%s", after, said, r.timeline);
+            }
+            again += !*said && !json_get_str(c, "warning", NULL);
+            json_free(c);
+        }
+        if (rig_seen(&r, "it was not carried out")) { /* killed between intent and request */
+            assert_int_equal(r.t[0].effects, 0);
+            SEEN("end failed");
+        } else {
+            assert_int_equal(r.t[0].effects, 1);
+            SEEN("end succeeded");
+        }
+        rig_free(&r);
+    }
+    assert_true(again > 0 && anew > 0 && told > 0 && over > 0);
+}
+
 static void a_silence_denies_until_it_ends(void **state)
 {
     struct rig r;
@@ -413,6 +480,7 @@ int main(void)
         cmocka_unit_test(M24_only_the_named_approve_and_deny_ends_it),
         cmocka_unit_test(M24_an_approval_that_comes_too_late_does_nothing),
         cmocka_unit_test(M25_started_by_hand_skips_when_and_no_guard),
+        cmocka_unit_test(M24_an_approval_that_is_repeated),
         cmocka_unit_test(a_silence_denies_until_it_ends),
     };
 
