@@ -66,3 +66,26 @@ test "what ends by itself while the cooldown lasts calls nobody" {
   policy = "pg-idle-in-transaction", target = { id = "orders", sessions = { "20 idle in transaction 1h" } },
   series = { pg_idle_in_transaction = "0m:0s 5m:2h 6m30s:0s 10m:1h 14m:0s" }, run_for = "1h", never = { "page" },
 }
+
+test "a session that the server does not let go is a human's" {
+  policy = "pg-idle-in-transaction", target = db, results = { finish = "refused" },
+  series = { pg_idle_in_transaction = "0m:5m 5m:20m" }, run_for = "30m",
+  timeline = [[
+    6m  fire
+    6m  act finish end 5 idle in transaction sessions (oldest idle in transaction 36m) failed
+    6m  page a session idle in a transaction could not be ended
+    6m  end failed
+  ]],
+}
+
+test "readings that end before it is known whether it helped" {
+  policy = "pg-idle-in-transaction", target = db,
+  series = { pg_idle_in_transaction = "0m:5m 5m:20m 6m10s:_" }, run_for = "20m",
+  timeline = [[
+    6m  fire
+    6m  act finish end 5 idle in transaction sessions (oldest idle in transaction 36m) ok
+    8m  verify released blind
+    8m  end blind
+    8m  page on_failure
+  ]],
+}

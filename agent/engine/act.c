@@ -188,6 +188,7 @@ void act_refuse_tx(struct run *r, struct jtx *tx, const char *guard, const char 
     r->failed = r->failed || failed;
     r->denied = r->denied || guard;
     r->act.approved = false; /* it is not done */
+    r->undone = true;
     mem_free(r->note);
     r->note = mem_strdup(text);
     approval_close(r, tx, "void", NULL);

@@ -393,7 +393,7 @@ void effect_settle(struct run *r, enum applied how, const struct json *out, cons
     report_add(e, tx, REPORT_NOTE, r->inst, r, "%s: %s%s", r->t->name,
                r->act.undo ? "undid: " : "did: ", line);
     if (!ok) {
-        r->failed = true;
+        r->failed = r->undone = true;
         mem_free(r->note);
         r->note = mem_strdup(line);
     }

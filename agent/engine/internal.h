@@ -132,6 +132,7 @@ struct run {
     bool unverified;         /* an act since then (an undo needs none) */
     int64_t last_act_end_ms; /* steady; verify counts points from here (M15) */
     char *note;              /* last words, for the end's report */
+    bool undone;             /* the step before was an act that was not done: note says why */
     bool paged;              /* a human was called since the last act or undo began */
     struct json *held;       /* the answer that waits while the run is suspended */
     bool busy;               /* a commit is under way: nothing else moves */

@@ -67,7 +67,7 @@ static void ladder_resume(struct script *s, const struct json *answer, struct as
             return;
         }
         if (!yes) {
-            ask_page(s, out, "the remediation was refused or failed; see the run's notes");
+            ask_page(s, out, "the remediation was refused or failed");
             return;
         }
         s->tried = true;

@@ -256,14 +256,15 @@ static void begin_page(struct run *r)
 {
     struct jtx *tx = commit_new(r->e);
     const char *text = r->ask.text ? r->ask.text : "";
-    char *said = mem_strdup(text);
+    char *said = mem_strdup(text), *why = r->undone ? r->note : NULL;
+    char *note = mem_printf("%s%s%s%s", said, why ? " (" : "", why ? why : "", why ? ")" : "");
 
     r->paged = true;
     mem_free(r->note);
-    r->note = mem_strdup(said);
+    r->note = note;
     engine_trace(r->e, r->inst, "page", "%s", said);
-    report_add(r->e, tx, REPORT_HUMAN, r->inst, r, "%s: %s", r->t->name, said);
-    run_answer_tx(r, tx, json_new_bool(true), said, NULL);
+    report_add(r->e, tx, REPORT_HUMAN, r->inst, r, "%s: %s", r->t->name, note);
+    run_answer_tx(r, tx, json_new_bool(true), note, NULL);
     mem_free(said);
 }
 
@@ -276,6 +277,8 @@ static void dispatch(struct run *r)
 {
     enum outcome o;
 
+    if (r->ask.kind != ASK_PAGE && r->ask.kind != ASK_LOG)
+        r->undone = false;
     switch (r->ask.kind) {
     case ASK_ACT:
     case ASK_UNDO:
@@ -338,6 +341,8 @@ static void recall(struct run *r, const struct json *step)
     const struct json *result = json_get(step, "result");
 
     r->last_act_end_ms = json_get_int(step, "last_act_end_ms", r->last_act_end_ms);
+    if (r->ask.kind != ASK_PAGE && r->ask.kind != ASK_LOG)
+        r->undone = false;
     switch (r->ask.kind) {
     case ASK_ACT:
     case ASK_UNDO: {
@@ -358,6 +363,7 @@ static void recall(struct run *r, const struct json *step)
         if (json_get_str(step, "text", NULL) && !json_bool(result, false)) {
             mem_free(r->note);
             r->note = mem_strdup(json_get_str(step, "text", ""));
+            r->undone = json_type(result) == JSON_BOOL;
         }
         break;
     }

@@ -85,7 +85,11 @@ void show_guards(struct text *t, const struct json *guards, size_t indent)
         const char *verdict = json_get_str(g, "verdict", "?"), *why = json_get_str(g, "why", "");
         pad(t, indent);
         text_addf(t, text_tone(verdict), "%-6s", verdict);
-        if (*why) {
+        if (*why && t->width < 64) { /* beside the name there is no room for it */
+            text_addf(t, TONE_PLAIN, " %s\n%*s", json_get_str(g, "guard", "?"), (int)indent + 7,
+                      "");
+            text_wrap(t, TONE_DIM, why, indent + 7, indent + 7);
+        } else if (*why) {
             text_addf(t, TONE_PLAIN, " %-18s ", json_get_str(g, "guard", "?"));
             text_wrap(t, TONE_DIM, why, indent + 26, indent + 26);
         } else {

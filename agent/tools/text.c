@@ -338,21 +338,15 @@ void table_set(struct cell *c, size_t column, enum tone tone, const char *fmt, .
 
 static void print_cell(struct text *out, enum tone tone, const char *s, size_t width, bool last)
 {
-    struct buf b;
-    size_t have;
+    size_t have = text_columns(s);
 
-    buf_init(&b, 1u << 16);
-    text_safe(&b, s, width);
-    have = text_columns(buf_str(&b));
-    add_raw(out, tone, buf_str(&b));
-    buf_free(&b);
+    add_raw(out, tone, s);
     if (!last)
         buf_addf(&out->out, "%*s", (int)(width > have ? width - have + 2 : 2), "");
 }
 
-/* Widths of the first n columns; the widest gives way until the line fits, but never the first: it
- * is what one copies into the next command. */
-static size_t fit(const struct table *t, size_t n, size_t room, size_t width[TABLE_COLUMNS])
+/* Widths of the first n columns; how wide a line of them is. */
+static size_t measure(const struct table *t, size_t n, size_t width[TABLE_COLUMNS])
 {
     size_t total = 0;
 
@@ -365,45 +359,61 @@ static size_t fit(const struct table *t, size_t n, size_t room, size_t width[TAB
         }
         total += width[k] + (k + 1 < n ? 2 : 0);
     }
-    while (total > room) {
-        size_t widest = 1;
-        for (size_t k = 2; k < n; k++)
-            if (width[k] >= width[widest])
-                widest = k;
-        if (n < 2 || width[widest] <= 8)
-            break;
-        width[widest]--;
-        total--;
-    }
     return total;
 }
 
-static size_t total_of(const struct table *t, size_t width[TABLE_COLUMNS])
+/* The first n columns of a row on one line. */
+static void print_row(const struct cell *row, size_t n, const size_t width[TABLE_COLUMNS],
+                      struct text *out)
 {
-    return fit(t, t->columns, SIZE_MAX, width);
+    while (n > 1 && (!row->text[n - 1] || !*row->text[n - 1]))
+        n--; /* no blanks at a line's end */
+    for (size_t k = 0; k < n; k++)
+        print_cell(out, row->tone[k], row->text[k] ? row->text[k] : "", width[k], k + 1 == n);
+    buf_addc(&out->out, '\n');
+}
+
+/* One below the other, under the first, each after its head. */
+static void print_record(const struct table *t, const struct cell *row, struct text *out)
+{
+    size_t heads = 0;
+
+    for (size_t k = 1; k < t->columns; k++)
+        if (strlen(t->heads[k]) > heads)
+            heads = strlen(t->heads[k]);
+    text_wrap(out, row->tone[0], row->text[0] ? row->text[0] : "", 0, 2);
+    for (size_t k = 1; k < t->columns; k++) {
+        if (!row->text[k] || !*row->text[k])
+            continue;
+        text_addf(out, TONE_HEAD, "  %-*s", (int)heads, t->heads[k]);
+        buf_adds(&out->out, "  ");
+        text_wrap(out, row->tone[k], row->text[k], heads + 4, heads + 4);
+    }
 }
 
 void table_print(struct table *t, struct text *out)
 {
     size_t width[TABLE_COLUMNS] = {0}, last = t->columns - 1;
-    /* What does not fit beside the rest gets lines of its own: a reason that is cut is none. */
-    bool below = total_of(t, width) > out->width;
+    /* What does not fit beside the rest gets lines of its own: a name or a reason that is cut is
+     * none. */
+    bool below = measure(t, t->columns, width) > out->width;
+    bool records = below && measure(t, last, width) > out->width;
     size_t columns = below ? last : t->columns;
+    struct cell heads = {.tone = {TONE_PLAIN}};
 
-    fit(t, columns, out->width, width);
-    for (size_t k = 0; k < columns; k++)
-        print_cell(out, TONE_HEAD, t->heads[k], width[k], k + 1 == columns);
-    buf_addc(&out->out, '\n');
+    for (size_t k = 0; k < columns; k++) {
+        heads.text[k] = (char *)(uintptr_t)t->heads[k];
+        heads.tone[k] = TONE_HEAD;
+    }
+    if (!records)
+        print_row(&heads, columns, width, out);
     for (size_t r = 0; r < t->nrows; r++) {
-        size_t end = columns - 1;
         const char *text = t->rows[r].text[last];
-        while (end > 0 && (!t->rows[r].text[end] || !*t->rows[r].text[end]))
-            end--; /* no blanks at a line's end */
-        for (size_t k = 0; k <= end; k++)
-            print_cell(out, t->rows[r].tone[k], t->rows[r].text[k] ? t->rows[r].text[k] : "",
-                       width[k], k == end);
-        buf_addc(&out->out, '\n');
-        if (below && text && *text) {
+        if (records)
+            print_record(t, &t->rows[r], out);
+        else
+            print_row(&t->rows[r], columns, width, out);
+        if (below && !records && text && *text) {
             buf_adds(&out->out, "    ");
             text_wrap(out, t->rows[r].tone[last], text, 4, 4);
         }

@@ -45,7 +45,7 @@ void text_fold(struct text *t);
 void text_help(FILE *to, const char *s);
 
 /* A table: rows of cells, aligned. When it is too wide, the last column gets lines of its own below
- * its row, and of the others the widest is cut, never the first. */
+ * its row; when that is not enough, each cell gets one, after its head. Nothing is cut. */
 #define TABLE_COLUMNS 8
 struct table {
     const char *heads[TABLE_COLUMNS];

@@ -97,6 +97,49 @@ static void a_table_fits_its_width(void **state)
     text_free(&t);
 }
 
+/* A name that is cut cannot be given to the next command. */
+static void nothing_of_a_table_is_cut(void **state)
+{
+    static const char *const heads[] = {"RUN", "POLICY", "TARGET", "STATE", "NOTE"};
+    static const char *const want[] = {
+        [40] = "R20261124T185036Z-bb6534\n"
+               "  POLICY  asg-cpu-high\n"
+               "  TARGET  asg/basecoat-portal-asg\n"
+               "  STATE   verifying\n"
+               "  NOTE    one two three four five six\n"
+               "          seven\n",
+        [80] = "RUN                       POLICY        TARGET                   STATE\n"
+               "R20261124T185036Z-bb6534  asg-cpu-high  asg/basecoat-portal-asg  verifying\n"
+               "    one two three four five six seven\n",
+        [120] =
+            "RUN                       POLICY        TARGET                   STATE      NOTE\n"
+            "R20261124T185036Z-bb6534  asg-cpu-high  asg/basecoat-portal-asg  verifying  one two "
+            "three four five six seven\n"};
+
+    (void)state;
+    for (size_t width = 40; width <= 120; width++) {
+        struct table table;
+        struct text t;
+        struct cell *c;
+        text_for(&t, false);
+        t.width = width;
+        table_init(&table, 5, heads);
+        c = table_row(&table);
+        table_set(c, 0, TONE_PLAIN, "R20261124T185036Z-bb6534");
+        table_set(c, 1, TONE_PLAIN, "asg-cpu-high");
+        table_set(c, 2, TONE_PLAIN, "asg/basecoat-portal-asg");
+        table_set(c, 3, TONE_PLAIN, "verifying");
+        table_set(c, 4, TONE_PLAIN, "one two three four five six seven");
+        table_print(&table, &t);
+        assert_true(widest(buf_str(&t.out)) <= width);
+        assert_null(strstr(buf_str(&t.out), "\xe2\x80\xa6"));
+        assert_non_null(strstr(buf_str(&t.out), "asg/basecoat-portal-asg"));
+        if (want[width])
+            assert_string_equal(buf_str(&t.out), want[width]);
+        text_free(&t);
+    }
+}
+
 static void colours_only_where_wanted(void **state)
 {
     struct text t;
@@ -256,6 +299,7 @@ int main(void)
         cmocka_unit_test(control_characters_are_shown_not_sent),
         cmocka_unit_test(cutting_keeps_characters_whole),
         cmocka_unit_test(a_table_fits_its_width),
+        cmocka_unit_test(nothing_of_a_table_is_cut),
         cmocka_unit_test(colours_only_where_wanted),
         cmocka_unit_test(wrapping_indents),
         cmocka_unit_test(explain_is_readable_on_80_columns),
