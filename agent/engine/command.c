@@ -402,7 +402,7 @@ static void unsilence(struct request *q)
     const char *id = request_arg(q, "silence");
 
     for (size_t k = 0; id && k < e->nsilences; k++)
-        if (strcmp(e->silences[k].id, id) == 0) {
+        if (strcmp(e->silences[k].id, id) == 0 && e->silences[k].until_ms > now(e)) {
             struct json *d = json_new_map();
             json_set_str(d, "by", by(q));
             json_set_int(d, "until_ms", now(e));
