@@ -99,7 +99,10 @@ static void refuse_intent(struct run *r, const struct guard_input *in, const cha
 
     buf_init(&why, 1024);
     if (r->act.call > 0) /* some of it is done */
-        effect_settle(r, APPLIED_NOT_SENT, NULL, err->text);
+        effect_settle(r, APPLIED_NOT_SENT, NULL,
+                      err->code == ERR_DENIED && guard_ask(in, true, &guard, &why) == GUARD_DENY
+                          ? buf_str(&why)
+                          : err->text);
     else if (err->code != ERR_DENIED)
         act_refuse_step(r, "journal", err->text, true);
     else if (guard_ask(in, false, &guard, &why) == GUARD_ALLOW)

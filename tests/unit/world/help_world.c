@@ -566,7 +566,8 @@ static struct script *start_lines(void *data, const struct json *target, const s
 
 static void resume_lines(struct script *s, const struct json *answer, struct ask *out)
 {
-    char was = json_type(answer) == JSON_STRING || json_bool(answer, false) ? 'y' : 'n';
+    enum json_type type = json_type(answer);
+    char was = type == JSON_STRING || type == JSON_NUMBER || json_bool(answer, false) ? 'y' : 'n';
 
     while (s->next->when != '*' && s->next->when != was)
         s->next++;
@@ -577,13 +578,15 @@ static void resume_lines(struct script *s, const struct json *answer, struct ask
     out->within_ms = s->next->within_ms ? s->next->within_ms : -1;
     if (out->kind == ASK_PAGE || out->kind == ASK_LOG)
         out->name = NULL;
-    if (out->kind == ASK_READ) { /* of a series of its own */
+    if (out->kind == ASK_READ) { /* of a series of its own; "load $ref" reads with a reference */
         static struct json *wish;
-        if (!wish) {
+        const char *name = s->next->name, *of = strchr(name, ' ');
+        if (!wish)
             wish = json_new_map();
-            json_set_str(wish, "signal", "load");
-            json_set_int(json_set(wish, "opts", json_new_map()), "own", 1);
-        }
+        json_set_strf(wish, "signal", "%.*s", (int)strcspn(name, " "), name);
+        json_set_int(json_set(wish, "opts", json_new_map()), "own", 1);
+        if (of)
+            json_set_str(json_get_mut(wish, "opts"), "of", of + 1);
         out->signal = wish;
     }
     if (s->next->kind != ASK_END)
