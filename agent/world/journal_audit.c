@@ -27,6 +27,7 @@ struct audit {
     const struct journal_witness *witness;
     size_t nwitness;
     struct journal_meta meta;
+    struct journal_clock clock;
     int64_t since;      /* the rows of log after this one; 0: all */
     struct err trouble; /* the first reading that did not go through */
     struct taking *takings;
@@ -280,7 +281,7 @@ static void check_old_token(struct audit *a, struct sqlite3_stmt *q)
 static void check_tokens(struct audit *a)
 {
     struct err e = ERR_INIT;
-    int64_t kept_since = a->meta.steady_ms - JOURNAL_TOKEN_KEEP_MS;
+    int64_t kept_since = a->clock.last_t_ms - JOURNAL_TOKEN_KEEP_MS;
     struct sqlite3_stmt *q = db_query(a->db, &e,
                                       "SELECT t.seq, t.scope, t.item, t.t_ms, l.key, l.t_ms, l.doc "
                                       "FROM token t NOT INDEXED LEFT JOIN log l ON l.seq = t.seq "
@@ -363,9 +364,23 @@ static void audit_end(struct audit *a)
     mem_free(a->takings);
 }
 
+/* meta says when the last transaction was; what the steady clock goes by, the log says. */
+static void check_clock(struct audit *a)
+{
+    struct err e = ERR_INIT;
+
+    if (journal_db_clock(a->db, &a->clock, &e))
+        found_unreadable(a, "state", &e);
+    else if (a->clock.boot_id[0] && (strcmp(a->clock.boot_id, a->meta.boot_id) != 0 ||
+                                     a->meta.steady_ms - a->meta.boot_ms != a->clock.offset_ms))
+        found(a, a->meta.head.seq,
+              "the clocks in meta are not what the log says: limits would count wrongly");
+}
+
 static void check_rows(struct audit *a)
 {
     check_schema(a);
+    check_clock(a);
     check_log(a);
     check_state(a);
     check_tokens(a);

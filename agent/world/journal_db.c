@@ -149,6 +149,33 @@ int journal_db_meta(struct sqlite3 *db, struct journal_meta *m, struct err *e)
     return r;
 }
 
+int journal_db_clock(struct sqlite3 *db, struct journal_clock *k, struct err *e)
+{
+    struct sqlite3_stmt *q =
+        db_query(db, e, "SELECT doc FROM state WHERE kind = 'clock' AND key = 'agent'", "");
+    int r = db_row(q, e);
+
+    *k = (struct journal_clock){0};
+    if (r > 0) {
+        const char *text = db_text(q, 0);
+        struct json *doc = json_parse(text, strlen(text), strlen(text), NULL);
+        snprintf(k->boot_id, sizeof k->boot_id, "%s", json_get_str(doc, "boot_id", ""));
+        k->offset_ms = json_get_int(doc, "offset_ms", 0);
+        json_free(doc);
+    }
+    db_end(q);
+    if (r < 0)
+        return r;
+    q = db_query(db, e, "SELECT t_ms, wall_ms FROM log ORDER BY seq DESC LIMIT 1", "");
+    r = db_row(q, e);
+    if (r > 0) {
+        k->last_t_ms = db_int(q, 0);
+        k->last_wall_ms = db_int(q, 1);
+    }
+    db_end(q);
+    return r < 0 ? r : 0;
+}
+
 /* Writing. */
 
 static int append(struct sqlite3 *db, const struct chain_row *r, struct chain *c, struct err *e)

@@ -21,6 +21,14 @@ struct journal_meta {
     struct chain head;
 };
 
+/* What the log, and so the chain, says of the clocks; boot_id is empty in a journal that says
+ * nothing yet. */
+struct journal_clock {
+    char boot_id[64];
+    int64_t offset_ms;               /* steady = boot + offset, in that boot */
+    int64_t last_t_ms, last_wall_ms; /* of the newest row */
+};
+
 /* Who writes, and under which lease. */
 struct journal_lease {
     int64_t epoch, boot_offset_ms; /* steady = boot + offset */
@@ -32,6 +40,7 @@ struct journal_lease {
 int journal_db_check(struct sqlite3 *db, struct err *e);
 int journal_db_create(struct sqlite3 *db, const char *created_by, int64_t wall_ms, struct err *e);
 int journal_db_meta(struct sqlite3 *db, struct journal_meta *m, struct err *e);
+int journal_db_clock(struct sqlite3 *db, struct journal_clock *k, struct err *e);
 /* Whether a statement of sqlite_schema is one of ours; of how many ours consists. */
 bool journal_db_has(const char *sql);
 int journal_db_parts(void);

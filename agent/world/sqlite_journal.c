@@ -16,8 +16,10 @@
 #include "world/journal_read.h"
 
 #define TRUST_ROWS 100000 /* read again at a start: half a second */
-#define AWAY_MAX_MS (30 * 86400000LL)
-#define SAMPLES_KEEP_MS (400 * 86400000LL)
+#define DAY_MS 86400000LL
+#define AWAY_MAX_MS (30 * DAY_MS)
+#define STEPPED_MS 60000 /* between steady and wall clock: more is a step */
+#define SAMPLES_KEEP_MS (400 * DAY_MS)
 
 struct sqlite_journal {
     struct journal journal;
@@ -71,8 +73,12 @@ static int read_clocks(struct opening *o, const struct sqlite_journal_options *o
     return 0;
 }
 
-static struct steady_clock go_on(const struct journal_meta *m, const struct opening *o)
+/* Over a reboot it goes on from the newest row, which the chain covers, where it can. */
+static struct steady_clock go_on(const struct journal_meta *m, const struct journal_clock *k,
+                                 const struct opening *o)
 {
+    int64_t steady = k->boot_id[0] ? k->last_t_ms : m->steady_ms,
+            wall = k->boot_id[0] ? k->last_wall_ms : m->wall_ms;
     struct steady_clock c = {.source = CLOCK_NEW};
     if (!m->boot_id[0]) {
         c.offset_ms = o->wall_ms - o->boot_ms;
@@ -81,13 +87,51 @@ static struct steady_clock go_on(const struct journal_meta *m, const struct open
     if (strcmp(m->boot_id, o->boot_id) == 0 && o->boot_ms >= m->boot_ms) {
         c.source = CLOCK_SAME_BOOT;
         c.away_ms = o->boot_ms - m->boot_ms;
+        c.offset_ms = m->steady_ms - m->boot_ms;
     } else {
         c.source = CLOCK_BY_WALL;
-        c.away_ms = o->wall_ms - m->wall_ms;
+        c.away_ms = o->wall_ms - wall;
         c.away_ms = c.away_ms < 0 ? 0 : c.away_ms > AWAY_MAX_MS ? AWAY_MAX_MS : c.away_ms;
+        c.offset_ms = steady + c.away_ms - o->boot_ms;
     }
-    c.offset_ms = m->steady_ms + c.away_ms - o->boot_ms;
     return c;
+}
+
+/* Whether the newest row still says what the steady clock goes by: that of this boot, with the wall
+ * clock beside it, of no more than a day ago. A new journal has counted nothing yet. */
+static bool clock_told(const struct sqlite_journal *j, const struct journal_clock *k,
+                       const struct opening *o, int64_t steady)
+{
+    int64_t stepped = (o->wall_ms - k->last_wall_ms) - (steady - k->last_t_ms);
+
+    return j->head.seq == 0 ||
+           (strcmp(k->boot_id, o->boot_id) == 0 && k->offset_ms == j->clock.offset_ms &&
+            stepped >= -STEPPED_MS && stepped <= STEPPED_MS && steady - k->last_t_ms < DAY_MS);
+}
+
+/* A clock that went on from a forged time would forget what the limits have counted: so what it
+ * goes on from is in the chain. */
+static int tell_clock(struct sqlite3 *db, struct journal_clock *k, const struct opening *o,
+                      int64_t steady, struct err *e)
+{
+    struct sqlite_journal *j = o->j;
+    struct jtx *tx;
+    struct json *doc;
+    char *denied = NULL;
+    int r;
+
+    if (clock_told(j, k, o, steady))
+        return 0;
+    tx = jtx_new(steady, o->wall_ms);
+    doc = json_new_map();
+    json_set_str(doc, "boot_id", o->boot_id);
+    json_set_int(doc, "offset_ms", j->clock.offset_ms);
+    jtx_put(tx, "clock", "agent", doc, true);
+    r = journal_db_apply(db, &j->lease, tx, &denied, &j->head, e);
+    k->last_t_ms = steady;
+    mem_free(denied);
+    jtx_free(tx);
+    return r;
 }
 
 static int open_work(struct sqlite3 *db, void *arg, struct err *e)
@@ -95,6 +139,7 @@ static int open_work(struct sqlite3 *db, void *arg, struct err *e)
     struct opening *o = arg;
     struct sqlite_journal *j = o->j;
     struct journal_meta m;
+    struct journal_clock k;
     int r = journal_db_check(db, e);
     if (r > 0)
         r = journal_db_create(db, o->created_by, o->wall_ms, e);
@@ -102,9 +147,11 @@ static int open_work(struct sqlite3 *db, void *arg, struct err *e)
         r = journal_verify_newest(db, TRUST_ROWS, e);
     if (!r)
         r = journal_db_meta(db, &m, e);
+    if (!r)
+        r = journal_db_clock(db, &k, e);
     if (r)
         return r;
-    j->clock = go_on(&m, o);
+    j->clock = go_on(&m, &k, o);
     j->head = m.head;
     j->lease.epoch = m.epoch + 1;
     j->lease.boot_offset_ms = j->clock.offset_ms;
@@ -113,8 +160,10 @@ static int open_work(struct sqlite3 *db, void *arg, struct err *e)
                "UPDATE meta SET epoch = ?, steady_ms = ?, wall_ms = ?, boot_ms = ?, boot_id = ?",
                "iiiit", j->lease.epoch, steady, o->wall_ms, o->boot_ms, o->boot_id);
     if (!r)
+        r = tell_clock(db, &k, o, steady, e);
+    if (!r) /* by the log's time, as the audit counts them */
         r = db_run(db, e, NULL, "DELETE FROM token WHERE t_ms < ?", "i",
-                   steady - JOURNAL_TOKEN_KEEP_MS);
+                   k.last_t_ms - JOURNAL_TOKEN_KEEP_MS);
     if (!r)
         r = db_run(db, e, NULL, "DELETE FROM samples WHERE day_ms < ?", "i",
                    o->wall_ms - j->lease.keep_samples_ms);

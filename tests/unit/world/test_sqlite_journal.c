@@ -267,6 +267,41 @@ static void test_steady_time_goes_on(void **state)
     assert_int_equal(c.away_ms, 2000);
 }
 
+/* Whoever sets the clocks forward makes the limits forget: found at the next opening. */
+static void test_forged_clocks_are_found(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const forgeries[][2] = {
+        {"steady_ms = steady_ms + 86400000", "steady_ms = steady_ms - 86400000"},
+        {"boot_ms = boot_ms - 86400000", "boot_ms = boot_ms + 86400000"},
+        {"boot_id = 'boot-0'", "boot_id = 'boot-1'"}};
+    const int64_t wall = 1800000000000;
+    struct steady_clock c;
+
+    open_at(f, "boot-1", 5000, wall, 1000);
+    open_at(f, "boot-1", 65000, wall + 60000, 1000); /* tells the clock */
+    for (size_t k = 0; k < sizeof(forgeries) / sizeof(forgeries[0]); k++) {
+        struct sqlite_journal_options o = {
+            .path = f->folder.path, .boot_id = "boot-1", .boot_ms = 125000, .wall_ms = wall};
+        for (int back = 0; back < 2; back++) {
+            struct err e = ERR_INIT;
+            char *sql = mem_printf("UPDATE meta SET %s", forgeries[k][back]);
+            change(f, sql);
+            mem_free(sql);
+            if (back)
+                continue;
+            assert_null(sqlite_journal_open(f->loop, &o, &e));
+            assert_int_equal(e.code, ERR_INPUT);
+            assert_has(e.text, "the clocks in meta are not what the log says");
+        }
+    }
+    /* The wall clock's is not gone by: over a reboot the newest row's counts. */
+    change(f, "UPDATE meta SET wall_ms = 0");
+    c = open_at(f, "boot-2", 10, wall + 61000 + 7000, 0);
+    assert_int_equal(c.away_ms, 7000);
+    assert_int_equal(10 + c.offset_ms, wall + 61000 + 7000);
+}
+
 static void test_the_hosts_clocks(void **state)
 {
     struct fixture *f = *state;
@@ -496,6 +531,7 @@ int main(void)
         T(test_a_changed_tail_is_refused),
         T(test_no_folder),
         T(test_steady_time_goes_on),
+        T(test_forged_clocks_are_found),
         T(test_the_hosts_clocks),
         T(test_retention),
         T(test_reading_only),
