@@ -10,24 +10,18 @@
 #include "io/loop.h"
 #include "plugin/collector.h"
 #include "shared_cloudwatch.h"
+#include "shared_cloudwatch_refused.h"
 #include "shared_cloudwatch_signals.h"
+#include "shared_cloudwatch_told.h"
 #include "shared_elasticache.h"
 #include "shared_source.h"
 
 #define BACK_PERIODS 5       /* points come late: so far back is asked each time */
 #define BACK_POINTS_MAX 4320 /* three days of minutes: the most history that is asked for */
 #define PAGES_MAX 1000
+#define SPLITS_MAX 32 /* calls more in a poll, to find out which questions are refused */
 #define CALL_MS 15000
-#define SETTLE_MAX_MS 15000
 #define MINUTE_MS 60000
-
-struct reader {
-    const struct watch *w;
-    uint64_t series; /* w's, which is told of after w has gone */
-    struct cw_reading reads;
-    int64_t given_ms;   /* AWS's clock: the start of the last period that was told of, or -1 */
-    int64_t reached_ms; /* the end of what was asked for last, or -1 */
-};
 
 struct batch_call {
     struct cloudwatch *s;
@@ -35,7 +29,9 @@ struct batch_call {
     struct aws_call *call;
     int64_t start_ms, end_ms;
     int pages;
-    bool asked; /* in this poll: a point may have come that was not told of */
+    bool asked;   /* in this poll: a point may have come that was not told of */
+    bool waits;   /* for another one's end */
+    bool refused; /* for what was asked */
     char *token;
 };
 
@@ -43,17 +39,22 @@ struct cloudwatch {
     const struct collector_host *host;
     const struct estate *estate;
     char *account;
-    struct reader *readers;
+    struct cw_reader *readers;
     size_t nreaders;
     struct cw_set set;
-    struct ec_list *caches; /* members of replication groups */
-    bool has_caches;        /* some series reads them */
-    bool listed;            /* anew: it counts from the next poll on */
-    struct batch_call *calls;
+    struct ec_list *caches;    /* members of replication groups */
+    bool has_caches;           /* some series reads them */
+    bool listed;               /* anew: it counts from the next poll on */
+    struct batch_call **calls; /* one for each batch */
     size_t ncalls, open;
-    int64_t now_ms;   /* AWS's clock when it was asked */
-    int64_t ahead_ms; /* AWS's clock less ours */
-    struct err err;   /* the first that went wrong in this poll */
+    struct cw_refused *refused;
+    struct err refusal; /* the last in this poll */
+    size_t splits;      /* in this poll */
+    bool repack;        /* what is refused is another than it was */
+    bool good;          /* something was answered since it was opened */
+    int64_t now_ms;     /* AWS's clock when it was asked */
+    int64_t ahead_ms;   /* AWS's clock less ours */
+    struct err err;     /* the first that went wrong in this poll */
 };
 
 static int cloudwatch_source(const struct target *t, const struct estate *e, char *out, size_t size,
@@ -73,15 +74,17 @@ static void *cloudwatch_open(const struct collector_host *h, const struct estate
     s->account = mem_strdup(source_name(source));
     cw_init(&s->set);
     s->caches = ec_list_new();
+    s->refused = cw_refused_new();
     return s;
 }
 
 static void calls_free(struct cloudwatch *s)
 {
     for (size_t i = 0; i < s->ncalls; i++) {
-        if (s->calls[i].call != NULL)
-            aws_cancel(s->calls[i].call);
-        mem_free(s->calls[i].token);
+        if (s->calls[i]->call != NULL)
+            aws_cancel(s->calls[i]->call);
+        mem_free(s->calls[i]->token);
+        mem_free(s->calls[i]);
     }
     mem_free(s->calls);
     s->calls = NULL;
@@ -96,7 +99,7 @@ static void cloudwatch_cancel(void *self)
     ec_list_cancel(s->caches);
 }
 
-static void readers_free(struct reader *readers, size_t n)
+static void readers_free(struct cw_reader *readers, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         cw_reading_clear(&readers[i].reads);
@@ -109,10 +112,18 @@ static void cloudwatch_close(void *self)
 
     cloudwatch_cancel(s);
     ec_list_free(s->caches);
+    cw_refused_free(s->refused);
     cw_clear(&s->set);
     readers_free(s->readers, s->nreaders);
     mem_free(s->account);
     mem_free(s);
+}
+
+static void pack(struct cloudwatch *s)
+{
+    cw_refused_mark(s->refused, &s->set);
+    cw_pack(&s->set);
+    s->repack = false;
 }
 
 /* The questions of all series, by what is known of the members of caches. */
@@ -123,7 +134,7 @@ static void read_all(struct cloudwatch *s)
     cw_clear(&s->set);
     s->has_caches = s->listed = false;
     for (size_t i = 0; i < s->nreaders; i++) {
-        struct reader *r = &s->readers[i];
+        struct cw_reader *r = &s->readers[i];
 
         if (ec_is_read(r->w)) {
             s->has_caches = true;
@@ -132,24 +143,24 @@ static void read_all(struct cloudwatch *s)
             cw_read(&s->set, s->estate, s->account, r->w, &r->reads);
         }
     }
-    cw_pack(&s->set);
+    pack(s);
 }
 
 static void cloudwatch_watch(void *self, const struct watch *const *watches, size_t n)
 {
     struct cloudwatch *s = self;
-    struct reader *old = s->readers;
+    struct cw_reader *old = s->readers;
     size_t nold = s->nreaders, k = 0; /* as a rule both are in the same order */
 
     s->readers = mem_calloc(n + 1, sizeof(*s->readers));
     s->nreaders = n;
     for (size_t i = 0; i < n; i++) {
-        struct reader *r = &s->readers[i];
+        struct cw_reader *r = &s->readers[i];
 
-        *r = (struct reader){
+        *r = (struct cw_reader){
             .w = watches[i], .series = watches[i]->series, .given_ms = -1, .reached_ms = -1};
         for (size_t tried = 0; tried < nold; tried++, k++) {
-            const struct reader *o = &old[k % nold];
+            const struct cw_reader *o = &old[k % nold];
 
             if (o->series != r->series)
                 continue;
@@ -165,194 +176,15 @@ static void cloudwatch_watch(void *self, const struct watch *const *watches, siz
 
 /* Telling what came */
 
-static bool usable(struct cloudwatch *s, const struct reader *r, size_t query)
-{
-    const struct cw_query *q = &s->set.queries[query];
-
-    if (q->why[0] != '\0')
-        s->host->unknown(s->host, r->w, q->why);
-    return q->why[0] == '\0';
-}
-
-static void give(struct cloudwatch *s, struct reader *r, int64_t start_ms, double value)
-{
-    r->given_ms = start_ms;
-    s->host->sample(s->host, r->w, start_ms - s->ahead_ms, r->w->interval_ms, value);
-}
-
-/* The period of that point is over, and was not told of. */
-static bool is_new(const struct cloudwatch *s, const struct reader *r, const struct cw_point *p,
-                   int64_t settle_ms)
-{
-    return p->start_ms > r->given_ms && p->start_ms + r->w->interval_ms + settle_ms <= s->now_ms;
-}
-
-static void give_unknown(struct cloudwatch *s, struct reader *r, int64_t start_ms, const char *why)
-{
-    r->given_ms = start_ms;
-    s->host->unknown(s->host, r->w, why);
-}
-
-static void give_metric(struct cloudwatch *s, struct reader *r)
-{
-    const struct cw_query *q = &s->set.queries[r->reads.a];
-
-    for (size_t i = 0; i < q->npoints; i++) {
-        const struct cw_point *p = &q->points[i];
-
-        if (!is_new(s, r, p, 0))
-            continue;
-        if (r->reads.negative != NULL && p->value < 0)
-            give_unknown(s, r, p->start_ms, r->reads.negative);
-        else
-            give(s, r, p->start_ms, p->value * r->reads.scale);
-    }
-}
-
-/* Points of one period of two metrics may come at different times: a share is told of when both
- * are there. */
-static void give_share(struct cloudwatch *s, struct reader *r)
-{
-    const struct cw_query *part = &s->set.queries[r->reads.a], *whole = &s->set.queries[r->reads.c];
-    char why[256];
-
-    for (size_t i = 0; i < whole->npoints; i++) {
-        const struct cw_point *n = &whole->points[i], *k = cw_at(part, n->start_ms);
-
-        if (k == NULL || !is_new(s, r, n, 0))
-            continue;
-        if (n->value > 0) {
-            give(s, r, n->start_ms, 100 * k->value / n->value);
-        } else {
-            snprintf(why, sizeof(why), "%.60s is %.0f: there is no share of it", whole->metric,
-                     n->value);
-            give_unknown(s, r, n->start_ms, why);
-        }
-    }
-}
-
-/* Members publish at different times: a period is told of when the points of all are there. What
- * stays away longer than points may be late is told as unknown: a sum without a member would be too
- * low. */
-static void give_members(struct cloudwatch *s, struct reader *r)
-{
-    const struct cw_query *first = &s->set.queries[r->reads.a];
-    int64_t late_ms = signal_lag_ms(r->w->signal, r->w->target);
-    char why[256];
-
-    for (int64_t t = first->npoints > 0 ? first->points[0].start_ms : 0;
-         t + r->w->interval_ms <= s->now_ms; t += r->w->interval_ms) {
-        const struct cw_query *missing = NULL;
-        struct cw_point all = {t, 0};
-        size_t there = 0;
-
-        for (size_t i = 0; i < r->reads.nmembers; i++) {
-            const struct cw_query *q = &s->set.queries[r->reads.members[i]];
-            const struct cw_point *p = cw_at(q, t);
-
-            if (p == NULL) {
-                missing = q;
-                continue;
-            }
-            all.value = source_fold(r->reads.agg, all.value, p->value, there++);
-        }
-        if (there == 0 || !is_new(s, r, &all, missing != NULL ? late_ms : 0))
-            continue;
-        if (missing == NULL) {
-            give(s, r, t, all.value * r->reads.scale);
-            continue;
-        }
-        snprintf(why, sizeof(why),
-                 "%.40s of member %.60s is missing: the others alone say too little",
-                 missing->metric, json_str(json_first(missing->dimensions), "?"));
-        give_unknown(s, r, t, why);
-    }
-}
-
-/* min_requests is meant for a period of a minute; of a shorter one as much less. */
-static double least_requests(const struct watch *w)
-{
-    double least = json_get_num(w->opts, "min_requests", 100);
-
-    if (w->interval_ms < MINUTE_MS)
-        least = ceil(least * (double)w->interval_ms / MINUTE_MS);
-    return least < 1 ? 1 : least;
-}
-
-/* Counts of errors are published only when they are not zero: where requests were counted, a
- * missing one is zero. For a moment after a period's end the requests may be there and the errors
- * not yet. */
-static void give_errors(struct cloudwatch *s, struct reader *r)
-{
-    const struct cw_query *target = &s->set.queries[r->reads.a],
-                          *balancer = &s->set.queries[r->reads.b],
-                          *requests = &s->set.queries[r->reads.c],
-                          *all_requests = &s->set.queries[r->reads.d];
-    int64_t period_ms = r->w->interval_ms, settle_ms = period_ms / 4;
-    double least = least_requests(r->w);
-    char why[256];
-
-    if (settle_ms > SETTLE_MAX_MS)
-        settle_ms = SETTLE_MAX_MS;
-    for (size_t i = 0; i < requests->npoints; i++) {
-        const struct cw_point *n = &requests->points[i];
-        const struct cw_point *a = cw_at(target, n->start_ms), *b = cw_at(balancer, n->start_ms);
-        const struct cw_point *all = cw_at(all_requests, n->start_ms);
-        double own = a != NULL ? a->value : 0, refused = b != NULL ? b->value : 0, share;
-
-        if (!is_new(s, r, n, settle_ms) || (refused > 0 && (all == NULL || all->value <= 0)))
-            continue;
-        if (n->value < least) {
-            snprintf(why, sizeof(why), "%.0f requests in the period, fewer than %.0f", n->value,
-                     least);
-            give_unknown(s, r, n->start_ms, why);
-        } else {
-            /* The balancer counts what it refused itself as an error and not as a request: there
-             * may be more errors than requests, and it is all of them then. */
-            share = 100 * own / n->value + (refused > 0 ? 100 * refused / all->value : 0);
-            give(s, r, n->start_ms, share > 100 ? 100 : share);
-        }
-    }
-}
-
-/* Nothing came, and what came last is too old to be bridged by (M2): say what may be wrong. */
-static void tell_silence(struct cloudwatch *s, struct reader *r)
-{
-    const struct cw_query *q = &s->set.queries[r->reads.c != CW_NONE ? r->reads.c : r->reads.a];
-    const struct watch *w = r->w;
-    char why[256], period[UNIT_TEXT], *where;
-
-    if (r->given_ms >= 0 && s->now_ms - r->given_ms <= 2 * w->interval_ms +
-                                                           signal_lag_ms(w->signal, w->target) +
-                                                           SETTLE_MAX_MS)
-        return;
-    where = json_print_canonical(q->dimensions);
-    snprintf(why, sizeof(why), "CloudWatch has no points of %.40s %.60s %.100s at period %s",
-             q->namespace, q->metric, where,
-             unit_format_duration(period, sizeof(period), w->interval_ms));
-    mem_free(where);
-    s->host->unknown(s->host, w, why);
-}
-
 static bool failed_batch(const struct cloudwatch *s, size_t query)
 {
-    return query != CW_NONE && s->calls[s->set.queries[query].batch].pages < 0;
+    return query != CW_NONE && s->calls[s->set.queries[query].batch]->pages < 0;
 }
 
-#define QUERIES 4 /* a to d, before the members */
-
-/* Each query that a series reads. */
-static size_t query_of(const struct reader *r, size_t i)
+static bool reads_batch(const struct cloudwatch *s, const struct cw_reader *r, size_t batch)
 {
-    const size_t queries[] = {r->reads.a, r->reads.b, r->reads.c, r->reads.d};
-
-    return i < QUERIES ? queries[i] : r->reads.members[i - QUERIES];
-}
-
-static bool reads_batch(const struct cloudwatch *s, const struct reader *r, size_t batch)
-{
-    for (size_t i = 0; i < QUERIES + r->reads.nmembers; i++) {
-        size_t q = query_of(r, i);
+    for (size_t i = 0; i < CW_QUERIES + r->reads.nmembers; i++) {
+        size_t q = cw_query_of(r, i);
 
         if (q != CW_NONE && s->set.queries[q].batch == batch)
             return true;
@@ -361,58 +193,84 @@ static bool reads_batch(const struct cloudwatch *s, const struct reader *r, size
 }
 
 /* Not all that it reads was asked for: it knows the newest point already. */
-static bool left_out(const struct cloudwatch *s, const struct reader *r)
+static bool left_out(const struct cloudwatch *s, const struct cw_reader *r)
 {
-    for (size_t i = 0; i < QUERIES + r->reads.nmembers; i++) {
-        size_t q = query_of(r, i);
+    for (size_t i = 0; i < CW_QUERIES + r->reads.nmembers; i++) {
+        size_t q = cw_query_of(r, i);
 
-        if (q != CW_NONE && !s->calls[s->set.queries[q].batch].asked)
+        if (q != CW_NONE && !s->calls[s->set.queries[q].batch]->asked)
             return true;
     }
     return false;
 }
 
-static void tell(struct cloudwatch *s, struct reader *r)
+/* Why one of the questions that it reads is refused, or NULL. */
+static const char *refused_why(const struct cloudwatch *s, const struct cw_reader *r)
 {
-    int64_t before_ms = r->given_ms;
+    const char *why = NULL;
+
+    for (size_t i = 0; i < CW_QUERIES + r->reads.nmembers && why == NULL; i++) {
+        if (cw_query_of(r, i) != CW_NONE)
+            why = cw_refused_why(s->refused, &s->set.queries[cw_query_of(r, i)]);
+    }
+    return why;
+}
+
+static void tell(struct cloudwatch *s, struct cw_reader *r)
+{
+    const struct cw_told told = {s->host, &s->set, s->now_ms, s->ahead_ms};
+    const char *refused;
 
     if (r->reads.why[0] != '\0') {
         s->host->unknown(s->host, r->w, r->reads.why);
         return;
     }
+    refused = refused_why(s, r);
+    if (refused != NULL) {
+        s->host->refused(s->host, r->w, refused);
+        return;
+    }
     if (left_out(s, r))
         return;
-    for (size_t i = 0; i < QUERIES + r->reads.nmembers; i++) {
-        if (failed_batch(s, query_of(r, i)))
+    for (size_t i = 0; i < CW_QUERIES + r->reads.nmembers; i++) {
+        if (failed_batch(s, cw_query_of(r, i)))
             return;
     }
-    /* The first member is a. */
-    for (size_t i = 0; i < QUERIES + r->reads.nmembers; i++) {
-        if (i != QUERIES && query_of(r, i) != CW_NONE && !usable(s, r, query_of(r, i)))
-            return;
+    if (cw_tell(&told, r))
+        r->reached_ms = s->calls[s->set.queries[r->reads.a].batch]->end_ms;
+}
+
+/* As long as nothing at all was answered, it may be the call that is wrong, or the account: that is
+ * not laid on a question, and the source has failed. */
+static void blame_nobody(struct cloudwatch *s)
+{
+    for (size_t b = 0; b < s->ncalls; b++) {
+        if (!s->calls[b]->refused)
+            continue;
+        s->calls[b]->pages = -1;
+        for (size_t i = 0; i < s->set.nqueries; i++) {
+            if (s->set.queries[i].batch == b)
+                cw_refused_forget(s->refused, &s->set.queries[i]);
+        }
     }
-    if (r->reads.form == CW_MEMBERS)
-        give_members(s, r);
-    else if (r->reads.form == CW_ERRORS)
-        give_errors(s, r);
-    else if (r->reads.form == CW_SHARE)
-        give_share(s, r);
-    else
-        give_metric(s, r);
-    r->reached_ms = s->calls[s->set.queries[r->reads.a].batch].end_ms;
-    if (r->given_ms == before_ms)
-        tell_silence(s, r);
+    if (s->err.code == 0)
+        s->err = s->refusal;
 }
 
 static void finish(struct cloudwatch *s)
 {
-    struct err e = s->err;
+    struct err e;
 
+    if (!s->good && s->refusal.code != 0)
+        blame_nobody(s);
+    e = s->err;
     for (size_t i = 0; i < s->nreaders; i++)
         tell(s, &s->readers[i]);
     calls_free(s);
     if (s->listed)
         read_all(s);
+    else if (s->repack)
+        pack(s);
     if (e.code != 0)
         s->host->failed(s->host, &e);
     else
@@ -426,6 +284,7 @@ static void ask(struct batch_call *c);
 static void end_batch(struct batch_call *c, const struct err *e)
 {
     struct cloudwatch *s = c->s;
+    size_t waiting = s->ncalls;
 
     if (e != NULL) {
         c->pages = -1; /* what came of it is not looked at */
@@ -434,16 +293,77 @@ static void end_batch(struct batch_call *c, const struct err *e)
     } else {
         cw_finish(&s->set, c->batch);
     }
-    if (--s->open == 0)
+    if (--s->open == 0) {
         finish(s);
+        return;
+    }
+    while (waiting > 0 && !s->calls[waiting - 1]->waits)
+        waiting--;
+    if (waiting > 0) { /* the one that waits last: what is nearly found out first */
+        s->calls[waiting - 1]->waits = false;
+        ask(s->calls[waiting - 1]);
+    }
+}
+
+static void answered_well(struct batch_call *c)
+{
+    struct cloudwatch *s = c->s;
+
+    s->good = true;
+    for (size_t i = 0; s->set.batches[c->batch].alone && i < s->set.nqueries; i++) {
+        if (s->set.queries[i].batch != c->batch)
+            continue;
+        cw_refused_forget(s->refused, &s->set.queries[i]);
+        s->repack = true;
+    }
+    end_batch(c, NULL);
+}
+
+/* AWS refuses a call as a whole for one of its questions: ValidationError, with a text for people
+ * that names it (github.com/prometheus-community/yet-another-cloudwatch-exporter, its issues 385
+ * and 1435; the model has no error for it). Halves are asked until it is one, so that it costs
+ * nobody else. */
+static void refused(struct batch_call *c, const struct err *e)
+{
+    struct cloudwatch *s = c->s;
+    const struct host_io *io = s->host->io;
+    struct cw_query *one = NULL;
+    struct batch_call *half;
+
+    s->refusal = *e;
+    if (s->splits == SPLITS_MAX) { /* the next poll goes on */
+        c->refused = true;
+        cw_refuse_all(&s->set, c->batch, e->text);
+        end_batch(c, NULL);
+        return;
+    }
+    if (!cw_split(&s->set, c->batch, &one)) {
+        c->refused = s->repack = true;
+        cw_refused_note(s->refused, one, loop_boot_ms(io->loop), e->text);
+        end_batch(c, NULL);
+        return;
+    }
+    s->splits++;
+    s->open++;
+    half = mem_alloc(sizeof(*half));
+    *half = (struct batch_call){.s = s,
+                                .batch = s->ncalls,
+                                .start_ms = c->start_ms,
+                                .end_ms = c->end_ms,
+                                .asked = true,
+                                .waits = true};
+    s->calls = mem_realloc(s->calls, (s->ncalls + 1) * sizeof(struct batch_call *));
+    s->calls[s->ncalls++] = half;
+    ask(c);
 }
 
 /* Whether it was refused for what was asked, an expression that AWS cannot read: CloudWatch itself
  * answers. https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/CommonErrors.html */
 static bool wrong_question(const struct aws_answer *a)
 {
-    static const char *const codes[] = {"ValidationError", "InvalidParameterValue",
-                                        "InvalidParameterCombination", "MissingRequiredParameter"};
+    static const char *const codes[] = {"ValidationError", "ValidationException",
+                                        "InvalidParameterValue", "InvalidParameterCombination",
+                                        "MissingRequiredParameter"};
 
     for (size_t i = 0; a->outcome == AWS_REFUSED && i < sizeof(codes) / sizeof(*codes); i++) {
         if (strcmp(a->code, codes[i]) == 0)
@@ -460,9 +380,8 @@ static void answered(void *arg, const struct aws_answer *a, const struct err *e)
     bool again;
 
     c->call = NULL;
-    if (e != NULL && wrong_question(a)) {
-        cw_refused(&c->s->set, c->batch, e->text);
-        end_batch(c, NULL);
+    if (e != NULL && c->token == NULL && wrong_question(a)) {
+        refused(c, e);
         return;
     }
     if (e != NULL) {
@@ -478,7 +397,7 @@ static void answered(void *arg, const struct aws_answer *a, const struct err *e)
     mem_free(c->token);
     c->token = mem_strdup(token);
     if (token == NULL) {
-        end_batch(c, NULL);
+        answered_well(c);
     } else if (again || ++c->pages >= PAGES_MAX) {
         err_set(&bad, ERR_LIMIT, "CloudWatch of account %s: the pages of the answer do not end",
                 c->s->account);
@@ -516,7 +435,7 @@ static void set_range(struct cloudwatch *s, struct batch_call *c)
 
     c->end_ms = s->now_ms / period_ms * period_ms;
     for (size_t i = 0; i < s->nreaders; i++) {
-        const struct reader *r = &s->readers[i];
+        const struct cw_reader *r = &s->readers[i];
         int64_t most, need;
 
         if (r->reads.a == CW_NONE || s->set.queries[r->reads.a].period_ms != period_ms)
@@ -539,7 +458,13 @@ static bool due(const struct cloudwatch *s, size_t batch)
 {
     int64_t period_ms = s->set.batches[batch].period_ms;
     int64_t newest_ms = s->now_ms / period_ms * period_ms - period_ms;
+    int64_t now_ms = loop_boot_ms(s->host->io->loop);
 
+    for (size_t i = 0; s->set.batches[batch].alone && i < s->set.nqueries; i++) {
+        if (s->set.queries[i].batch == batch &&
+            !cw_refused_due(s->refused, &s->set.queries[i], now_ms))
+            return false;
+    }
     for (size_t i = 0; i < s->nreaders; i++) {
         if (s->readers[i].given_ms < newest_ms && reads_batch(s, &s->readers[i], batch))
             return true;
@@ -564,21 +489,22 @@ static void ask_all(struct cloudwatch *s, struct aws *aws)
         if (s->readers[i].given_ms > s->now_ms)
             s->readers[i].given_ms = s->readers[i].reached_ms = -1;
     }
-    s->calls = mem_calloc(n, sizeof(*s->calls));
+    s->calls = mem_calloc(n, sizeof(struct batch_call *));
     s->ncalls = n;
     for (size_t b = 0; b < n; b++) {
-        s->calls[b] = (struct batch_call){.s = s, .batch = b, .asked = due(s, b)};
-        s->open += s->calls[b].asked;
+        s->calls[b] = mem_alloc(sizeof(*s->calls[b]));
+        *s->calls[b] = (struct batch_call){.s = s, .batch = b, .asked = due(s, b)};
+        s->open += s->calls[b]->asked;
         cw_forget(&s->set, b);
-        set_range(s, &s->calls[b]);
+        set_range(s, s->calls[b]);
     }
     if (s->open == 0) {
         finish(s);
         return;
     }
-    for (size_t b = 0; b < n; b++) {
-        if (s->calls[b].asked)
-            ask(&s->calls[b]);
+    for (size_t b = 0; b < s->ncalls; b++) {
+        if (s->calls[b]->asked)
+            ask(s->calls[b]);
     }
 }
 
@@ -614,7 +540,8 @@ static void cloudwatch_poll(void *self)
     struct aws *aws;
     int64_t now_ms = loop_boot_ms(io->loop);
 
-    s->err = (struct err)ERR_INIT;
+    s->err = s->refusal = (struct err)ERR_INIT;
+    s->splits = 0;
     aws = io->aws(io->arg, s->account, &s->err);
     if (aws == NULL) {
         s->host->failed(s->host, &s->err);

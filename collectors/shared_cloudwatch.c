@@ -80,7 +80,7 @@ static bool fits(const struct cw_batch *b, const struct cw_query *q, size_t need
 {
     const char *x = b->expr != NULL ? b->expr : "", *y = q->expr != NULL ? q->expr : "";
 
-    return b->period_ms == q->period_ms && strcmp(x, y) == 0 &&
+    return !b->alone && !q->alone && b->period_ms == q->period_ms && strcmp(x, y) == 0 &&
            b->nmembers + need <= CW_QUERIES_A_CALL;
 }
 
@@ -95,11 +95,41 @@ void cw_pack(struct cw_set *s)
             b++;
         if (b == s->nbatches) {
             s->batches = mem_realloc(s->batches, (s->nbatches + 1) * sizeof(*s->batches));
-            s->batches[s->nbatches++] = (struct cw_batch){q->period_ms, q->expr, 0};
+            s->batches[s->nbatches++] =
+                (struct cw_batch){.period_ms = q->period_ms, .expr = q->expr, .alone = q->alone};
         }
         s->batches[b].nmembers += need;
+        s->batches[b].nqueries++;
         q->batch = b;
     }
+}
+
+bool cw_split(struct cw_set *s, size_t batch, struct cw_query **one)
+{
+    size_t n = s->batches[batch].nqueries, keep = n - n / 2, seen = 0;
+    struct cw_batch *from, *to;
+
+    s->batches = mem_realloc(s->batches, (s->nbatches + 1) * sizeof(*s->batches));
+    from = &s->batches[batch];
+    to = &s->batches[s->nbatches];
+    *to = (struct cw_batch){.period_ms = from->period_ms, .expr = from->expr};
+    for (size_t i = 0; i < s->nqueries; i++) {
+        struct cw_query *q = &s->queries[i];
+        size_t need = q->expr != NULL ? 2 : 1;
+
+        if (q->batch != batch)
+            continue;
+        *one = q;
+        if (seen++ < keep)
+            continue;
+        q->batch = s->nbatches;
+        from->nmembers -= need;
+        from->nqueries--;
+        to->nmembers += need;
+        to->nqueries++;
+    }
+    s->nbatches += to->nqueries > 0;
+    return n > 1;
 }
 
 static bool is_word(char c)
@@ -265,12 +295,12 @@ int cw_take(struct cw_set *s, size_t batch, const struct xml *answer, const char
     return rc;
 }
 
-void cw_refused(struct cw_set *s, size_t batch, const char *why)
+void cw_refuse_all(struct cw_set *s, size_t batch, const char *why)
 {
     for (size_t i = 0; i < s->nqueries; i++) {
         if (s->queries[i].batch == batch)
             snprintf(s->queries[i].why, sizeof(s->queries[i].why),
-                     "CloudWatch refuses the question: %.150s", why);
+                     "CloudWatch refuses a call that asks for this and others: %.140s", why);
     }
 }
 

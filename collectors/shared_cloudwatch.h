@@ -29,6 +29,7 @@ struct cw_query {
     const char *expr; /* metric math in which the metric is called m; NULL: the metric itself */
     int64_t period_ms;
     size_t batch;
+    bool alone; /* in a call of its own: it was refused before */
     /* The answer. */
     bool answered; /* some page named it */
     bool partial;  /* the last page that named it said PartialData */
@@ -43,6 +44,8 @@ struct cw_batch {
     int64_t period_ms;
     const char *expr; /* of its queries, or NULL */
     size_t nmembers;  /* MetricDataQueries: a query with an expression takes two */
+    size_t nqueries;
+    bool alone;
 };
 
 struct cw_set {
@@ -61,6 +64,9 @@ size_t cw_want(struct cw_set *s, const char *namespace, const char *metric,
                const char *expr);
 /* Deals the queries out to calls; to be called once all are there. */
 void cw_pack(struct cw_set *s);
+/* Gives half of a batch's queries to a new batch, which is the last then. False: it is one query,
+ * which *one is. */
+bool cw_split(struct cw_set *s, size_t batch, struct cw_query **one);
 
 /* The parameters of a call for [start, end), whole seconds; token NULL on the first page. The
  * caller frees with aws_params_free. */
@@ -72,8 +78,9 @@ void cw_forget(struct cw_set *s, size_t batch);
  * an answer that is none. */
 int cw_take(struct cw_set *s, size_t batch, const struct xml *answer, const char **token,
             struct err *e);
-/* AWS refused the call as it is: no query of the batch has data, and why. */
-void cw_refused(struct cw_set *s, size_t batch, const char *why);
+/* AWS refused the call for one of its queries, and which one is not known yet: no query of the
+ * batch has data, and why. */
+void cw_refuse_all(struct cw_set *s, size_t batch, const char *why);
 /* After the last page: points in order of time, each time once. */
 void cw_finish(struct cw_set *s, size_t batch);
 /* The point of that time, or NULL. */

@@ -76,6 +76,10 @@ struct collector_host {
     void (*note)(const struct collector_host *h, const struct watch *w, const char *text);
     /* Known to be unknown, and why: too few requests, partial data, no such dimension. */
     void (*unknown)(const struct collector_host *h, const struct watch *w, const char *why);
+    /* As unknown(), of a series whose question the source refuses as it is asked, and will until
+     * somebody mends it: the source shows it, and goes on with the others. To be told at each poll,
+     * be it asked again or not. */
+    void (*refused)(const struct collector_host *h, const struct watch *w, const char *why);
     /* Exactly one of these ends a poll. failed(): the source did not answer; the host backs off,
      * complains at growing intervals, announces recovery. */
     void (*done)(const struct collector_host *h);

@@ -55,6 +55,7 @@ static const struct row rows[] = {
     EACH_SINK("failing", "failing", "1 while a sink takes no reports."),
     EACH_SOURCE("series", "series", "Series read from a source."),
     EACH_SOURCE("failures", "failures", "Polls of a source in a row that failed."),
+    EACH_SOURCE("refused", "refused", "Series whose question a source refuses as it is asked."),
     COUNTER("alerts_accepted", "alerts.accepted", "Messages about alerts that were taken."),
     COUNTER("alerts_refused", "alerts.refused", "Messages about alerts that were refused."),
     GAUGE("alerts_known", "alerts.known", "Alerts that fire, or have not been over for long."),

@@ -73,12 +73,14 @@ static void show_outside(struct text *t, const struct json *m)
 {
     const struct json *o = json_get(m, "outbox");
     char age[48];
-    size_t failing = 0;
+    size_t failing = 0, refused = 0;
 
     if (!m)
         return;
-    for (const struct json *s = json_first(json_get(m, "sources")); s; s = json_next(s))
+    for (const struct json *s = json_first(json_get(m, "sources")); s; s = json_next(s)) {
         failing += strcmp(json_get_str(s, "state", ""), "failing") == 0;
+        refused += json_get_int(s, "refused", 0) > 0;
+    }
     text_addf(t, TONE_PLAIN, "reports  %lld waiting, %lld delivered, %lld given up\n",
               (long long)json_get_int(o, "pending", 0), (long long)json_get_int(o, "delivered", 0),
               (long long)json_get_int(o, "dead", 0));
@@ -87,8 +89,11 @@ static void show_outside(struct text *t, const struct json *m)
         text_addf(t, TONE_BAD, "         the oldest from %s; ", age);
         text_wrap(t, TONE_BAD, json_get_str(o, "error", ""), 9 + 17 + strlen(age), 9);
     }
-    text_addf(t, failing ? TONE_BAD : TONE_PLAIN, "sources  %zu, %zu failing%s\n",
-              json_len(json_get(m, "sources")), failing, failing ? " (runbookctl sources)" : "");
+    text_addf(t, failing ? TONE_BAD : TONE_PLAIN, "sources  %zu, %zu failing",
+              json_len(json_get(m, "sources")), failing);
+    if (refused)
+        text_addf(t, TONE_WARN, ", %zu refuse a part", refused);
+    text_add(t, TONE_PLAIN, failing || refused ? " (runbookctl sources)\n" : "\n");
     for (const struct json *l = json_first(json_get(m, "listings")); l; l = json_next(l)) {
         text_add(t, TONE_PLAIN, "listing  ");
         show_listing(t, l);
@@ -317,7 +322,10 @@ void show_sources(struct text *t, const struct json *a)
         table_set(c, 2, TONE_PLAIN, "%lld", (long long)json_get_int(s, "series", 0));
         table_set(c, 3, text_tone(state), "%s", state);
         text_age(age, json_get_int(s, "last_ok_age_ms", 0));
-        if (json_get_str(s, "error", NULL))
+        if (strcmp(state, "refused") == 0)
+            table_set(c, 4, TONE_WARN, "%lld series: %s", (long long)json_get_int(s, "refused", 0),
+                      json_get_str(s, "error", ""));
+        else if (json_get_str(s, "error", NULL))
             table_set(c, 4, TONE_BAD, "%lld times: %s", (long long)json_get_int(s, "failures", 0),
                       json_get_str(s, "error", ""));
         else if (json_get(s, "last_ok_age_ms"))

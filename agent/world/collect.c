@@ -43,6 +43,9 @@ struct source {
     bool settled; /* a poll has ended since it was opened */
     struct err result;
     struct health health;
+    struct health refusals;    /* of the polls in which it refused a part of what was asked */
+    size_t refusing, nrefused; /* series, in this poll, and in the last that ended well */
+    struct err refusal;        /* of the first of them */
 };
 
 struct collect {
@@ -196,6 +199,15 @@ static void on_unknown(const struct collector_host *h, const struct watch *w, co
     s->c->feed.unknown(s->c->feed.arg, w->series, why);
 }
 
+static void on_refused(const struct collector_host *h, const struct watch *w, const char *why)
+{
+    struct source *s = h->arg;
+
+    if (s->refusing++ == 0)
+        err_set(&s->refusal, ERR_INPUT, "sig.%s of %s: %s", w->signal->name, w->target->id, why);
+    on_unknown(h, w, why);
+}
+
 static void ended(struct source *s, const struct err *e)
 {
     if (!s->polling || s->ended)
@@ -243,6 +255,11 @@ static void succeeded(struct source *s)
 
     tell_found(s);
     health_ok(&s->health, "collect", s->name, now);
+    s->nrefused = s->refusing;
+    if (s->nrefused > 0)
+        health_failed(&s->refusals, "collect", s->name, now, &s->refusal);
+    else
+        health_ok(&s->refusals, "collect", s->name, now);
     /* The cadence is kept, and polls that came to lie in the past are left out. */
     next_poll(s, s->interval_ms - (late > 0 ? late % s->interval_ms : 0));
 }
@@ -280,6 +297,7 @@ static void on_timer(void *arg)
         return;
     s->polling = true;
     s->ended = false;
+    s->refusing = 0;
     for (size_t k = 0; k < s->set->n; k++)
         s->set->heard[k].now = false;
     if (!s->self && open_source(s, &e)) {
@@ -391,7 +409,7 @@ static struct source *source_of(struct collect *c, const struct collector_type *
     s->type = type;
     snprintf(s->id, sizeof(s->id), "%s", id);
     snprintf(s->name, sizeof(s->name), "%s %.100s", type->name, id);
-    s->host = (struct collector_host){&c->io,  on_sample, on_note, on_unknown,
+    s->host = (struct collector_host){&c->io,  on_sample, on_note, on_unknown, on_refused,
                                       on_done, on_failed, s->name, s};
     s->timer = loop_timer_new(c->loop, on_timer, s);
     s->deadline = loop_timer_new(c->loop, on_deadline, s);
@@ -605,6 +623,11 @@ struct json *collect_status(const struct collect *c)
         json_set_str(row, "collector", s->type->name);
         json_set_int(row, "series", s->set ? (int64_t)s->set->n : 0);
         health_status(&s->health, now, row);
+        if (s->nrefused && !s->health.failures) {
+            json_set_str(row, "state", "refused");
+            json_set_str(row, "error", s->refusal.text);
+        }
+        json_set_int(row, "refused", (int64_t)s->nrefused);
         if (!s->polling)
             json_set_int(row, "next_ms", s->due_ms > now ? s->due_ms - now : 0);
     }

@@ -1,7 +1,7 @@
 /* Back-off and complaints, for collectors' sources and for listings. */
 #include "world/health.h"
 
-#include "base/hash.h"
+#include "base/backoff.h"
 #include "base/log.h"
 #include "base/units.h"
 
@@ -51,17 +51,7 @@ void health_ok(struct health *h, const char *part, const char *name, int64_t now
 
 int64_t health_backoff_ms(const struct health *h, int64_t first_ms, int64_t most_ms)
 {
-    int64_t delay = first_ms;
-    uint32_t r;
-
-    for (int k = 1; k < h->failures && delay < most_ms; k++)
-        delay *= 2;
-    if (delay > most_ms)
-        delay = most_ms;
-    if (h->failures <= 1)
-        return delay;
-    random_bytes(&r, sizeof(r));
-    return (int64_t)((double)delay * (0.75 + 0.25 * ((double)r / 4294967296.0)));
+    return backoff_ms(h->failures, first_ms, most_ms);
 }
 
 void health_status(const struct health *h, int64_t now_ms, struct json *row)

@@ -20,8 +20,7 @@ void health_failed(struct health *h, const char *part, const char *name, int64_t
 /* It answered: said once if it had not. */
 void health_ok(struct health *h, const char *part, const char *name, int64_t now_ms);
 
-/* Until it is asked again: first after first_ms, twice as long each time up to most_ms, and from
- * the second time on up to a quarter shorter, so that not all come back at once. */
+/* Until it is asked again (base/backoff.h). */
 int64_t health_backoff_ms(const struct health *h, int64_t first_ms, int64_t most_ms);
 
 /* "state": ok|failing|new, "failures", "error", "last_ok_age_ms" */

@@ -161,6 +161,12 @@ static void on_unknown(const struct collector_host *h, const struct watch *w, co
     snprintf(add(h, w)->why, sizeof(((struct reading *)0)->why), "%s", why);
 }
 
+static void on_refused(const struct collector_host *h, const struct watch *w, const char *why)
+{
+    ((struct source *)h->arg)->refused++;
+    on_unknown(h, w, why);
+}
+
 static void on_done(const struct collector_host *h)
 {
     ((struct source *)h->arg)->ended++;
@@ -188,6 +194,7 @@ void source_open(struct source *s, struct rig *r, const char *signal, const stru
                                       .sample = on_sample,
                                       .note = on_note,
                                       .unknown = on_unknown,
+                                      .refused = on_refused,
                                       .done = on_done,
                                       .failed = on_failed,
                                       .name = "test",
@@ -230,7 +237,7 @@ void source_poll(struct source *s)
 {
     int64_t end_ms = now_ms() + s->type->deadline_ms;
 
-    s->ngot = 0;
+    s->ngot = s->refused = 0;
     s->ended = 0;
     s->err = (struct err)ERR_INIT;
     source_begin(s);

@@ -52,7 +52,7 @@ struct source {
     size_t n;
     bool changed;        /* watches were added since the last poll */
     struct reading *got; /* of the last poll */
-    size_t ngot;
+    size_t ngot, refused;
     int ended; /* 1 done or failed */
     struct err err;
 };

@@ -191,7 +191,7 @@ static void what_cannot_be_known_says_why(void **state)
     assert_non_null(strstr(source_why(&c, e), "is serverless"));
     assert_non_null(strstr(source_why(&c, per), "has no nodes that CloudWatch knows"));
     assert_non_null(strstr(source_why(&c, f), "is in account dev"));
-    assert_non_null(strstr(source_why(&c, g), "no period of 7000 ms"));
+    assert_non_null(strstr(source_why(&c, g), "no period of 7s: write"));
     source_close(&c);
 }
 

@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/mem.h"
@@ -41,6 +42,25 @@ static size_t queries_of_last(struct rig *r)
     size_t n =
         json_len(json_get(json_get(json_at(j, json_len(j) - 1), "params"), "MetricDataQueries"));
 
+    json_free(j);
+    return n;
+}
+
+/* How many queries of the requests have this expression, "m" standing for the metric. */
+static size_t asked_for(struct rig *r, const char *expr)
+{
+    struct json *j = sim(r, "requests?action=GetMetricData", NULL);
+    size_t n = 0;
+
+    for (const struct json *q = json_first(j); q != NULL; q = json_next(q)) {
+        const struct json *list = json_get(json_get(q, "params"), "MetricDataQueries");
+
+        for (const struct json *m = json_first(list); m != NULL; m = json_next(m)) {
+            const char *text = json_get_str(m, "Expression", "");
+            const char *op = strpbrk(text, " ");
+            n += op != NULL && strcmp(op, expr + 1) == 0;
+        }
+    }
     json_free(j);
     return n;
 }
@@ -108,6 +128,78 @@ static void a_wrong_expression_blinds_nobody_else(void **state)
     assert_int_equal(source_count(&c, wrong), 0);
     if (strstr(source_why(&c, wrong), "CloudWatch refuses the question") == NULL)
         fail_msg("%s", source_why(&c, wrong));
+    assert_int_equal(c.refused, 1);
+    /* Asked by itself, and not again for a minute: the others go on, the source keeps showing it.
+     */
+    sim_clear(&s->r);
+    for (int i = 0; i < 3; i++) {
+        run_for(s->r.loop, 100);
+        source_poll(&c);
+        assert_int_equal(c.err.code, 0);
+        assert_int_equal(c.refused, 1);
+        assert_non_null(strstr(source_why(&c, wrong), "CloudWatch refuses the question"));
+    }
+    assert_int_equal(asked_for(&s->r, "m +"), 0);
+    source_close(&c);
+}
+
+/* AWS refuses a call for one of its questions: the others of the call are answered in the same
+ * poll, and from then on in one call again. */
+static void a_poisonous_question_starves_nobody(void **state)
+{
+    struct stage *s = *state;
+    struct source c;
+    const struct watch *bad[2] = {NULL, NULL}, *cpu;
+    size_t calls;
+
+    source_open(&c, &s->r, "asg_cpu", s->web);
+    for (int i = 0; i < 60; i++) {
+        char opts[200];
+
+        snprintf(opts, sizeof(opts),
+                 "{\"namespace\": \"%s\", \"metric\": \"m%d\", \"unit\": \"count\", "
+                 "\"period\": 5000}",
+                 i == 17 || i == 40 ? ":odd" : "Own", i);
+        const struct watch *w = source_watch(&c, "cloudwatch", s->web, opts, 0);
+        if (i == 17 || i == 40)
+            bad[i == 40] = w;
+    }
+    cpu = source_watch(&c, "asg_cpu", s->web, "{\"period\": 5000}", 0);
+    sim_clear(&s->r);
+    source_poll(&c);
+    assert_int_equal(c.err.code, 0);
+    assert_true(source_value(&c, cpu) > 0);
+    assert_int_equal(c.refused, 2);
+    for (size_t i = 0; i < c.n; i++) {
+        bool is_bad = c.list[i] == bad[0] || c.list[i] == bad[1];
+        if (c.list[i] != cpu && (strstr(source_why(&c, c.list[i]), "CloudWatch refuses the "
+                                                                   "question") != NULL) != is_bad)
+            fail_msg("%zu: %s", i, source_why(&c, c.list[i]));
+    }
+    calls = sim_requests(&s->r, "GetMetricData");
+    if (calls < 3 || calls > 25) /* 1 + 2 times log2 of 61, for each of the two at the most */
+        fail_msg("%zu calls", calls);
+    sim_clear(&s->r);
+    source_poll(&c);
+    assert_int_equal(c.err.code, 0);
+    assert_int_equal(sim_requests(&s->r, "GetMetricData"), 1);
+    assert_int_equal(c.refused, 2);
+    source_close(&c);
+}
+
+/* Where nothing was ever answered it may be the call, or the account: the source has failed, and
+ * the host backs off. */
+static void refused_alone_is_a_failure(void **state)
+{
+    struct stage *s = *state;
+    struct source c;
+
+    source_open(&c, &s->r, "cloudwatch", s->web);
+    source_watch(&c, "cloudwatch", s->web, BY("m +"), 0);
+    source_poll(&c);
+    assert_int_not_equal(c.err.code, 0);
+    assert_non_null(strstr(c.err.text, "ValidationError"));
+    assert_int_equal(c.refused + c.ngot, 0);
     source_close(&c);
 }
 
@@ -137,6 +229,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(one_call_a_period, setup, teardown),
         cmocka_unit_test_setup_teardown(a_wrong_expression_blinds_nobody_else, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_poisonous_question_starves_nobody, setup, teardown),
+        cmocka_unit_test_setup_teardown(refused_alone_is_a_failure, setup, teardown),
         cmocka_unit_test_setup_teardown(history_is_bounded, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,7 +9,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
-#include "collectors/shared_cloudwatch.h"
+#include "collectors/shared_cloudwatch_refused.h"
 
 static size_t want(struct cw_set *s, const char *metric, int64_t period_ms, const char *expr)
 {
@@ -87,10 +87,11 @@ static void an_expression_s_own_call(void **state)
     cw_pack(&s);
     assert_int_equal(s.nbatches, 3);
     assert_int_equal(s.queries[right].batch, s.queries[also].batch);
-    cw_refused(&s, s.queries[wrong].batch, "no such expression");
+    cw_refuse_all(&s, s.queries[wrong].batch, "no such expression");
     cw_finish(&s, s.queries[wrong].batch);
-    assert_string_equal(s.queries[wrong].why,
-                        "CloudWatch refuses the question: no such expression");
+    assert_string_equal(
+        s.queries[wrong].why,
+        "CloudWatch refuses a call that asks for this and others: no such expression");
     assert_string_equal(s.queries[plain].why, "");
     assert_string_equal(s.queries[right].why, "");
     cw_forget(&s, s.queries[wrong].batch);
@@ -321,6 +322,77 @@ static void periods(void **state)
         assert_false(cw_period_exists(bad[i]));
 }
 
+/* Halves of halves come down to each query by itself, and no query is lost. */
+static void split_down_to_one(void **state)
+{
+    struct cw_set s;
+    struct cw_query *one = NULL;
+    char name[16];
+    size_t splits = 0;
+
+    (void)state;
+    cw_init(&s);
+    for (int i = 0; i < 37; i++) {
+        snprintf(name, sizeof(name), "m%d", i);
+        (void)want(&s, name, 60000, "m * 2");
+    }
+    cw_pack(&s);
+    assert_int_equal(s.nbatches, 1);
+    for (size_t b = 0; b < s.nbatches; b++) {
+        while (cw_split(&s, b, &one))
+            splits++;
+        assert_int_equal(one->batch, b);
+        assert_int_equal(s.batches[b].nmembers, 2);
+        assert_int_equal(s.batches[b].nqueries, 1);
+    }
+    assert_int_equal(splits, 36);
+    assert_int_equal(s.nbatches, 37);
+    cw_pack(&s);
+    assert_int_equal(s.nbatches, 1);
+    cw_clear(&s);
+}
+
+static void refused_ones_are_left_alone_longer_and_longer(void **state)
+{
+    struct cw_set s;
+    struct cw_refused *r = cw_refused_new();
+    int64_t now_ms = 1000, wait_ms = 60000;
+    size_t bad, good;
+
+    (void)state;
+    cw_init(&s);
+    good = want(&s, "good", 60000, NULL);
+    bad = want(&s, "bad", 60000, NULL);
+    assert_null(cw_refused_why(r, &s.queries[bad]));
+    for (int i = 0; i < 10; i++) {
+        cw_refused_note(r, &s.queries[bad], now_ms, "no such word");
+        assert_false(cw_refused_due(r, &s.queries[bad], now_ms + wait_ms * 3 / 4 - 1));
+        assert_true(cw_refused_due(r, &s.queries[bad], now_ms + wait_ms));
+        now_ms += wait_ms;
+        wait_ms = wait_ms * 2 > 3600000 ? 3600000 : wait_ms * 2;
+    }
+    assert_string_equal(cw_refused_why(r, &s.queries[bad]),
+                        "CloudWatch refuses the question: no such word");
+    assert_true(cw_refused_due(r, &s.queries[good], 0));
+    cw_refused_mark(r, &s);
+    cw_pack(&s);
+    assert_int_equal(s.nbatches, 2);
+    assert_true(s.batches[s.queries[bad].batch].alone);
+    assert_int_not_equal(s.queries[bad].batch, s.queries[good].batch);
+    cw_refused_forget(r, &s.queries[bad]);
+    cw_refused_mark(r, &s);
+    cw_pack(&s);
+    assert_int_equal(s.nbatches, 1);
+    cw_refused_note(r, &s.queries[bad], now_ms, "no such word");
+    cw_clear(&s);
+    assert_int_equal(want(&s, "good", 60000, NULL), 0);
+    cw_refused_mark(r, &s); /* nobody asks for it any more: what comes back is asked at once */
+    bad = want(&s, "bad", 60000, NULL);
+    assert_null(cw_refused_why(r, &s.queries[bad]));
+    cw_clear(&s);
+    cw_refused_free(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -331,6 +403,8 @@ int main(void)
         cmocka_unit_test(pages),
         cmocka_unit_test(periods),
         cmocka_unit_test(an_expression_s_own_call),
+        cmocka_unit_test(split_down_to_one),
+        cmocka_unit_test(refused_ones_are_left_alone_longer_and_longer),
         cmocka_unit_test(as_many_points_as_there_can_be),
         cmocka_unit_test(how_long_points_are_kept),
     };

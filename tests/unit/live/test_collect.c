@@ -18,7 +18,7 @@ struct toy {
     struct loop_timer *timer;
 };
 
-enum how { DONE, DONE_AT_ONCE, FAIL, HANG };
+enum how { DONE, REFUSE, DONE_AT_ONCE, FAIL, HANG };
 static struct behaviour {
     char source[64];
     enum how how;
@@ -62,6 +62,8 @@ static void finish(void *arg)
         t->h->sample(t->h, t->watches[k], 1000, 0, 42);
     if (t->n > 0)
         t->h->note(t->h, t->watches[0], "by the left one");
+    if (of(t->source)->how == REFUSE)
+        t->h->refused(t->h, t->watches[0], "it has no such field");
     t->h->done(t->h);
 }
 
@@ -381,6 +383,50 @@ static void a_failing_source_backs_off_and_its_recovery_is_said_once(void **stat
     assert_true(of("postgres/a")->polls >= polls + 2); /* back at its interval */
 }
 
+static const struct json *row_of(const struct json *rows, const char *source)
+{
+    const struct json *r = json_first(rows);
+
+    while (r != NULL && strcmp(json_get_str(r, "source", ""), source) != 0)
+        r = json_next(r);
+    assert_non_null(r);
+    return r;
+}
+
+/* The source answers, and says that one question is wrong: its others keep their cadence, and what
+ * is wrong is to be seen. */
+static void a_refused_question_is_shown_and_delays_no_other(void **state)
+{
+    struct fixture *f = *state;
+    struct json *rows;
+    const struct json *row;
+
+    of("postgres/a")->how = REFUSE;
+    collect_watch(f->collect, f->estate, f->series, f->n);
+    run_for(f->loop, 1200);
+    assert_true(of("postgres/a")->polls >= 8); /* each 100 ms */
+    assert_int_equal(warnings, 1);
+    assert_non_null(strstr(last_log, "sig.toy of postgres/a: it has no such field"));
+    assert_string_equal(f->lost[1], "");
+    rows = collect_status(f->collect);
+    row = row_of(rows, "postgres/a");
+    assert_string_equal(json_get_str(row, "state", ""), "refused");
+    assert_int_equal(json_get_int(row, "refused", 0), 1);
+    assert_string_equal(json_get_str(row, "error", ""),
+                        "sig.toy of postgres/a: it has no such field");
+    assert_string_equal(json_get_str(row_of(rows, "postgres/b"), "state", ""), "ok");
+    json_free(rows);
+    of("postgres/a")->how = DONE;
+    for (int k = 0; k < 200 && !infos; k++)
+        run_for(f->loop, 10);
+    assert_int_equal(infos, 1);
+    rows = collect_status(f->collect);
+    row = row_of(rows, "postgres/a");
+    assert_string_equal(json_get_str(row, "state", ""), "ok");
+    assert_null(json_get(row, "error"));
+    json_free(rows);
+}
+
 static void an_open_that_fails_is_tried_again(void **state)
 {
     struct fixture *f = *state;
@@ -508,6 +554,7 @@ int main(void)
         TEST(a_dead_source_delays_no_other),
         TEST(a_slow_series_that_is_alone_delays_no_other),
         TEST(a_failing_source_backs_off_and_its_recovery_is_said_once),
+        TEST(a_refused_question_is_shown_and_delays_no_other),
         TEST(an_open_that_fails_is_tried_again),
         TEST(done_from_inside_poll_is_fine),
         TEST(what_did_not_change_is_kept_over_a_reload),
