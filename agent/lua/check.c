@@ -415,7 +415,6 @@ static struct place written_place(const struct policy *p, const char *text, size
 void check_limits(const struct policy *p, const struct policy_load_options *o, const char *text,
                   size_t len, struct diags *d)
 {
-    struct place at = policy_place(p, text, len);
     char a[64], b[64];
     const struct rate *most = &o->max_limit;
     if (most->n > 0 && p->limit.n > 0 &&
@@ -427,7 +426,8 @@ void check_limits(const struct policy *p, const struct policy_load_options *o, c
                  unit_format_rate(b, sizeof b, most->n, most->per_ms));
     }
     if (p->mode > o->mode) {
-        diag_add(d, "W206", &at,
+        struct place mode = written_place(p, text, len, "mode", NULL);
+        diag_add(d, "W206", &mode,
                  "policy \"%s\" has mode = \"%s\", but this agent does no more than %s", p->name,
                  mode_name(p->mode), mode_name(o->mode));
     }
@@ -437,6 +437,45 @@ static const struct source *source_of(const struct policy *p)
 {
     const struct policy_data *d = p->script_data;
     return d->source;
+}
+
+/* W212: a name that a selector takes or leaves out and that the estate does not have: the policy
+ * would miss a target, or act on the one that was to be spared. What a discover finds is not known.
+ */
+static void check_selector(const struct policy *p, const struct policy_load_options *o,
+                           const char *text, size_t len, struct diags *d)
+{
+    const struct {
+        const char *field;
+        const struct json *names;
+    } lists[] = {{"name", p->target.name}, {"except", p->target.except}};
+    const char **names = mem_calloc(estate_len(o->estate) + 1, sizeof *names);
+    size_t n = 0;
+    bool found = false;
+    for (size_t i = 0; i < estate_len(o->estate); i++) {
+        const struct target *t = estate_at(o->estate, i);
+        if (p->target.kind && strcmp(t->kind, p->target.kind) == 0) {
+            names[n++] = t->name;
+        }
+    }
+    for (const struct json *j = json_first(o->discover); j && p->target.kind; j = json_next(j)) {
+        found = found || strcmp(json_get_str(j, "kind", ""), p->target.kind) == 0;
+    }
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        for (const struct json *j = json_first(lists[i].names); j; j = json_next(j)) {
+            const char *name = json_str(j, "");
+            char hint[160];
+            if (!p->target.kind || estate_find(o->estate, p->target.kind, name) ||
+                (found && !closest(name, names, n))) {
+                continue;
+            }
+            did_you_mean(hint, sizeof hint, name, names, n);
+            struct place at = written_place(p, text, len, "target", name);
+            diag_add(d, "W212", &at, "find.%s: %s names \"%s\", which the estate does not have%s",
+                     p->target.kind, lists[i].field, name, hint);
+        }
+    }
+    mem_free(names);
 }
 
 void check_set(struct policy_set *set, const struct policy_load_options *o, bool folders,
@@ -452,6 +491,9 @@ void check_set(struct policy_set *set, const struct policy_load_options *o, bool
         const struct source *s = source_of(p);
         struct place at = policy_place(p, s->text, s->len);
         check_limits(p, o, s->text, s->len, d);
+        if (o->estate) {
+            check_selector(p, o, s->text, s->len, d);
+        }
         for (size_t k = 0; k < i; k++) {
             const struct policy *q = set->policies[k];
             if (strcmp(p->name, q->name) == 0) {

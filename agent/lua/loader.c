@@ -87,6 +87,32 @@ char *read_text(const char *path, size_t *len, struct diags *d)
     return text;
 }
 
+/* What people forget, or bring from elsewhere, when Lua stumbles over token `at`. */
+static void syntax_hint(const struct scan *s, size_t at, char *text, size_t size)
+{
+    const struct token *t = &s->tokens[at], *before = at ? t - 1 : NULL;
+    size_t used = strlen(text);
+    if (!before) {
+        return;
+    }
+    bool value = before->kind == TOKEN_STRING || before->kind == TOKEN_NUMBER ||
+                 before->kind == TOKEN_NAME || token_is(s->text, before, "}") ||
+                 token_is(s->text, before, ")") || token_is(s->text, before, "true") ||
+                 token_is(s->text, before, "false") || token_is(s->text, before, "end");
+    bool begins = t->kind == TOKEN_STRING || t->kind == TOKEN_NUMBER || t->kind == TOKEN_NAME ||
+                  token_is(s->text, t, "{") || token_is(s->text, t, "[");
+    if (token_is(s->text, before, "%") && at > 1 && before[-1].kind == TOKEN_NUMBER) {
+        snprintf(text + used, size - used, "; a percentage stands in quotes, write \"%.*s%%\"",
+                 (int)before[-1].len, s->text + before[-1].at);
+    } else if (strstr(text, "malformed number")) {
+        snprintf(text + used, size - used, "; a number with its unit stands in quotes");
+    } else if (token_is(s->text, t, "!")) {
+        snprintf(text + used, size - used, "; \"not\" is not, \"not equal\" is ~=");
+    } else if (value && begins && strstr(text, "'}' expected")) {
+        snprintf(text + used, size - used, "; is a comma missing before it?");
+    }
+}
+
 /* The token that Lua's message speaks of ("near 'x'"), on its line or the last one before it. */
 static struct place syntax_place(const struct loader *ld, const struct fault *f, char *text,
                                  size_t size)
@@ -123,6 +149,9 @@ static struct place syntax_place(const struct loader *ld, const struct fault *f,
         if (t->line == f->line && *near && (same || (!best && starts))) {
             best = t; /* the last one: what comes before it was accepted */
         }
+    }
+    if (best) {
+        syntax_hint(s, (size_t)(best - s->tokens), text, size);
     }
     for (size_t i = 0; i < s->ntokens && !best; i++) {
         const struct token *t = &s->tokens[i];

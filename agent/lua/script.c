@@ -78,6 +78,9 @@ static int ask(lua_State *L, enum ask_kind kind, const char *name, int64_t withi
 
 static const char *word(lua_State *L, int index, const char *method, const char *what)
 {
+    if (index == 2 && lua_type(L, 1) == LUA_TSTRING) {
+        luaL_error(L, "E107 r:%s is written with a colon, got r.%s", method, method);
+    }
     if (lua_type(L, index) != LUA_TSTRING) {
         luaL_error(L, "E107 r:%s needs %s, got %s", method, what, luaL_typename(L, index));
     }
@@ -199,6 +202,12 @@ static int r_read(lua_State *L)
         lua_newtable(L); /* r:read "asg_cpu" is r:read(sig.asg_cpu {}) */
         lua_call(L, 1, 1);
     }
+    if (lua_type(L, 2) == LUA_TSTRING && lua_gettop(L) == 2) {
+        const char *names[NAMES_MAX], *name = lua_tostring(L, 2);
+        char hint[160];
+        did_you_mean(hint, sizeof hint, name, names, names_signals(names));
+        return luaL_error(L, "E102 there is no signal \"%s\"%s", name, hint);
+    }
     const struct node *n = node_at(L, -1);
     if (!n || n->kind != NODE_CONDITION || n->cond->kind != COND_LEAF) {
         return luaL_error(L, "E107 r:read needs a signal, write r:read(sig.x {...})");
@@ -235,6 +244,68 @@ static int r_unknown(lua_State *L)
     return luaL_error(L, "E104 a run has no \"%s\"%s", name, hint);
 }
 
+/* The names of the part of a run in the upvalues: what it is, and of which policy. */
+static int part_unknown(lua_State *L)
+{
+    static const char *const own[] = {"kind", "name", "id", "tag", "fields"};
+    const struct policy *p = script_of(L)->policy;
+    const struct target_kind *k = p->target.kind ? target_kind_find(p->target.kind) : NULL;
+    const char *part = lua_tostring(L, lua_upvalueindex(1)), *names[NAMES_MAX];
+    const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : luaL_typename(L, 2);
+    bool known = false;
+    size_t n = 0;
+    if (strcmp(part, "target") == 0) {
+        for (; n < sizeof own / sizeof *own; n++) {
+            names[n] = own[n];
+        }
+    } else if (strcmp(part, "params") == 0) {
+        for (size_t i = 0; i < p->noptions && n < NAMES_MAX; i++) {
+            names[n++] = p->options[i].name;
+        }
+    } else {
+        names[n++] = "aws";
+        for (size_t i = 0; k && i < k->noptions && n < NAMES_MAX; i++) {
+            names[n++] = k->options[i].name;
+        }
+    }
+    for (size_t i = 0; i < n && !known; i++) {
+        known = strcmp(names[i], name) == 0;
+    }
+    if (known) { /* and not given */
+        lua_pushnil(L);
+        return 1;
+    }
+    if (strcmp(part, "target") == 0 && k && option_find(k->options, k->noptions, name)) {
+        return luaL_error(L, "E104 r.target has no \"%s\": write r.target.fields.%s", name, name);
+    }
+    char hint[160];
+    did_you_mean(hint, sizeof hint, name, names, n);
+    return luaL_error(L, "E104 r.%s has no \"%s\"%s", part, name, hint);
+}
+
+/* A misspelt name in a frozen part of the table on top is a mistake, and not a nil that is taken
+ * for one that was not given. */
+static void guard_part(lua_State *L, const char *part)
+{
+    int top = lua_gettop(L);
+    sandbox_table(L, top);
+    const char *dot = strchr(part, '.');
+    char first[16];
+    snprintf(first, sizeof first, "%.*s", dot ? (int)(dot - part) : (int)strlen(part), part);
+    lua_getfield(L, -1, first);
+    if (dot && sandbox_table(L, -1)) {
+        lua_getfield(L, -1, dot + 1);
+    }
+    if (sandbox_table(L, -1)) {
+        lua_createtable(L, 0, 1);
+        lua_pushstring(L, part);
+        lua_pushcclosure(L, part_unknown, 1);
+        lua_setfield(L, -2, "__index");
+        lua_setmetatable(L, -2);
+    }
+    lua_settop(L, top);
+}
+
 static int begin(lua_State *L)
 {
     struct script *s = lua_touserdata(L, 1);
@@ -259,6 +330,9 @@ static int begin(lua_State *L)
     lua_setfield(L, -2, "__index");
     lua_setmetatable(L, -2);
     sandbox_freeze(L, true);
+    guard_part(L, "target");
+    guard_part(L, "target.fields");
+    guard_part(L, "params");
     s->co = lua_newthread(L);
     lua_pushvalue(L, -1);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &co_key);

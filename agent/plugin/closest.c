@@ -80,5 +80,16 @@ const char *closest(const char *word, const char *const *names, size_t n)
             (best == NULL || strlen(names[i]) < strlen(best)))
             best = names[i];
     }
+    if (best != NULL)
+        return best;
+    /* Written out ("maximum"): the longest name that it begins with. */
+    for (size_t i = 0, most = 2; i < n; i++) {
+        size_t l = names[i] != NULL ? strlen(names[i]) : 0;
+
+        if (l > most && l < len && strncasecmp(names[i], word, l) == 0) {
+            most = l;
+            best = names[i];
+        }
+    }
     return best;
 }

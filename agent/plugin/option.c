@@ -177,9 +177,13 @@ static struct json *check_unit(const struct option *o, const struct json *w, str
     } else {
         rc = unit_parse_size(s, &v);
     }
+    snprintf(quoted, sizeof(quoted), "\"%.200s\"", s);
+    if (rc != 0 && *s == '-' && s[1] >= '0' && s[1] <= '9') {
+        err_set(e, ERR_LIMIT, "must not be negative, got %s", quoted);
+        return NULL;
+    }
     if (rc != 0)
         return wrong(o, e);
-    snprintf(quoted, sizeof(quoted), "\"%.200s\"", s);
     return within(o, v, quoted, e) ? json_new_num(v) : NULL;
 }
 

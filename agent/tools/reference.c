@@ -46,6 +46,7 @@ const struct reference_code reference_codes[] = {
     {"W209", "a run that does too much for all of its ways to be looked at"},
     {"W210", "an approver who is not one of the operators"},
     {"W211", "an act on a target that lacks a field that it needs"},
+    {"W212", "a selector that names a target that the estate does not have"},
 };
 const size_t reference_codes_len = sizeof(reference_codes) / sizeof(reference_codes[0]);
 

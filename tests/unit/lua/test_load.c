@@ -158,7 +158,7 @@ static void tells_where_it_was_asked(void **state)
         "  target = find.asg {}, when = sig.asg_cpu { above = \"60%\" },\n"
         "  actions = { grow = act.asg_scale { by = 1, max = 5 } },\n"
         "  run = function(r)\n    page(r)\n    say.it(r)\n\n    local x = "
-        "r.target.nothing.at_all\n  end "
+        "r.target.tag.at.all\n  end "
         "}\n";
     static const int lines[] = {3, 9, 11};
     struct policy_set *set;
