@@ -99,7 +99,8 @@ static void when_over(const struct run *r, struct buf *b)
     switch (r->outcome) {
     case OUT_SUCCEEDED:
         buf_adds(b, r->paged ? "nothing more by itself: a human was called and goes on"
-                             : "nothing more: it is done");
+                    : json_len(r->history) == 0 ? "nothing more: there was nothing to do"
+                                                : "nothing more: it is done");
         break;
     case OUT_SHADOWED:
         buf_adds(b, "nothing: in shadow it only says what it would do");
@@ -164,6 +165,8 @@ static const char *page_ends(const struct instance *i)
 {
     if (!i || !*i->episode || i->state == EP_VANISHED)
         return NULL;
+    if (i->gone || effective_mode(i->e, i->p, i->t) == MODE_OFF)
+        return "the episode ends now";
     if (i->triggered && i->verify_failed)
         return "the episode's page is closed by hand: the last verify did not pass";
     if (i->state == EP_RESOLVED)
@@ -253,6 +256,8 @@ static void add(struct engine *e, struct jtx *tx, enum report_kind k, const stru
         json_set_str(d, "mode", mode_name(run_mode(r)));
         if (run_over(r))
             json_set_str(d, "outcome", outcome_names[r->outcome]);
+        else if (r->state == RUN_AWAITING_APPROVAL)
+            json_set_strf(d, "stop", "runbookctl deny %s, or runbookctl freeze", r->id);
         else if (r->act.stage != ACT_STUCK) /* which does nothing any more */
             json_set_strf(d, "stop", "runbookctl cancel %s, or runbookctl freeze", r->id);
     }

@@ -200,6 +200,11 @@ static void comes_true(const struct story *s, enum subject what, size_t at)
         wrong = "it did not close";
     if (strstr(next, "page is closed by hand") && (!triggered || resolved))
         wrong = "it closed, or never was";
+    if (strstr(next, "episode ends now") && at + 2 < ngot)
+        wrong = "it went on";
+    if (strstr(field(report, "summary"), "approval wanted") &&
+        !strstr(field(report, "stop"), "runbookctl deny "))
+        wrong = "how to say no is not told";
     if (strstr(next, "episode ends by itself") && (triggered || resolved))
         wrong = "it has a page";
     if (over && *episode && !strstr(next, "episode"))
