@@ -139,15 +139,15 @@ static void start(struct request *q)
     commit_owed(e, tx, run_proposed, i->run);
 }
 
-/* Whoever did not hear the answer asks again: it is told how far it is, and nothing is done twice.
+/* Whoever did not hear the answer asks again: an approval is given once, how far it is is told.
  */
 static void approve_again(struct request *q, const struct run *r)
 {
     size_t n = json_len(r->history);
 
     if (r->act.approved)
-        json_set_strf(q->answer, "warning", "it is approved already, by %s; the run is %s",
-                      r->act.by ? r->act.by : "?", run_state_names[r->state]);
+        request_fail(q, "it is approved already, by %s; the run is %s", r->act.by ? r->act.by : "?",
+                     run_state_names[r->state]);
     else if (r->act.asked) /* from before a start */
         request_fail(q,
                      "run %s asks its guards anew before it can be approved: say it again in a "

@@ -74,9 +74,8 @@ static void before_empty(struct rig *r, struct policy *p)
     (void)r;
     p->script = NULL;
     p->ladder = true;
-    rig_action(p, "more", "idle");
-    p->actions++;
-    p->nactions = 2;
+    p->actions[0].name = "first";
+    p->actions[0].type = p->actions[1].type;
 }
 
 static void then_blind(struct rig *r)
