@@ -9,8 +9,13 @@ if(RB_SANITIZE)
   add_link_options(-fsanitize=address,undefined)
 else()
   add_compile_options(
-    -fstack-protector-strong -fstack-clash-protection -fcf-protection=full
-    -ftrivial-auto-var-init=zero)
+    -fstack-protector-strong -fstack-clash-protection -ftrivial-auto-var-init=zero)
+  # Where a call may land and a return may go: the same guard has a name for each processor.
+  if(CMAKE_SYSTEM_PROCESSOR STREQUAL "aarch64")
+    add_compile_options(-mbranch-protection=standard)
+  else()
+    add_compile_options(-fcf-protection=full)
+  endif()
   add_compile_definitions($<$<NOT:$<CONFIG:Debug>>:_FORTIFY_SOURCE=3>)
 endif()
 add_link_options(-Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,--as-needed)
