@@ -124,15 +124,18 @@ static void require(struct plan *p, const struct action_input *in, const struct 
 static void name(struct plan *p, const struct json *seen, const struct json *i)
 {
     const char *id = json_get_str(i, "id", "");
-    struct json *args = json_new_map();
+    struct json *health = json_new_map(), *args = json_new_map();
 
     json_add(p->names, json_new_str(id));
     json_add(json_get_mut(p->before, "ids"), json_new_str(id));
     json_add(json_get_mut(p->out, "ids"), json_new_str(id));
+    json_set_str(health, "TargetGroupArn", json_get_str(seen, "target_group", ""));
+    json_set_str(json_add(json_set(health, "Targets", json_new_list()), json_new_map()), "Id", id);
     json_set_str(args, "InstanceId", id);
+    /* Never true: the group is to stay as large as it is. */
     json_set_bool(args, "ShouldDecrementDesiredCapacity", false);
-    json_set_str(args, "TargetGroupArn", json_get_str(seen, "target_group", ""));
-    plan_call(p, "autoscaling:TerminateInstanceInAutoScalingGroup", args);
+    plan_call_if(p, "elasticloadbalancing:DescribeTargetHealth", health, "unhealthy",
+                 "autoscaling:TerminateInstanceInAutoScalingGroup", args);
 }
 
 static void see_controllers(struct plan *p, const struct json *seen)
@@ -215,15 +218,7 @@ static enum verdict replace_judge(const struct action_input *in, const struct pl
 
 /* Doing */
 
-/* The one target's health is asked for once more. */
-static void ask_health(const struct json *call, struct aws_params *p)
-{
-    const struct json *args = json_get(call, "args");
-
-    aws_param(p, "TargetGroupArn", json_get_str(args, "TargetGroupArn", ""));
-    aws_param(p, "Targets.member.1.Id", json_get_str(args, "InstanceId", ""));
-}
-
+/* Of the one target, whose health is asked for once more. */
 static bool still_unhealthy(const struct json *call, const struct xml *answer, struct err *e)
 {
     const char *id = json_get_str(json_get(call, "args"), "InstanceId", "");
@@ -240,27 +235,7 @@ static bool still_unhealthy(const struct json *call, const struct xml *answer, s
 
 static void replace_apply(struct action_call *c)
 {
-    static const struct aws_condition unhealthy = {.service = AWS_ELBV2,
-                                                   .action = "DescribeTargetHealth",
-                                                   .ask = ask_health,
-                                                   .still = still_unhealthy};
-    static const char *const action = "TerminateInstanceInAutoScalingGroup";
-    const struct json *args = json_get(c->call, "args");
-    const char *id = json_get_str(args, "InstanceId", NULL),
-               *account = json_get_str(c->target->fields, "aws", "");
-    struct err e = ERR_INIT;
-    struct aws_params *p;
-
-    if (id == NULL || json_get_str(args, "TargetGroupArn", NULL) == NULL) {
-        err_set(&e, ERR_BUG, "the call has no InstanceId or TargetGroupArn");
-        aws_apply(c, account, AWS_AUTOSCALING, action, NULL, NULL, &e);
-        return;
-    }
-    p = aws_params_new();
-    aws_param(p, "InstanceId", id);
-    /* Never true: the group is to stay as large as it is. */
-    aws_param_bool(p, "ShouldDecrementDesiredCapacity", false);
-    aws_apply_if(c, account, &unhealthy, AWS_AUTOSCALING, action, p, NULL);
+    aws_apply(c, json_get_str(c->target->fields, "aws", ""), still_unhealthy, NULL);
 }
 
 /* The model of a group in policies' tests: of the desired ones some are unhealthy, and each that is

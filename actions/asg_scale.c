@@ -334,23 +334,10 @@ static void scale_observe(struct action_call *c)
 
 static void scale_apply(struct action_call *c)
 {
-    const struct json *args = json_get(c->call, "args");
-    int64_t desired = json_get_int(args, "DesiredCapacity", -1);
-    struct aws_params *p = NULL;
     struct json *out = json_new_map();
-    struct err e = ERR_INIT;
 
-    if (desired < 0) {
-        err_set(&e, ERR_BUG, "the call has no DesiredCapacity");
-    } else {
-        p = aws_params_new();
-        aws_param(p, "AutoScalingGroupName", json_get_str(args, "AutoScalingGroupName", ""));
-        aws_param_int(p, "DesiredCapacity", desired);
-        aws_param_bool(p, "HonorCooldown", json_get_bool(args, "HonorCooldown", false));
-    }
-    json_set_int(out, "after", desired);
-    aws_apply(c, json_get_str(c->target->fields, "aws", ""), AWS_AUTOSCALING, "SetDesiredCapacity",
-              p, out, &e);
+    json_set_int(out, "after", json_get_int(json_get(c->call, "args"), "DesiredCapacity", -1));
+    aws_apply(c, json_get_str(c->target->fields, "aws", ""), NULL, out);
 }
 
 /* The model of a group in policies' tests: what was written is what is seen. */

@@ -49,10 +49,15 @@ static void ask_proxy(const struct action_call *c, const struct json *seen, stru
     aws_param(p, "DBProxyName", proxy_of(c)->name);
 }
 
+static const char *group_of(const struct target *proxy)
+{
+    return json_get_str(proxy->fields, "target_group", "default");
+}
+
 static void ask_group(const struct action_call *c, const struct json *seen, struct aws_params *p)
 {
     ask_proxy(c, seen, p);
-    aws_param(p, "TargetGroupName", json_get_str(proxy_of(c)->fields, "target_group", "default"));
+    aws_param(p, "TargetGroupName", group_of(proxy_of(c)));
 }
 
 /* What the pool holds: DatabaseConnections, summed over the machines that serve the proxy, each of
@@ -93,7 +98,7 @@ static void see_proxy(const struct action_call *c, const struct xml *result, str
 static void see_group(const struct action_call *c, const struct xml *result, struct json *seen,
                       struct err *e)
 {
-    const char *name = json_get_str(proxy_of(c)->fields, "target_group", "default");
+    const char *name = group_of(proxy_of(c));
     const struct xml *x = xml_path(result, "TargetGroups/member"), *config;
     struct json *filters;
 
@@ -184,6 +189,8 @@ static void pool_observe(struct action_call *c)
         return;
     }
     json_set(seen, "targets", json_new_list());
+    json_set_str(seen, "proxy", proxy->name);
+    json_set_str(seen, "target_group", group_of(proxy));
     if (json_get_str(database->fields, "instance", NULL) != NULL)
         json_set_str(seen, "instance", json_get_str(database->fields, "instance", ""));
     aws_observe(c, account_of(proxy), questions, sizeof(questions) / sizeof(*questions), &slots,
@@ -259,16 +266,19 @@ static void require_available(struct plan *p, const struct json *seen)
 static struct json *call_args(const struct json *seen, int64_t percent, int64_t idle)
 {
     const char *query = json_get_str(seen, "init_query", NULL);
-    struct json *args = json_new_map();
+    struct json *args = json_new_map(), *config;
 
-    json_set_int(args, "MaxConnectionsPercent", percent);
-    json_set_int(args, "MaxIdleConnectionsPercent", idle);
+    json_set_str(args, "DBProxyName", json_get_str(seen, "proxy", ""));
+    json_set_str(args, "TargetGroupName", json_get_str(seen, "target_group", ""));
+    config = json_set(args, "ConnectionPoolConfig", json_new_map());
+    json_set_int(config, "MaxConnectionsPercent", percent);
+    json_set_int(config, "MaxIdleConnectionsPercent", idle);
     if (json_get(seen, "borrow_timeout") != NULL)
-        json_set_int(args, "ConnectionBorrowTimeout", json_get_int(seen, "borrow_timeout", 120));
+        json_set_int(config, "ConnectionBorrowTimeout", json_get_int(seen, "borrow_timeout", 120));
     if (json_len(json_get(seen, "pinning_filters")) > 0)
-        json_set(args, "SessionPinningFilters", json_copy(json_get(seen, "pinning_filters")));
+        json_set(config, "SessionPinningFilters", json_copy(json_get(seen, "pinning_filters")));
     if (query != NULL)
-        json_set_str(args, "InitQuery", query);
+        json_set_str(config, "InitQuery", query);
     return args;
 }
 
@@ -392,46 +402,24 @@ static int pool_check(const struct json *opts, struct err *e)
 
 static void pool_apply(struct action_call *c)
 {
-    const struct json *args = json_get(c->call, "args"),
-                      *filters = json_get(args, "SessionPinningFilters");
+    const struct json *config = json_get(json_get(c->call, "args"), "ConnectionPoolConfig");
     const struct target *proxy = proxy_of(c);
-    int64_t percent = json_get_int(args, "MaxConnectionsPercent", -1),
-            idle = json_get_int(args, "MaxIdleConnectionsPercent", -1);
-    struct aws_params *p = NULL;
-    struct json *out = NULL;
-    struct err e = ERR_INIT;
-    size_t n = 0;
+    struct json *out = json_new_map();
 
-    if (proxy == NULL || percent < 0 || idle < 0) {
-        err_set(&e, ERR_BUG, "the call has no proxy, or no percentages");
-    } else {
-        p = aws_params_new();
-        out = json_new_map();
-        ask_group(c, NULL, p);
-        aws_param_int(p, "ConnectionPoolConfig.MaxConnectionsPercent", percent);
-        aws_param_int(p, "ConnectionPoolConfig.MaxIdleConnectionsPercent", idle);
-        if (json_get(args, "ConnectionBorrowTimeout") != NULL)
-            aws_param_int(p, "ConnectionPoolConfig.ConnectionBorrowTimeout",
-                          json_get_int(args, "ConnectionBorrowTimeout", 120));
-        for (const struct json *f = json_first(filters); f != NULL; f = json_next(f))
-            aws_paramf(p, json_str(f, ""), "ConnectionPoolConfig.SessionPinningFilters.member.%zu",
-                       ++n);
-        aws_param(p, "ConnectionPoolConfig.InitQuery", json_get_str(args, "InitQuery", NULL));
-        json_set_int(out, "after", percent);
-    }
-    aws_apply(c, proxy != NULL ? account_of(proxy) : "", AWS_RDS, "ModifyDBProxyTargetGroup", p,
-              out, &e);
+    json_set_int(out, "after", json_get_int(config, "MaxConnectionsPercent", -1));
+    aws_apply(c, proxy != NULL ? account_of(proxy) : "", NULL, out);
 }
 
 /* The model of a pool in policies' tests: a proxy in order in front of a database with room. */
 static struct json *pool_state_seen(const struct action_input *in, const struct json *state,
                                     struct err *e)
 {
-    struct json *seen = json_copy(state);
-    struct json *target;
+    const struct target *proxy = estate_related(in->estate, in->target, "proxy");
+    struct json *seen = json_copy(state), *target;
 
-    (void)in;
     (void)e;
+    json_set_str(seen, "proxy", proxy != NULL ? proxy->name : "proxy");
+    json_set_str(seen, "target_group", proxy != NULL ? group_of(proxy) : "default");
     target = json_add(json_set(seen, "targets", json_new_list()), json_new_map());
     json_set_str(target, "id", "database");
     json_set_str(target, "state", json_get_str(state, "proxy_target", "AVAILABLE"));
@@ -442,13 +430,13 @@ static struct json *pool_state_seen(const struct action_input *in, const struct 
 static void pool_state_apply(const struct action_input *in, const struct json *call,
                              struct json *state)
 {
-    const struct json *args = json_get(call, "args");
+    const struct json *config = json_get(json_get(call, "args"), "ConnectionPoolConfig");
 
     (void)in;
     json_set_int(state, PERCENT,
-                 json_get_int(args, "MaxConnectionsPercent", json_get_int(state, PERCENT, 0)));
+                 json_get_int(config, "MaxConnectionsPercent", json_get_int(state, PERCENT, 0)));
     json_set_int(state, IDLE,
-                 json_get_int(args, "MaxIdleConnectionsPercent", json_get_int(state, IDLE, 0)));
+                 json_get_int(config, "MaxIdleConnectionsPercent", json_get_int(state, IDLE, 0)));
 }
 
 static const struct option pool_state[] = {

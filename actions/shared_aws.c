@@ -31,11 +31,8 @@ struct talk {
     struct json *seen;
     void (*complete)(const struct action_call *c, struct json *seen, struct err *e);
     struct aws_call *request; /* apply's, or the question before it */
-    enum aws_service service;
-    const char *action;
-    struct aws_params *params;
+    bool (*still)(const struct json *call, const struct xml *answer, struct err *e);
     int64_t deadline_ms;
-    const struct aws_condition *only_if;
     struct json *out;
     struct loop_timer *later; /* to end from outside the call */
     struct err err;           /* the first */
@@ -64,7 +61,6 @@ static void talk_free(struct talk *t)
     loop_timer_free(t->later);
     json_free(t->seen);
     json_free(t->out);
-    aws_params_free(t->params);
     mem_free(t->asked);
     t->c->state = NULL;
     mem_free(t);
@@ -294,15 +290,24 @@ static void on_applied(void *arg, const struct aws_answer *a, const struct err *
     applied(t, how[a->outcome], e);
 }
 
-static void request(struct talk *t)
+/* Sends what stands in a plan, {"call", "args"}; false where that is none, with t->err. */
+static bool send_as_it_stands(struct talk *t, const struct json *call, bool mutating, aws_fn *fn)
 {
-    struct aws_request r = {.service = t->service,
-                            .action = t->action,
-                            .params = t->params,
-                            .mutating = true,
-                            .deadline_ms = t->deadline_ms};
+    const char *name = json_get_str(call, "call", "");
+    const struct json *args = json_get(call, "args");
+    struct aws_request r = {.mutating = mutating, .deadline_ms = t->deadline_ms};
+    struct aws_params *p;
 
-    t->request = aws_send(t->aws, &r, on_applied, t);
+    r.service = aws_service_of(name, &r.action);
+    if (r.service == AWS_SERVICES || *r.action == '\0' || json_len(args) == 0) {
+        err_set(&t->err, ERR_BUG, "\"%.60s\" is no call to AWS, or has no arguments", name);
+        return false;
+    }
+    p = aws_params_of(r.service, args);
+    r.params = p;
+    t->request = aws_send(t->aws, &r, fn, t);
+    aws_params_free(p);
+    return true;
 }
 
 static void on_condition(void *arg, const struct aws_answer *a, const struct err *e)
@@ -313,64 +318,27 @@ static void on_condition(void *arg, const struct aws_answer *a, const struct err
     t->request = NULL;
     if (e != NULL)
         applied(t, APPLIED_NOT_SENT, e);
-    else if (!t->only_if->still(t->c->call, a->xml, &why))
+    else if (!t->still(t->c->call, a->xml, &why))
         applied(t, APPLIED_NOT_SENT, &why);
-    else
-        request(t);
+    else if (!send_as_it_stands(t, t->c->call, true, on_applied))
+        not_sent(t);
 }
 
-static void condition(struct talk *t)
-{
-    struct aws_params *p = aws_params_new();
-    struct aws_request r = {.service = t->only_if->service,
-                            .action = t->only_if->action,
-                            .params = p,
-                            .deadline_ms = t->deadline_ms};
-
-    t->only_if->ask(t->c->call, p);
-    t->request = aws_send(t->aws, &r, on_condition, t);
-    aws_params_free(p);
-}
-
-static struct talk *apply_new(struct action_call *c, enum aws_service service, const char *action,
-                              struct aws_params *p, struct json *out)
+void aws_apply(struct action_call *c, const char *account,
+               bool (*still)(const struct json *call, const struct xml *answer, struct err *e),
+               struct json *out)
 {
     struct talk *t = talk_new(c);
+    const struct json *first = json_get(c->call, "if");
 
-    t->service = service;
-    t->action = action;
-    t->params = p;
     t->out = out;
-    t->deadline_ms = c->deadline_ms;
-    return t;
-}
-
-void aws_apply(struct action_call *c, const char *account, enum aws_service service,
-               const char *action, struct aws_params *p, struct json *out, const struct err *e)
-{
-    struct talk *t = apply_new(c, service, action, p, out);
-
-    if (p == NULL)
-        t->err = *e;
-    else
-        t->aws = c->io->aws(c->io->arg, account, &t->err);
-    if (t->aws == NULL)
-        end_later(t, not_sent);
-    else
-        request(t);
-}
-
-void aws_apply_if(struct action_call *c, const char *account, const struct aws_condition *only_if,
-                  enum aws_service service, const char *action, struct aws_params *p,
-                  struct json *out)
-{
-    struct talk *t = apply_new(c, service, action, p, out);
-
-    t->only_if = only_if;
-    t->deadline_ms /= 2;
+    t->still = still;
+    t->deadline_ms = first != NULL ? c->deadline_ms / 2 : c->deadline_ms;
     t->aws = c->io->aws(c->io->arg, account, &t->err);
-    if (t->aws == NULL)
+    if (still != NULL && first == NULL)
+        err_set(&t->err, ERR_BUG, "the call has no condition");
+    if (t->aws == NULL || t->err.code != 0 ||
+        !(first != NULL ? send_as_it_stands(t, first, false, on_condition)
+                        : send_as_it_stands(t, c->call, true, on_applied)))
         end_later(t, not_sent);
-    else
-        condition(t);
 }

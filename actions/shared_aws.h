@@ -43,24 +43,13 @@ void aws_observe(struct action_call *c, const char *account, const struct aws_qu
                  size_t n, const struct pg_question *pg, struct json *seen,
                  void (*complete)(const struct action_call *c, struct json *seen, struct err *e));
 
-/* Applies: sends one mutating request, then applied(). p NULL: not sent, with *e. Owns p and out,
- * the outputs of a success. */
-void aws_apply(struct action_call *c, const char *account, enum aws_service service,
-               const char *action, struct aws_params *p, struct json *out, const struct err *e);
-
-/* A question that goes before the request, which is sent only if `still` says true of the answer;
- * else it sets *e to why not. */
-struct aws_condition {
-    enum aws_service service;
-    const char *action;
-    void (*ask)(const struct json *call, struct aws_params *p);
-    bool (*still)(const struct json *call, const struct xml *answer, struct err *e);
-};
-
-/* Applies as aws_apply, p not NULL, if the condition holds; each has half of the time. */
-void aws_apply_if(struct action_call *c, const char *account, const struct aws_condition *only_if,
-                  enum aws_service service, const char *action, struct aws_params *p,
-                  struct json *out);
+/* Applies the call: sends its "args" as they stand, then applied(). With an "if" in it
+ * (plan_call_if) that question is asked first, each has half of the time, and the request is only
+ * sent if `still` says true of the answer; else it sets *e to why not. Owns out, the outputs of a
+ * success. */
+void aws_apply(struct action_call *c, const char *account,
+               bool (*still)(const struct json *call, const struct xml *answer, struct err *e),
+               struct json *out);
 
 /* A request whose answer was lost may still be on its way: so long after the plan was made the old
  * value proves nothing. */

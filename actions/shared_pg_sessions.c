@@ -316,21 +316,16 @@ static void on_signalled(void *arg, const struct pg_rows *rows, bool left, const
     end_apply(k, APPLIED_OK, out, NULL);
 }
 
-/* {"a","b"} as PostgreSQL reads an array of text; NULL where there is no list. With an `end`, of
- * each only what stands before the last of it. The caller frees. */
-static char *array_text(const struct json *list, char end)
+/* {"a","b"} as PostgreSQL reads an array of text. The caller frees. */
+static char *array_text(const struct json *list)
 {
     struct buf b;
 
-    if (json_type(list) != JSON_LIST)
-        return NULL;
     buf_init(&b, NAMES_TEXT_MAX);
     (void)buf_addc(&b, '{');
     for (const struct json *i = json_first(list); i != NULL; i = json_next(i)) {
         (void)buf_adds(&b, b.len > 1 ? ",\"" : "\"");
-        const char *stop = end != '\0' ? strrchr(json_str(i, ""), end) : NULL;
-
-        for (const char *c = json_str(i, ""); *c != '\0' && c != stop; c++) {
+        for (const char *c = json_str(i, ""); *c != '\0'; c++) {
             if (*c == '"' || *c == '\\')
                 (void)buf_addc(&b, '\\');
             (void)buf_addc(&b, *c);
@@ -341,48 +336,44 @@ static char *array_text(const struct json *list, char end)
     return buf_take(&b);
 }
 
-void pg_sessions_apply(struct action_call *c, bool cancel)
+/* The arguments of a call by the statement's parameters, $1 and on; $2 is the one or the other. */
+#define PARAMS 7
+static const char *const param_names[PARAMS] = {"names",       "over_ms", "database",    "user",
+                                                "application", "client",  "except_users"};
+
+/* NULL where there is none: the statement takes it for any. The caller frees. */
+static char *param_text(const struct json *v)
 {
-    const struct json *args = json_get(c->call, "args"), *opts = c->opts;
-    const struct age *m = mode_of(opts, cancel);
+    switch (json_type(v)) {
+    case JSON_LIST:
+        return array_text(v);
+    case JSON_NUMBER:
+        return mem_printf("%lld", (long long)json_int(v, 0));
+    default:
+        return mem_strdup(json_str(v, NULL));
+    }
+}
+
+void pg_sessions_apply(struct action_call *c)
+{
+    const struct json *args = json_get(c->call, "args"), *of = json_get(args, "of");
+    const char *sql = json_get_str(c->call, "sql", NULL);
     struct asking *k = begin(c);
-    char *names, *except, *sql, *before, over[32];
-    const char *params[7];
+    char *texts[PARAMS];
 
     if (k == NULL)
         return;
-    if (m == NULL || json_len(json_get(args, "names")) == 0) {
-        err_set(&k->err, ERR_BUG, "the call names no sessions, or has no age");
+    if (sql == NULL || json_len(json_get(args, "names")) == 0) {
+        err_set(&k->err, ERR_BUG, "the call names no sessions, or has no statement");
         k->later = loop_timer_new(c->io->loop, later, k);
         loop_timer_set(k->later, 0);
         return;
     }
-    /* OFFSET 0 keeps the signal out of the inner query: it is sent for the rows that are left. */
-    sql = mem_printf(
-        "SELECT t.identity, %s(t.pid) AS signalled FROM (SELECT s.pid, s.pid || '@' || "
-        "s.backend_start || '/' || s.%s AS identity FROM (%s) s WHERE %s AND %s "
-        "AND s.pid || '@' || s.backend_start || '/' || s.%s = ANY ($1::text[]) "
-        "AND ($3::text IS NULL OR s.database = $3) AND ($4::text IS NULL OR s.\"user\" = $4) "
-        "AND ($5::text IS NULL OR s.application = $5) AND ($6::text IS NULL OR s.client = $6) "
-        "AND ($7::text[] IS NULL OR s.\"user\" <> ALL ($7::text[])) OFFSET 0) t",
-        cancel ? "pg_cancel_backend" : "pg_terminate_backend", m->mark, sessions_sql, eligible_sql,
-        m->sql, m->mark);
-    names = array_text(json_get(args, "names"), '\0');
-    except = array_text(json_get(opts, "except_users"), '\0');
-    before = array_text(json_get(opts, "of"), '/');
-    snprintf(over, sizeof(over), "%lld", (long long)json_get_int(opts, m->option, 0));
-    params[0] = names;
-    params[1] = before != NULL ? before : over;
-    params[2] = json_get_str(opts, "database", NULL);
-    params[3] = json_get_str(opts, "user", NULL);
-    params[4] = json_get_str(opts, "application", NULL);
-    params[5] = json_get_str(opts, "client", NULL);
-    params[6] = except;
-    pg_query(k->pg, sql, params, 7, statement_ms(c), on_signalled, k);
-    mem_free(names);
-    mem_free(except);
-    mem_free(before);
-    mem_free(sql);
+    for (size_t i = 0; i < PARAMS; i++)
+        texts[i] = param_text(i == 1 && of != NULL ? of : json_get(args, param_names[i]));
+    pg_query(k->pg, sql, (const char *const *)texts, PARAMS, statement_ms(c), on_signalled, k);
+    for (size_t i = 0; i < PARAMS; i++)
+        mem_free(texts[i]);
 }
 
 /* Thinking */
@@ -511,13 +502,53 @@ static void say_which(char *out, size_t size, const struct age *m, const struct 
                  unit_format_duration(over, sizeof(over), json_get_int(opts, m->option, 0)));
 }
 
+/* OFFSET 0 keeps the signal out of the inner query: it is sent for the rows that are left. The
+ * caller frees. */
+static char *statement(const struct age *m, bool cancel)
+{
+    return mem_printf(
+        "SELECT t.identity, %s(t.pid) AS signalled FROM (SELECT s.pid, s.pid || '@' || "
+        "s.backend_start || '/' || s.%s AS identity FROM (%s) s WHERE %s AND %s "
+        "AND s.pid || '@' || s.backend_start || '/' || s.%s = ANY ($1::text[]) "
+        "AND ($3::text IS NULL OR s.database = $3) AND ($4::text IS NULL OR s.\"user\" = $4) "
+        "AND ($5::text IS NULL OR s.application = $5) AND ($6::text IS NULL OR s.client = $6) "
+        "AND ($7::text[] IS NULL OR s.\"user\" <> ALL ($7::text[])) OFFSET 0) t",
+        cancel ? "pg_cancel_backend" : "pg_terminate_backend", m->mark, sessions_sql, eligible_sql,
+        m->sql, m->mark);
+}
+
+/* The statement's parameters, as they are sent, but for the names. */
+static struct json *statement_args(const struct age *m, const struct json *opts)
+{
+    struct json *args = json_new_map(), *of;
+
+    if (m->named) {
+        of = json_set(args, "of", json_new_list());
+        for (const struct json *i = json_first(json_get(opts, m->option)); i != NULL;
+             i = json_next(i)) {
+            const char *who = json_str(i, ""), *slash = strrchr(who, '/');
+            char *start = mem_printf("%.*s", (int)(slash != NULL ? slash - who : (long)strlen(who)),
+                                     who); /* without the mark */
+
+            json_add(of, json_new_str(start));
+            mem_free(start);
+        }
+    } else {
+        json_set_int(args, "over_ms", json_get_int(opts, m->option, 0));
+    }
+    for (size_t i = 2; i < PARAMS; i++)
+        if (json_get(opts, param_names[i]) != NULL)
+            json_set(args, param_names[i], json_copy(json_get(opts, param_names[i])));
+    return args;
+}
+
 struct plan *pg_sessions_plan(const struct action_input *in, const struct json *seen, bool cancel,
                               struct err *e)
 {
     const struct json *list = json_get(seen, "sessions");
     const struct age *m = mode_of(in->opts, cancel);
     int64_t max = json_get_int(in->opts, "max", 10);
-    char which[96], age[UNIT_TEXT], text[128];
+    char which[96], age[UNIT_TEXT], text[128], *sql;
     const char *what = cancel ? "query" : "session", *many = cancel ? "queries" : "sessions";
     struct chosen *all;
     struct json *args, *names;
@@ -563,15 +594,16 @@ struct plan *pg_sessions_plan(const struct action_input *in, const struct json *
                             : mem_printf("end %zu %s %s (oldest %s %s)", n, m->words,
                                          n == 1 ? what : many, m->doing, age);
     p->expect = mem_printf("%zu %s fewer", n, n == 1 ? what : many);
-    args = json_new_map();
-    json_set_strf(args, "only", "still %s", which);
+    args = statement_args(m, in->opts);
     names = json_set(args, "names", json_new_list());
     for (size_t i = 0; i < n; i++) {
         json_add(names, json_new_str(all[i].identity));
         json_add(p->names, json_new_str(all[i].identity));
     }
     json_set(p->out, "sessions", json_copy(names));
-    plan_call(p, cancel ? "postgres:cancel" : "postgres:terminate", args);
+    sql = statement(m, cancel);
+    plan_call_sql(p, cancel ? "postgres:cancel" : "postgres:terminate", sql, args);
+    mem_free(sql);
     snprintf(text, sizeof(text), "%zu of %zu, oldest %s", n, found, age);
     plan_require(p, true, text, "each by pid, backend_start and %s, and still %s", m->mark, which);
     plan_require(p, true, "none", "none is a superuser's, of replication, maintenance or our own");

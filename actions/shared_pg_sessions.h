@@ -14,8 +14,8 @@
 void pg_sessions_observe(struct action_call *c);
 void pg_sessions_cancel(struct action_call *c);
 
+void pg_sessions_apply(struct action_call *c);
 /* cancel: queries are interrupted; else sessions are ended. */
-void pg_sessions_apply(struct action_call *c, bool cancel);
 struct plan *pg_sessions_plan(const struct action_input *in, const struct json *seen, bool cancel,
                               struct err *e);
 /* by_query: a session that runs another query, or none, counts as gone. */
@@ -71,10 +71,6 @@ void pg_sessions_state_cancelled(const struct action_input *in, const struct jso
         (void)in;                                                                                  \
         return pg_sessions_judge(p, i, seen, CANCEL);                                              \
     }                                                                                              \
-    static void apply_it(struct action_call *c)                                                    \
-    {                                                                                              \
-        pg_sessions_apply(c, CANCEL);                                                              \
-    }                                                                                              \
     static const char *const permissions[] = {"postgres:pg_monitor", "postgres:pg_signal_backend", \
                                               NULL};                                               \
     static const char *const outs[] = {"sessions", "missed", NULL};                                \
@@ -91,7 +87,7 @@ void pg_sessions_state_cancelled(const struct action_input *in, const struct jso
                                               .permissions = permissions,                          \
                                               .outs = outs,                                        \
                                               .observe = pg_sessions_observe,                      \
-                                              .apply = apply_it,                                   \
+                                              .apply = pg_sessions_apply,                          \
                                               .cancel = pg_sessions_cancel,                        \
                                               .plan = plan_it,                                     \
                                               .judge = judge_it,                                   \

@@ -7,7 +7,6 @@
 
 #include "base/mem.h"
 #include "base/units.h"
-#include "io/loop.h"
 #include "plugin/action.h"
 #include "shared_aws.h"
 
@@ -199,8 +198,8 @@ static struct plan *snapshot_plan(const struct action_input *in, const struct js
     const struct kind *k = kind_of(in->target);
     const char *name = json_get_str(in->opts, "name", ""),
                *status = json_get_str(seen, "status", NULL);
-    char keep[UNIT_TEXT];
-    struct json *args;
+    struct json *args, *tag;
+    char until[40], keep[UNIT_TEXT];
     struct plan *p;
     bool there;
 
@@ -234,15 +233,20 @@ static struct plan *snapshot_plan(const struct action_input *in, const struct js
         p->expect = mem_strdup("nothing changes");
         return p;
     }
-    unit_format_duration(keep, sizeof(keep), json_get_int(in->opts, "keep", 0));
+    time_format_iso(until, sizeof(until), in->wall_ms + json_get_int(in->opts, "keep", 0));
+    json_set_str(p->after, "keep_until",
+                 in->again != NULL ? json_get_str(in->again->after, "keep_until", until) : until);
     p->flags = ACTION_COSTS_MONEY | (json_get_bool(seen, "pauses", false) ? ACTION_DISRUPTIVE : 0);
+    unit_format_duration(keep, sizeof(keep), json_get_int(in->opts, "keep", 0));
     p->summary =
         mem_printf("snapshot %s of %s, to be kept for %s", name, source_of(in->target), keep);
     p->expect = mem_strdup("a snapshot that comes to 100%");
     args = json_new_map();
     json_set_str(args, k->name_param, name);
     json_set_str(args, k->source_param, source_of(in->target));
-    json_set_int(args, "keep_ms", json_get_int(in->opts, "keep", 0));
+    tag = json_add(json_set(args, "Tags", json_new_list()), json_new_map());
+    json_set_str(tag, "Key", KEEP_TAG);
+    json_set_str(tag, "Value", json_get_str(p->after, "keep_until", ""));
     plan_call(p, k->call, args);
     plan_require(p, true, "none", "there is no snapshot %s", name);
     plan_require(p, strcmp(status, "available") == 0, status, "the %s is available", k->what);
@@ -271,30 +275,11 @@ static enum verdict snapshot_judge(const struct action_input *in, const struct p
 
 static void snapshot_apply(struct action_call *c)
 {
-    const struct kind *k = kind_of(c->target);
-    const struct json *args = json_get(c->call, "args");
-    const char *name = json_get_str(args, k->name_param, ""),
-               *source = json_get_str(args, k->source_param, "");
-    int64_t keep_ms = json_get_int(args, "keep_ms", 0);
-    struct err e = ERR_INIT;
-    struct json *out;
-    struct aws_params *p;
-    char until[40];
+    struct json *out = json_new_map();
 
-    if (*name == '\0' || *source == '\0' || keep_ms <= 0) {
-        err_set(&e, ERR_BUG, "the call names no snapshot, no source, or no time to keep it");
-        aws_apply(c, "", k->service, k->create, NULL, NULL, &e);
-        return;
-    }
-    p = aws_params_new();
-    aws_param(p, k->name_param, name);
-    aws_param(p, k->source_param, source);
-    aws_param(p, "Tags.Tag.1.Key", KEEP_TAG);
-    aws_param(p, "Tags.Tag.1.Value",
-              time_format_iso(until, sizeof(until), loop_wall_ms(c->io->loop) + keep_ms));
-    out = json_new_map();
-    json_set_str(out, "id", name);
-    aws_apply(c, json_get_str(c->target->fields, "aws", ""), k->service, k->create, p, out, NULL);
+    json_set_str(out, "id",
+                 json_get_str(json_get(c->call, "args"), kind_of(c->target)->name_param, ""));
+    aws_apply(c, json_get_str(c->target->fields, "aws", ""), NULL, out);
 }
 
 /* The model of policies' tests: names of snapshots that there are. */
@@ -342,7 +327,8 @@ static const struct option snapshot_options[] = {
      .fallback = "7d",
      .min = 3600000,
      .max = OPTION_NO_MAX,
-     .help = "it is tagged " KEEP_TAG " with the time this long from now; runbookd itself deletes "
+     .help = "it is tagged " KEEP_TAG
+             " with the time this long after it was planned; runbookd itself deletes "
              "no snapshot"},
 };
 

@@ -979,7 +979,7 @@ function act.cache_scale(fields) end
 
 ---@class runbookd.act.snapshot : runbookd.ActionFields
 ---@field name? string its name; one that is there already, of this source, is taken for done
----@field keep? string it is tagged runbookd:keep-until with the time this long from now; runbookd itself deletes no snapshot
+---@field keep? string it is tagged runbookd:keep-until with the time this long after it was planned; runbookd itself deletes no snapshot
 
 ---take a manual snapshot of an RDS instance or an ElastiCache replication group
 ---@param fields runbookd.act.snapshot

@@ -106,6 +106,94 @@ void aws_param_list(struct aws_params *p, const char *list, const char *const *v
         aws_paramf(p, values[i], "%s.%zu", list, i + 1);
 }
 
+/* What the elements of a list are called, where it is not "member"; flat: in place of the list's
+ * own name. Source: locationName and flattened in the service models. */
+static const char *element_of(enum aws_service s, const char *list, bool *flat)
+{
+    static const struct {
+        enum aws_service service;
+        const char *list, *element;
+        bool flat;
+    } rows[] = {
+        {AWS_RDS, "Filters", "Filter", false},
+        {AWS_RDS, "Values", "Value", false},
+        {AWS_RDS, "Parameters", "Parameter", false},
+        {AWS_RDS, "VpcSecurityGroupIds", "VpcSecurityGroupId", false},
+        {AWS_RDS, "Tags", "Tag", false},
+        {AWS_ELASTICACHE, "Tags", "Tag", false},
+        {AWS_ELASTICACHE, "NodeGroupsToRemove", "NodeGroupToRemove", false},
+        {AWS_EC2, "InstanceIds", "InstanceId", true},
+        {AWS_EC2, "Filters", "Filter", true},
+        {AWS_EC2, "Values", "Value", true},
+        {AWS_EC2, "Versions", "LaunchTemplateVersion", true},
+        {AWS_SQS, "AttributeNames", "AttributeName", true},
+    };
+
+    *flat = false;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (rows[i].service == s && strcmp(rows[i].list, list) == 0) {
+            *flat = rows[i].flat;
+            return rows[i].element;
+        }
+    }
+    return "member";
+}
+
+static void add_value(struct aws_params *p, enum aws_service s, const char *name,
+                      const struct json *v);
+
+static void add_list(struct aws_params *p, enum aws_service s, const char *name,
+                     const struct json *list)
+{
+    const char *dot = strrchr(name, '.'), *key = dot ? dot + 1 : name;
+    bool flat;
+    const char *element = element_of(s, key, &flat);
+    size_t n = 0;
+
+    for (const struct json *i = json_first(list); i; i = json_next(i)) {
+        char *child = flat ? mem_printf("%.*s%s.%zu", (int)(key - name), name, element, ++n)
+                           : mem_printf("%s.%s.%zu", name, element, ++n);
+        add_value(p, s, child, i);
+        mem_free(child);
+    }
+}
+
+static void add_value(struct aws_params *p, enum aws_service s, const char *name,
+                      const struct json *v)
+{
+    switch (json_type(v)) {
+    case JSON_MAP:
+        for (const struct json *m = json_first(v); m; m = json_next(m)) {
+            char *child = *name ? mem_printf("%s.%s", name, json_key(m)) : mem_strdup(json_key(m));
+            add_value(p, s, child, m);
+            mem_free(child);
+        }
+        break;
+    case JSON_LIST:
+        add_list(p, s, name, v);
+        break;
+    case JSON_BOOL:
+        aws_param_bool(p, name, json_bool(v, false));
+        break;
+    case JSON_NUMBER:
+        if (json_num(v, 0) == (double)json_int(v, 0))
+            aws_param_int(p, name, json_int(v, 0));
+        else
+            aws_param_num(p, name, json_num(v, 0));
+        break;
+    default:
+        aws_param(p, name, json_str(v, NULL));
+    }
+}
+
+struct aws_params *aws_params_of(enum aws_service s, const struct json *args)
+{
+    struct aws_params *p = aws_params_new();
+
+    add_value(p, s, "", args);
+    return p;
+}
+
 size_t aws_params_count(const struct aws_params *p)
 {
     return p ? p->n : 0;

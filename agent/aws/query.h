@@ -6,7 +6,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "aws/service.h"
 #include "base/buf.h"
+#include "base/json.h"
 
 struct aws_params; /* grows to 100,000 parameters; more is refused when the call is sent */
 
@@ -27,6 +29,11 @@ void aws_param_time(struct aws_params *p, const char *name,
 /* list "X.member" gives X.member.1, X.member.2, ...; "InstanceId" gives InstanceId.1 (EC2). n = 0
  * adds nothing: the services read an absent list and an empty one alike. */
 void aws_param_list(struct aws_params *p, const char *list, const char *const *values, size_t n);
+
+/* Arguments as AWS's own documentation and clients write them, JSON: {"Tags": [{"Key": "k"}]} gives
+ * Tags.Tag.1.Key to RDS; a map's keys are joined by dots, a list's elements are numbered under the
+ * name that the service's model gives them. The caller frees. */
+struct aws_params *aws_params_of(enum aws_service s, const struct json *args);
 
 size_t aws_params_count(const struct aws_params *p);
 const char *aws_params_get(const struct aws_params *p, const char *name); /* NULL if absent */

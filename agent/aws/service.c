@@ -48,6 +48,16 @@ const struct aws_service_row *aws_service_row(enum aws_service s)
     return &rows[s];
 }
 
+enum aws_service aws_service_of(const char *call, const char **action)
+{
+    size_t len = strcspn(call, ":"), i = 0;
+
+    while (i < AWS_SERVICES && (strncmp(rows[i].host, call, len) != 0 || rows[i].host[len] != '\0'))
+        i++;
+    *action = call[len] == ':' ? call + len + 1 : "";
+    return (enum aws_service)i;
+}
+
 /* A region becomes a part of a host name: letters, digits and dashes only. */
 static int check_region(const char *region, struct err *e)
 {

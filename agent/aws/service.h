@@ -33,6 +33,10 @@ struct aws_service_row {
 
 const struct aws_service_row *aws_service_row(enum aws_service s);
 
+/* The service of a call's name, "rds:CreateDBSnapshot": AWS_SERVICES for none; *action is what
+ * follows the colon. */
+enum aws_service aws_service_of(const char *call, const char **action);
+
 /* The service's URL, without a path or a trailing slash: endpoint if given, else
  * AWS_ENDPOINT_URL_<SERVICE>, AWS_ENDPOINT_URL, else https://HOST.REGION.SUFFIX with the suffix of
  * the region's partition. The caller frees; NULL with ERR_INPUT for a region or URL that cannot be

@@ -151,7 +151,8 @@ void act_input(const struct run *r, struct action_input *in)
                                 .opts = r->act.opts,
                                 .wall_ms = wall(r->e),
                                 .run_id = r->id,
-                                .step = r->step};
+                                .step = r->step,
+                                .again = r->act.plan};
     if (r->act.plan && json_len(r->act.plan->names))
         in->within = r->act.plan->names;
 }

@@ -27,7 +27,9 @@ struct plan {
     char *summary;       /* "desired 8 -> 10", absolute */
     char *expect;        /* the expected effect, one line */
     struct json *calls;  /* list of {"call": "autoscaling:SetDesiredCapacity", "args": {...}}: one
-                            mutating request or statement each (M20) */
+                            mutating request or statement each (M20), with its arguments as they are
+                            sent; a statement's text is beside them in "sql". "if": a call that is
+                            made first, see plan_call_if */
     struct json *before; /* map: values before, what undo restores and probe compares */
     struct json *after;  /* map: values after */
     struct json *names;  /* list: the identities that are touched (instance ids,
@@ -40,6 +42,11 @@ struct plan {
 struct plan *plan_new(void);
 void plan_free(struct plan *p);
 void plan_call(struct plan *p, const char *call, struct json *args); /* owns args */
+/* A statement, with its parameters. */
+void plan_call_sql(struct plan *p, const char *call, const char *sql, struct json *args);
+/* That call is made first, in the same breath, and the other only if it says so still. */
+void plan_call_if(struct plan *p, const char *first, struct json *first_args, const char *says,
+                  const char *call, struct json *args); /* owns both args */
 void plan_require(struct plan *p, bool holds, const char *observed, const char *predicate_fmt, ...)
     __attribute__((format(printf, 4, 5)));
 const char *
@@ -67,6 +74,9 @@ struct action_input {
     /* When a plan is made again (after an approval, after the intent): only these identities may
      * be named; those that no longer qualify are left out. NULL: any. */
     const struct json *within;
+    /* When a plan is made again: the one before. What it says of a time ("until 12:00") is taken
+     * from there, or it would be another plan each second. NULL: this is the first. */
+    const struct plan *again;
 };
 
 enum verdict { VERDICT_NO, VERDICT_YES, VERDICT_UNKNOWN };

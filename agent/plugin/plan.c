@@ -40,12 +40,34 @@ void plan_free(struct plan *p)
     mem_free(p);
 }
 
+static void say_call(struct json *c, const char *call, struct json *args)
+{
+    json_set_str(c, "call", call);
+    json_set(c, "args", args != NULL ? args : json_new_map());
+}
+
 void plan_call(struct plan *p, const char *call, struct json *args)
+{
+    say_call(json_add(p->calls, json_new_map()), call, args);
+}
+
+void plan_call_sql(struct plan *p, const char *call, const char *sql, struct json *args)
 {
     struct json *c = json_add(p->calls, json_new_map());
 
-    json_set_str(c, "call", call);
-    json_set(c, "args", args != NULL ? args : json_new_map());
+    say_call(c, call, args);
+    json_set_str(c, "sql", sql);
+}
+
+void plan_call_if(struct plan *p, const char *first, struct json *first_args, const char *says,
+                  const char *call, struct json *args)
+{
+    struct json *c = json_add(p->calls, json_new_map()), *before;
+
+    say_call(c, call, args);
+    before = json_set(c, "if", json_new_map());
+    say_call(before, first, first_args);
+    json_set_str(before, "says", says);
 }
 
 void plan_require(struct plan *p, bool holds, const char *observed, const char *predicate_fmt, ...)

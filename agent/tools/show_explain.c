@@ -132,12 +132,22 @@ void show_plan(struct text *t, const struct json *p, const char *hash, size_t in
     flags_text(&b, json_get_int(p, "flags", 0));
     line(t, indent, "class", buf_str(&b));
     for (const struct json *c = json_first(json_get(p, "calls")); c; c = json_next(c)) {
+        const struct json *first = json_get(c, "if");
         char *args = json_print(json_get(c, "args"));
         buf_reset(&b);
-        buf_addf(&b, "%s %s", json_get_str(c, "call", "?"), args);
+        buf_addf(&b, "%s %s%s", json_get_str(c, "call", "?"), args,
+                 json_get(c, "sql") ? " (--json shows the statement)" : "");
         line(t, indent, label, buf_str(&b));
         label = "";
         mem_free(args);
+        if (first) {
+            args = json_print(json_get(first, "args"));
+            buf_reset(&b);
+            buf_addf(&b, "only if %s %s says %s right before", json_get_str(first, "call", "?"),
+                     args, json_get_str(first, "says", "?"));
+            line(t, indent, label, buf_str(&b));
+            mem_free(args);
+        }
     }
     label = "requires";
     for (const struct json *c = json_first(json_get(p, "preconditions")); c; c = json_next(c)) {

@@ -73,91 +73,13 @@ static void do_rds(const struct json *c, struct json *out)
     mem_free(t);
 }
 
-/* The members' names where they are not "member", and the names of EC2's and SQS's flat lists. */
-static const char *list_name(enum aws_service s, const char *name, bool *flat)
-{
-    static const struct {
-        enum aws_service service;
-        const char *list, *element;
-        bool flat;
-    } names[] = {
-        {AWS_RDS, "Filters", "Filter", false},
-        {AWS_RDS, "Values", "Value", false},
-        {AWS_RDS, "Parameters", "Parameter", false},
-        {AWS_RDS, "VpcSecurityGroupIds", "VpcSecurityGroupId", false},
-        {AWS_RDS, "Tags", "Tag", false},
-        {AWS_ELASTICACHE, "NodeGroupsToRemove", "NodeGroupToRemove", false},
-        {AWS_EC2, "InstanceIds", "InstanceId", true},
-        {AWS_EC2, "Filters", "Filter", true},
-        {AWS_EC2, "Values", "Value", true},
-        {AWS_EC2, "Versions", "LaunchTemplateVersion", true},
-        {AWS_SQS, "AttributeNames", "AttributeName", true},
-    };
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        if (names[i].service == s && strcmp(names[i].list, name) == 0) {
-            *flat = names[i].flat;
-            return names[i].element;
-        }
-    }
-    *flat = false;
-    return "member";
-}
-
-static void add_value(struct aws_params *p, enum aws_service s, const char *name, const char *key,
-                      const struct json *v)
-{
-    const struct json *time = json_get(v, "$time"), *num = json_get(v, "$num");
-    char *child;
-
-    if (time) {
-        aws_param_time(p, name, json_int(time, 0));
-    } else if (num) {
-        aws_param_num(p, name, json_num(num, 0));
-    } else if (json_type(v) == JSON_MAP) {
-        for (const struct json *m = json_first(v); m; m = json_next(m)) {
-            child = *name ? mem_printf("%s.%s", name, json_key(m)) : mem_strdup(json_key(m));
-            add_value(p, s, child, json_key(m), m);
-            mem_free(child);
-        }
-    } else if (json_type(v) == JSON_LIST) {
-        bool flat;
-        const char *element = list_name(s, key, &flat);
-        char *list = flat ? mem_printf("%.*s%s", (int)(strlen(name) - strlen(key)), name, element)
-                          : mem_printf("%s.%s", name, element);
-        const char *strings[16];
-        size_t n = 0;
-        bool plain = json_len(v) <= 16;
-
-        for (const struct json *m = json_first(v); m && plain; m = json_next(m)) {
-            plain = json_type(m) == JSON_STRING;
-            strings[n++] = json_str(m, "");
-        }
-        if (plain)
-            aws_param_list(p, list, strings, n);
-        n = 0;
-        for (const struct json *m = json_first(v); m && !plain; m = json_next(m)) {
-            child = mem_printf("%s.%zu", list, ++n);
-            add_value(p, s, child, "", m);
-            mem_free(child);
-        }
-        mem_free(list);
-    } else if (json_type(v) == JSON_BOOL) {
-        aws_param_bool(p, name, json_bool(v, false));
-    } else if (json_type(v) == JSON_NUMBER) {
-        aws_param_int(p, name, json_int(v, 0));
-    } else {
-        aws_param(p, name, json_str(v, NULL));
-    }
-}
-
 static void do_body(const struct json *c, struct json *out)
 {
     enum aws_service s = (enum aws_service)json_get_int(c, "service", 0);
-    struct aws_params *p = aws_params_new();
+    struct aws_params *p = aws_params_of(s, json_get(c, "args"));
     struct buf b;
 
     buf_init(&b, MAX_LINE);
-    add_value(p, s, "", "", json_get(c, "args"));
     aws_params_encode(p, json_get_str(c, "action", ""), aws_service_row(s)->version, &b);
     json_set_str(out, "result", buf_str(&b));
     buf_free(&b);

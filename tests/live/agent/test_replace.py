@@ -54,6 +54,11 @@ class Replace(Rig):
         self.assertEqual((web["desired"], web["serving"]), (4, 4))
         self.assertEqual(len([r for r in self.sim.call("GET", "requests") if r["action"] == "TerminateInstanceInAutoScalingGroup"]), 1)
         self.assertIn("in doubt", str(self.events()))
+        # What was received is what the plan said, neither more nor less, and so was the question before it.
+        call = self.journal.intents()[0][2]["plan"]["calls"][0]
+        for one in (call, call["if"]):
+            got = [r["params"] for r in self.sim.call("GET", "requests") if r["action"] == one["call"].partition(":")[2]]
+            self.assertIn(one["args"], got)
 
     def test_what_got_well_in_between_stays(self):
         """Two are to go. While the answer to the first is held back the second gets well: it is asked about once more, and stays."""

@@ -154,8 +154,10 @@ static void legal_forms_are_read_alike(void **state)
         "{\"borrow_timeout\":120,\"connections_used\":1,\"group_status\":\"available\",\"init_"
         "query\":\"SET a = 'x < y && "
         "ü'\",\"instance\":\"db-1\",\"max_connections\":100,\"pinning_filters\":[],\"pool_idle\":"
-        "25,\"pool_open\":12,\"pool_percent\":50,\"proxy_status\":\"available\",\"reserved_"
-        "connections\":3,\"targets\":[{\"id\":\"db-1\",\"reason\":\"\",\"state\":\"AVAILABLE\"}]}",
+        "25,\"pool_open\":12,\"pool_percent\":50,\"proxy\":\"px\",\"proxy_status\":\"available\","
+        "\"reserved_"
+        "connections\":3,\"target_group\":\"default\",\"targets\":[{\"id\":\"db-1\",\"reason\":"
+        "\"\",\"state\":\"AVAILABLE\"}]}",
         "{\"down\":[],\"node_type\":\"cache.t4g.small\",\"pending\":[],\"status\":\"available\","
         "\"up\":[\"cache.t4g.medium\"]}",
         "{\"pauses\":false,\"snapshot\":{\"source\":\"db-1\",\"status\":\"creating\"},\"status\":"

@@ -360,17 +360,37 @@ struct json *look(struct rig *r, const char *action, const struct target *t, con
     return d.json;
 }
 
-enum applied act(struct rig *r, const char *action, const struct target *t, const char *opts,
-                 const struct json *call, struct json **out, struct err *e)
+/* What cloudsim received last of a call is what the plan said of it, neither more nor less. */
+static void assert_sent_as_planned(struct rig *r, const struct json *call)
+{
+    const char *name = json_get_str(call, "call", ""), *colon = strchr(name, ':');
+    const struct json *list, *got;
+    char path[100];
+    struct json *j;
+
+    if (strncmp(name, "postgres:", 9) == 0)
+        return;
+    assert_non_null(colon);
+    snprintf(path, sizeof(path), "requests?action=%s", colon + 1);
+    j = sim(r, path, NULL);
+    list = json_type(j) == JSON_LIST ? j : json_get(j, "requests");
+    got = json_get(json_at(list, json_len(list) - 1), "params");
+    if (!json_equal(got, json_get(call, "args"))) {
+        char *a = json_print(got), *b = json_print(json_get(call, "args"));
+        fail_msg("%s was received with %s; the plan has %s", name, a, b);
+    }
+    json_free(j);
+}
+
+enum applied act(struct rig *r, const char *action, const struct target *t, const struct json *call,
+                 struct json **out, struct err *e)
 {
     const struct action_type *a = action_find(action);
-    struct json *o = options(a, opts);
     struct ended d = {0};
     struct action_call c = {.io = &r->io,
                             .target = t,
                             .estate = r->estate,
-                            .opts = o,
-                            .call = call,
+                            .call = call, /* and no options: what is sent stands in it */
                             .token = "0123456789abcdef0123456789abcdef",
                             .deadline_ms = 8000,
                             .applied = on_applied,
@@ -379,7 +399,8 @@ enum applied act(struct rig *r, const char *action, const struct target *t, cons
     a->apply(&c);
     assert_int_equal(d.count, 0);
     run_until(r->loop, &d.count, 1, 20000);
-    json_free(o);
+    if (d.how == APPLIED_OK)
+        assert_sent_as_planned(r, call);
     *e = d.err;
     if (out != NULL)
         *out = d.json;

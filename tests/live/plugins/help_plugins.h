@@ -72,8 +72,8 @@ const char *source_why(const struct source *s, const struct watch *w);
 /* Actions. opts JSON as held. NULL with *e set on failure; the caller frees. */
 struct json *look(struct rig *r, const char *action, const struct target *t, const char *opts,
                   struct err *e);
-enum applied act(struct rig *r, const char *action, const struct target *t, const char *opts,
-                 const struct json *call, struct json **out, struct err *e);
+enum applied act(struct rig *r, const char *action, const struct target *t, const struct json *call,
+                 struct json **out, struct err *e);
 /* Begins one, lets it run for a while, cancels it. */
 void cut_off(struct rig *r, const char *action, const struct target *t, const char *opts,
              const struct json *call, int64_t after_ms);

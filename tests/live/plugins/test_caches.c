@@ -293,8 +293,7 @@ static void status_and_snapshots(void **state)
     struct err e = ERR_INIT;
     struct json *seen = look(&s->r, "snapshot", s->portal, "{\"name\": \"before\"}", &e);
     struct plan *plan = plan_of("snapshot", s->portal, "{\"name\": \"before\"}", seen, NULL, &e);
-    assert_int_equal(act(&s->r, "snapshot", s->portal, "{\"name\": \"before\"}",
-                         json_at(plan->calls, 0), NULL, &e),
+    assert_int_equal(act(&s->r, "snapshot", s->portal, json_at(plan->calls, 0), NULL, &e),
                      APPLIED_OK);
     source_poll(&c);
     assert_string_equal(status->signal->words[(int)source_value(&c, status)], "snapshotting");
@@ -360,7 +359,7 @@ static void a_step_up_and_back(void **state)
     assert_string_equal(p->summary, "node type cache.t4g.micro -> cache.t4g.small");
     assert_null(plan_broken(p));
     assert_int_equal(a->judge(&in, p, 0, seen), VERDICT_NO);
-    assert_int_equal(act(&s->r, "cache_scale", s->portal, LADDER, json_at(p->calls, 0), &out, &e),
+    assert_int_equal(act(&s->r, "cache_scale", s->portal, json_at(p->calls, 0), &out, &e),
                      APPLIED_OK);
     assert_string_equal(json_get_str(out, "after", ""), "cache.t4g.small");
     json_free(out);
@@ -374,7 +373,7 @@ static void a_step_up_and_back(void **state)
     plan_free(back);
     json_free(seen);
     /* Once more, by who does not look: AWS refuses. */
-    assert_int_equal(act(&s->r, "cache_scale", s->portal, LADDER, json_at(p->calls, 0), NULL, &e),
+    assert_int_equal(act(&s->r, "cache_scale", s->portal, json_at(p->calls, 0), NULL, &e),
                      APPLIED_REFUSED);
     assert_non_null(strstr(e.text, "InvalidReplicationGroupState"));
     available(s);
@@ -384,9 +383,8 @@ static void a_step_up_and_back(void **state)
     assert_int_equal(a->judge(&in, p, 0, seen), VERDICT_YES);
     back = a->undo(&in, p, p, seen, &e);
     assert_string_equal(back->summary, "node type cache.t4g.small -> cache.t4g.micro");
-    assert_int_equal(
-        act(&s->r, "cache_scale", s->portal, LADDER, json_at(back->calls, 0), NULL, &e),
-        APPLIED_OK);
+    assert_int_equal(act(&s->r, "cache_scale", s->portal, json_at(back->calls, 0), NULL, &e),
+                     APPLIED_OK);
     available(s);
     json_free(seen);
     json_free(held);
@@ -419,6 +417,7 @@ static void how_a_request_ended(void **state)
          APPLIED_OK, "cache.t4g.small"},
     };
 
+    json_set_str(call, "call", "elasticache:ModifyReplicationGroup");
     json_set_str(args, "ReplicationGroupId", "portal");
     json_set_str(args, "CacheNodeType", "cache.t4g.small");
     json_set_bool(args, "ApplyImmediately", true);
@@ -427,7 +426,7 @@ static void how_a_request_ended(void **state)
         sim_clear(&s->r);
         sim_do(&s->r, "cache", "{\"cache\": \"portal\", \"node_type\": \"cache.t4g.micro\"}");
         sim_do(&s->r, "faults", "%s", rows[i].fault);
-        assert_int_equal(act(&s->r, "cache_scale", s->portal, LADDER, call, NULL, &e), rows[i].how);
+        assert_int_equal(act(&s->r, "cache_scale", s->portal, call, NULL, &e), rows[i].how);
         available(s);
         struct json *seen = seen_of(s);
         assert_string_equal(json_get_str(seen, "node_type", ""), rows[i].type);
@@ -462,9 +461,9 @@ static void looking_may_fail_and_be_cut_off(void **state)
     assert_non_null(strstr(e.text, "lost"));
     assert_null(look(&s->r, "cache_scale", plain, LADDER, &e));
     assert_non_null(strstr(e.text, "has no replication_group"));
-    assert_int_equal(act(&s->r, "cache_scale", s->portal, LADDER, call, NULL, &e),
-                     APPLIED_NOT_SENT);
-    assert_non_null(strstr(e.text, "no CacheNodeType"));
+    assert_int_equal(act(&s->r, "cache_scale", s->portal, call, NULL, &e), APPLIED_NOT_SENT);
+    assert_non_null(strstr(e.text, "is no call to AWS"));
+    json_set_str(call, "call", "elasticache:ModifyReplicationGroup");
     json_set_str(json_set(call, "args", json_new_map()), "CacheNodeType", "cache.t4g.small");
     sim_do(&s->r, "faults", "{\"kind\": \"hang\", \"seconds\": 20, \"count\": 10}");
     cut_off(&s->r, "cache_scale", s->portal, LADDER, NULL, 0);

@@ -497,8 +497,7 @@ static void scales_out_and_back(void **state)
     assert_int_equal(json_get_int(seen, "max", 0), 8);
     assert_string_equal(p->summary, "desired 3 -> 5");
     assert_int_equal(a->judge(&in, p, 0, seen), VERDICT_NO);
-    assert_int_equal(act(&s->r, "asg_scale", s->web, opts, json_at(p->calls, 0), &out, &e),
-                     APPLIED_OK);
+    assert_int_equal(act(&s->r, "asg_scale", s->web, json_at(p->calls, 0), &out, &e), APPLIED_OK);
     assert_int_equal(json_get_int(out, "after", 0), 5);
     json_free(out);
     json_free(seen);
@@ -507,7 +506,7 @@ static void scales_out_and_back(void **state)
     assert_int_equal(a->judge(&in, p, 0, seen), VERDICT_YES);
     back = a->undo(&in, p, p, seen, &e);
     assert_string_equal(back->summary, "desired 5 -> 3");
-    assert_int_equal(act(&s->r, "asg_scale", s->web, opts, json_at(back->calls, 0), NULL, &e),
+    assert_int_equal(act(&s->r, "asg_scale", s->web, json_at(back->calls, 0), NULL, &e),
                      APPLIED_OK);
     json_free(seen);
     seen = seen_of(s, opts);
@@ -570,6 +569,7 @@ static void how_a_request_ended(void **state)
          4},
     };
 
+    json_set_str(call, "call", "autoscaling:SetDesiredCapacity");
     json_set_str(args, "AutoScalingGroupName", "web");
     json_set_int(args, "DesiredCapacity", 4);
     json_set_bool(args, "HonorCooldown", false);
@@ -577,14 +577,14 @@ static void how_a_request_ended(void **state)
         sim_clear(&s->r);
         sim_do(&s->r, "group", "{\"group\": \"web\", \"desired\": 3}");
         sim_do(&s->r, "faults", "%s", rows[i].fault);
-        assert_int_equal(act(&s->r, "asg_scale", s->web, opts, call, NULL, &e), rows[i].how);
+        assert_int_equal(act(&s->r, "asg_scale", s->web, call, NULL, &e), rows[i].how);
         struct json *seen = seen_of(s, opts);
         assert_int_equal(json_get_int(seen, "desired", 0), rows[i].desired);
         json_free(seen);
     }
     sim_do(&s->r, "group", "{\"group\": \"web\", \"desired\": 3}");
     json_set_int(args, "DesiredCapacity", 9); /* above the group's maximum: AWS refuses */
-    assert_int_equal(act(&s->r, "asg_scale", s->web, opts, call, NULL, &e), APPLIED_REFUSED);
+    assert_int_equal(act(&s->r, "asg_scale", s->web, call, NULL, &e), APPLIED_REFUSED);
     json_free(call);
 }
 
@@ -610,9 +610,10 @@ static void looking_may_fail_and_be_cut_off(void **state)
     assert_null(look(&s->r, "asg_scale", elsewhere, opts, &e));
     assert_non_null(strstr(e.text, "no account dev"));
     struct json *call = json_new_map();
-    assert_int_equal(act(&s->r, "asg_scale", elsewhere, opts, call, NULL, &e), APPLIED_NOT_SENT);
+    assert_int_equal(act(&s->r, "asg_scale", elsewhere, call, NULL, &e), APPLIED_NOT_SENT);
     cut_off(&s->r, "asg_scale", elsewhere, opts, NULL, 0);
     cut_off(&s->r, "asg_scale", elsewhere, opts, call, 0);
+    json_set_str(call, "call", "autoscaling:SetDesiredCapacity");
     json_set_int(json_set(call, "args", json_new_map()), "DesiredCapacity", 3);
     sim_do(&s->r, "faults", "{\"kind\": \"hang\", \"seconds\": 20, \"count\": 10}");
     cut_off(&s->r, "asg_scale", s->web, opts, NULL, 0);

@@ -294,8 +294,7 @@ static void widens_and_goes_back(void **state)
         assert_null(plan_broken(p));
         assert_int_equal(a->judge(&in, p, 0, seen), VERDICT_NO);
         json_free(seen);
-        assert_int_equal(act(&s->r, "proxy_pool", t, WIDEN, json_at(p->calls, 0), &out, &e),
-                         APPLIED_OK);
+        assert_int_equal(act(&s->r, "proxy_pool", t, json_at(p->calls, 0), &out, &e), APPLIED_OK);
         assert_int_equal(json_get_int(out, "after", 0), 60);
         json_free(out);
         assert_int_equal(at_aws(s, "max_percent"), 60);
@@ -313,7 +312,7 @@ static void widens_and_goes_back(void **state)
         assert_int_equal(e.code, ERR_DENIED);
         json_free(seen);
         sim_do(&s->r, "proxy", "{\"proxy\": \"px\", \"max_percent\": 60}");
-        assert_int_equal(act(&s->r, "proxy_pool", t, WIDEN, json_at(back->calls, 0), NULL, &e),
+        assert_int_equal(act(&s->r, "proxy_pool", t, json_at(back->calls, 0), NULL, &e),
                          APPLIED_OK);
         assert_int_equal(at_aws(s, "max_percent"), 50);
         plan_free(p);
@@ -382,7 +381,7 @@ static void what_is_not_in_order_is_refused(void **state)
     /* AWS itself refuses in a state that came between. */
     p = planned(s, s->px, WIDEN);
     sim_do(&s->r, "proxy", "{\"proxy\": \"px\", \"status\": \"modifying\"}");
-    assert_int_equal(act(&s->r, "proxy_pool", s->px, WIDEN, json_at(p->calls, 0), NULL, &e),
+    assert_int_equal(act(&s->r, "proxy_pool", s->px, json_at(p->calls, 0), NULL, &e),
                      APPLIED_REFUSED);
     assert_non_null(strstr(e.text, "InvalidDBProxyStateFault"));
     plan_free(p);
@@ -426,7 +425,7 @@ static void how_a_request_ended(void **state)
         sim_do(&s->r, "proxy", "{\"proxy\": \"px\", \"max_percent\": 50}");
         p = planned(s, s->px, WIDEN);
         sim_do(&s->r, "faults", "%s", rows[i].fault);
-        if (act(&s->r, "proxy_pool", s->px, WIDEN, json_at(p->calls, 0), NULL, &e) != rows[i].how)
+        if (act(&s->r, "proxy_pool", s->px, json_at(p->calls, 0), NULL, &e) != rows[i].how)
             fail_msg("%s: %s", rows[i].fault, e.text);
         assert_int_equal(at_aws(s, "max_percent"), rows[i].percent);
         seen = seen_of(s, s->px);
@@ -480,8 +479,8 @@ static void looking_may_fail_and_be_cut_off(void **state)
     cut_off(&s->r, "proxy_pool", s->bare, WIDEN, NULL, 0);
     cut_off(&s->r, "proxy_pool", s->px, WIDEN, json_at(p->calls, 0), 20);
     call = json_new_map();
-    assert_int_equal(act(&s->r, "proxy_pool", s->px, WIDEN, call, NULL, &e), APPLIED_NOT_SENT);
-    assert_int_equal(act(&s->r, "proxy_pool", s->bare, WIDEN, call, NULL, &e), APPLIED_NOT_SENT);
+    assert_int_equal(act(&s->r, "proxy_pool", s->px, call, NULL, &e), APPLIED_NOT_SENT);
+    assert_int_equal(act(&s->r, "proxy_pool", s->bare, call, NULL, &e), APPLIED_NOT_SENT);
     json_free(call);
     plan_free(p);
 }
@@ -528,8 +527,7 @@ static void a_snapshot_of(struct stage *s, const struct target *t, const char *c
     /* The answer is lost, and the probe finds that it was carried out. */
     sim_do(&s->r, "faults",
            "{\"kind\": \"reset\", \"when\": \"after\", \"count\": 1, \"action\": \"%s\"}", create);
-    assert_int_equal(act(&s->r, "snapshot", t, NAMED, json_at(p->calls, 0), NULL, &e),
-                     APPLIED_IN_DOUBT);
+    assert_int_equal(act(&s->r, "snapshot", t, json_at(p->calls, 0), NULL, &e), APPLIED_IN_DOUBT);
     seen = snapshot_seen(s, t, NAMED);
     assert_int_equal(a->judge(&in, p, 0, seen), VERDICT_YES);
     again = plan_of("snapshot", t, NAMED, seen, NULL, &e);
@@ -537,8 +535,7 @@ static void a_snapshot_of(struct stage *s, const struct target *t, const char *c
     plan_free(again);
     json_free(seen);
     /* Sent again all the same: AWS refuses, there is one. */
-    assert_int_equal(act(&s->r, "snapshot", t, NAMED, json_at(p->calls, 0), &out, &e),
-                     APPLIED_REFUSED);
+    assert_int_equal(act(&s->r, "snapshot", t, json_at(p->calls, 0), &out, &e), APPLIED_REFUSED);
     assert_non_null(strstr(e.text, "AlreadyExists"));
     assert_int_equal(snapshots_made(s, effect), 1);
     plan_free(p);
@@ -571,9 +568,8 @@ static void snapshots(void **state)
     seen = snapshot_seen(s, s->db, "{\"name\": \"live-2\"}");
     p = plan_of("snapshot", s->db, "{\"name\": \"live-2\"}", seen, NULL, &e);
     assert_string_equal(plan_broken(p), "the RDS instance is available (observed backing-up)");
-    assert_int_equal(
-        act(&s->r, "snapshot", s->db, "{\"name\": \"live-2\"}", json_at(p->calls, 0), NULL, &e),
-        APPLIED_REFUSED);
+    assert_int_equal(act(&s->r, "snapshot", s->db, json_at(p->calls, 0), NULL, &e),
+                     APPLIED_REFUSED);
     assert_non_null(strstr(e.text, "InvalidDBInstanceState"));
     plan_free(p);
     json_free(seen);

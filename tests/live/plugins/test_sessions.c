@@ -189,13 +189,6 @@ static struct plan *planned(struct stage *s, const char *action, const char *opt
     return p;
 }
 
-static enum applied carry_out(struct stage *s, const char *action, const char *opts,
-                              const struct plan *p, struct json **out, struct err *e)
-{
-    assert_int_equal(json_len(p->calls), 1);
-    return act(&s->r, action, s->db, opts, json_at(p->calls, 0), out, e);
-}
-
 /* Looks, plans, carries out; then the probe. */
 static void go(struct stage *s, const char *action, const char *opts, size_t expected)
 {
@@ -209,8 +202,12 @@ static void go(struct stage *s, const char *action, const char *opts, size_t exp
     assert_null(plan_broken(p));
     assert_int_equal(a->judge(&in, p, 0, seen),
                      VERDICT_UNKNOWN); /* not yet, and too early to say */
-    if (carry_out(s, action, opts, p, &out, &e) != APPLIED_OK)
+    if (act(&s->r, action, s->db, json_at(p->calls, 0), &out, &e) != APPLIED_OK)
         fail_msg("%s", e.text);
+    /* The server shows the beginning of what it was sent last. */
+    assert_memory_equal(ask(s, "SELECT left(query, 190) FROM pg_stat_activity WHERE query LIKE "
+                               "'SELECT t.identity%'"),
+                        json_get_str(json_at(p->calls, 0), "sql", ""), 190);
     assert_int_equal(json_len(json_get(out, "sessions")), expected);
     assert_int_equal(json_len(json_get(out, "missed")), 0);
     usleep(200000);
@@ -301,7 +298,7 @@ static void those_of_a_cancel_that_are_still_busy_go(void **state)
     struct plan *p = planned(s, "pg_cancel", "{\"running_over\": 50}", seen);
     assert_int_equal(json_len(p->names), 2);
     assert_true(json_equal(json_get(p->out, "sessions"), p->names));
-    assert_int_equal(carry_out(s, "pg_cancel", "{\"running_over\": 50}", p, &out, &e), APPLIED_OK);
+    assert_int_equal(act(&s->r, "pg_cancel", s->db, json_at(p->calls, 0), &out, &e), APPLIED_OK);
     usleep(300000);
     char *names = json_print(json_get(out, "sessions"));
     char *opts = mem_printf("{\"of\": %s}", names);
@@ -318,7 +315,7 @@ static void those_of_a_cancel_that_are_still_busy_go(void **state)
             fail_msg("%s", text);
         mem_free(text);
         if (strcmp(*a, "pg_cancel") == 0) {
-            assert_int_equal(carry_out(s, *a, opts, p, &out, &e), APPLIED_OK);
+            assert_int_equal(act(&s->r, *a, s->db, json_at(p->calls, 0), &out, &e), APPLIED_OK);
             assert_int_equal(json_len(json_get(out, "sessions")), 1);
             json_free(out);
         }
@@ -381,7 +378,7 @@ static void a_reused_pid_is_another_session(void **state)
         call = json_copy(json_at(p->calls, 0));
         names = json_set(json_get_mut(call, "args"), "names", json_new_list());
         json_add(names, json_new_str(text));
-        assert_int_equal(act(&s->r, "pg_terminate", s->db, any, call, NULL, &e), APPLIED_REFUSED);
+        assert_int_equal(act(&s->r, "pg_terminate", s->db, call, NULL, &e), APPLIED_REFUSED);
         assert_non_null(strstr(e.text, "none of the 1"));
         json_free(call);
         mem_free(text);
@@ -408,7 +405,7 @@ static void what_woke_up_meanwhile_is_left(void **state)
     assert_int_equal(json_len(less->names), 2);
     assert_true(plan_same_or_less(p, less));
     /* And when it woke up after that: */
-    assert_int_equal(carry_out(s, "pg_terminate", any, p, &out, &e), APPLIED_OK);
+    assert_int_equal(act(&s->r, "pg_terminate", s->db, json_at(p->calls, 0), &out, &e), APPLIED_OK);
     assert_int_equal(json_len(json_get(out, "sessions")), 2);
     assert_int_equal(json_len(json_get(out, "missed")), 1);
     assert_gone(s, BIT(IDLE1) | BIT(OTHER_USER));
@@ -425,27 +422,26 @@ static void the_statement_itself_refuses_the_protected(void **state)
     struct stage *s = *state;
     static const enum kind protected[] = {SUPERUSER, REPLICATION, WALSENDER, MAINTENANCE, OURS};
     static const char *const modes[] = {"idle_over", "idle_in_transaction_over", "running_over"};
+    struct json *seen = seen_by(s, "pg_terminate", any);
     struct err e = ERR_INIT;
 
-    for (size_t i = 0; i < sizeof(protected) / sizeof(*protected); i++) {
-        for (size_t m = 0; m < 3; m++) {
-            char sql[400], opts[100];
-            struct json *call = json_new_map(), *names;
+    for (size_t i = 0; i < sizeof(protected) / sizeof(*protected) * 3; i++) {
+        char sql[400], opts[100];
+        struct plan *p;
 
-            snprintf(
-                sql, sizeof(sql),
-                "SELECT pid || '@' || to_char(backend_start AT TIME ZONE 'UTC', "
-                "'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') || '/' || to_char(%s AT TIME ZONE 'UTC', "
-                "'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') FROM pg_stat_activity WHERE pid = %d",
-                m == 2 ? "query_start" : "state_change", s->pid[protected[i]]);
-            names = json_set(json_set(call, "args", json_new_map()), "names", json_new_list());
-            json_add(names, json_new_str(ask(s, sql)));
-            snprintf(opts, sizeof(opts), "{\"%s\": 1}", modes[m]);
-            assert_int_equal(act(&s->r, "pg_terminate", s->db, opts, call, NULL, &e),
-                             APPLIED_REFUSED);
-            json_free(call);
-        }
+        snprintf(sql, sizeof(sql),
+                 "SELECT pid || '@' || to_char(backend_start AT TIME ZONE 'UTC', "
+                 "'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') || '/' || to_char(%s AT TIME ZONE 'UTC', "
+                 "'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') FROM pg_stat_activity WHERE pid = %d",
+                 i % 3 == 2 ? "query_start" : "state_change", s->pid[protected[i / 3]]);
+        snprintf(opts, sizeof(opts), "{\"%s\": 1, \"max\": 1}", modes[i % 3]);
+        p = planned(s, "pg_terminate", opts, seen); /* of others */
+        struct json *call = call_with(p, json_str(json_at(p->names, 0), "?"), ask(s, sql));
+        assert_int_equal(act(&s->r, "pg_terminate", s->db, call, NULL, &e), APPLIED_REFUSED);
+        json_free(call);
+        plan_free(p);
     }
+    json_free(seen);
     assert_gone(s, 0);
 }
 
@@ -473,7 +469,7 @@ static void after_a_restart_no_name_fits(void **state)
     for (enum kind k = 0; k < KINDS; k++)
         open_session(s, k == MAINTENANCE ? LOCKER : k == LOCKER ? MAINTENANCE : k);
     run_for(s->r.loop, 300); /* our own connection is seen to have ended, too */
-    if (carry_out(s, "pg_terminate", any, p, NULL, &e) != APPLIED_REFUSED)
+    if (act(&s->r, "pg_terminate", s->db, json_at(p->calls, 0), NULL, &e) != APPLIED_REFUSED)
         fail_msg("%s", e.text);
     assert_gone(s, 0);
     json_free(seen);
@@ -507,7 +503,7 @@ static void missing_rights_are_named(void **state)
     struct json *call = json_new_map();
     json_add(json_set(json_set(call, "args", json_new_map()), "names", json_new_list()),
              json_new_str("1@a/b"));
-    assert_int_equal(act(&s->r, "pg_terminate", s->db, any, call, NULL, &e), APPLIED_NOT_SENT);
+    assert_int_equal(act(&s->r, "pg_terminate", s->db, call, NULL, &e), APPLIED_NOT_SENT);
     s->r.no_pg = false;
     json_free(call);
     assert_gone(s, 0);
@@ -529,7 +525,8 @@ static void a_stopped_server_leaves_it_in_doubt(void **state)
     cut_off(&s->r, "pg_terminate", s->db, any, NULL, 2);
     run_for(s->r.loop, 100);
     kill(backend, SIGSTOP);
-    assert_int_equal(carry_out(s, "pg_terminate", any, p, NULL, &e), APPLIED_IN_DOUBT);
+    assert_int_equal(act(&s->r, "pg_terminate", s->db, json_at(p->calls, 0), NULL, &e),
+                     APPLIED_IN_DOUBT);
     kill(backend, SIGCONT);
     cut_off(&s->r, "pg_terminate", s->db, any, json_at(p->calls, 0), 0);
     json_free(seen);

@@ -193,6 +193,10 @@ static void what_makes_no_sense_is_no_plan(void **state)
     }
 }
 
+#define HEALTH_OF(id)                                                                              \
+    "\"if\":{\"call\":\"elasticloadbalancing:DescribeTargetHealth\",\"args\":{\"TargetGroupArn\":" \
+    "\"arn:tg\",\"Targets\":[{\"Id\":\"" id "\"}]},\"says\":\"unhealthy\"}"
+
 static void a_plan_holds_its_identities(void **state)
 {
     struct json *seen = seen_of(4, OK("i-1") OK("i-2") BAD("i-3") BAD("i-4"), NULL),
@@ -202,13 +206,14 @@ static void a_plan_holds_its_identities(void **state)
     char *calls = json_print(p->calls), *out = json_print(p->out);
 
     (void)state;
-    assert_string_equal(calls,
-                        "[{\"call\":\"autoscaling:TerminateInstanceInAutoScalingGroup\",\"args\":{"
-                        "\"InstanceId\":\"i-3\",\"ShouldDecrementDesiredCapacity\":false,"
-                        "\"TargetGroupArn\":\"arn:tg\"}},"
-                        "{\"call\":\"autoscaling:TerminateInstanceInAutoScalingGroup\",\"args\":{"
-                        "\"InstanceId\":\"i-4\",\"ShouldDecrementDesiredCapacity\":false,"
-                        "\"TargetGroupArn\":\"arn:tg\"}}]");
+    assert_string_equal(
+        calls,
+        "[{\"call\":\"autoscaling:TerminateInstanceInAutoScalingGroup\",\"args\":{"
+        "\"InstanceId\":\"i-3\",\"ShouldDecrementDesiredCapacity\":false}," HEALTH_OF(
+            "i-3") "},"
+                   "{\"call\":\"autoscaling:TerminateInstanceInAutoScalingGroup\",\"args\":{"
+                   "\"InstanceId\":\"i-4\",\"ShouldDecrementDesiredCapacity\":false}," HEALTH_OF(
+                       "i-4") "}]");
     assert_string_equal(out, "{\"ids\":[\"i-3\",\"i-4\"]}");
     assert_int_equal(p->flags, ACTION_DESTRUCTIVE | ACTION_DISRUPTIVE);
     assert_null(asg_replace_action.undo);

@@ -40,7 +40,8 @@ static struct plan *plan_of(struct json *seen, int max)
     return p;
 }
 
-/* The server computes ages row by row: of two sessions that are a fraction of a millisecond apart the younger may look older. */
+/* The server computes ages row by row: of two sessions that are a fraction of a millisecond apart
+ * the younger may look older. */
 static void test_ages_that_waver(void **state)
 {
     struct plan *plans[2];

@@ -183,7 +183,7 @@ static void words(void **state)
                    "{\"pid\": 3, \"backend_start\": \"b\", \"state\": \"idle\"},"
                    "{\"pid\": 4, \"backend_start\": \"b\", \"state\": \"active\"}]}");
     for (int end = 0; end < 2; end++) {
-        char *names;
+        char *names, *args;
 
         p = plan_with(end ? &pg_terminate_action : &pg_cancel_action,
                       "{\"of\": [\"1@b/x\", \"2@b/x\", \"3@b/x\"]}", barred, NULL, &e);
@@ -192,9 +192,12 @@ static void words(void **state)
         assert_string_equal(p->summary, end ? "end 2 sessions named before and still busy (oldest "
                                               "unchanged for 0s)"
                                             : "cancel 1 query (oldest running 12m)");
-        assert_string_equal(json_get_str(json_get(json_at(p->calls, 0), "args"), "only", ""),
-                            end ? "still named before and still busy"
-                                : "still named before and still running");
+        /* What is sent of those named before: without the mark, which may have moved. */
+        args = json_print(json_get(json_at(p->calls, 0), "args"));
+        assert_string_equal(args, end ? "{\"of\":[\"1@b\",\"2@b\",\"3@b\"],\"names\":[\"1@b/c\","
+                                        "\"2@b/c\"]}"
+                                      : "{\"of\":[\"1@b\",\"2@b\",\"3@b\"],\"names\":[\"1@b/q\"]}");
+        mem_free(args);
         mem_free(names);
         plan_free(p);
     }

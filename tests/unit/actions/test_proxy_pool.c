@@ -27,12 +27,13 @@ static struct json *parse(const char *text)
 /* A pool in order, 50% of 100 with 40 connections open of 45 in all; `more` says what differs. */
 static struct json *seen_with(const char *more)
 {
-    struct json *s = parse(
-        "{\"pool_percent\": 50, \"pool_idle\": 25, \"borrow_timeout\": 120, \"pinning_filters\": "
-        "[], \"proxy_status\": \"available\", \"group_status\": \"available\", \"targets\": "
-        "[{\"id\": \"db-1\", \"state\": \"AVAILABLE\"}], \"instance\": \"db-1\", "
-        "\"max_connections\": 100, \"reserved_connections\": 3, \"connections_used\": 45, "
-        "\"pool_open\": 40}");
+    struct json *s =
+        parse("{\"proxy\": \"px\", \"target_group\": \"default\", \"pool_percent\": 50, "
+              "\"pool_idle\": 25, \"borrow_timeout\": 120, \"pinning_filters\": "
+              "[], \"proxy_status\": \"available\", \"group_status\": \"available\", \"targets\": "
+              "[{\"id\": \"db-1\", \"state\": \"AVAILABLE\"}], \"instance\": \"db-1\", "
+              "\"max_connections\": 100, \"reserved_connections\": 3, \"connections_used\": 45, "
+              "\"pool_open\": 40}");
     struct json *m = parse(more);
 
     for (const struct json *i = json_first(m); i != NULL; i = json_next(i)) {
@@ -180,8 +181,10 @@ static void what_a_plan_holds(void **state)
 
     (void)state;
     assert_string_equal(call, "[{\"call\":\"rds:ModifyDBProxyTargetGroup\",\"args\":{"
+                              "\"DBProxyName\":\"px\",\"TargetGroupName\":\"default\","
+                              "\"ConnectionPoolConfig\":{"
                               "\"MaxConnectionsPercent\":60,\"MaxIdleConnectionsPercent\":25,"
-                              "\"ConnectionBorrowTimeout\":120}}]");
+                              "\"ConnectionBorrowTimeout\":120}}}]");
     mem_free(call);
     assert_int_equal(p->flags, ACTION_REVERSIBLE);
     assert_int_equal(json_get_int(p->out, "before", 0), 50);
@@ -202,9 +205,11 @@ static void what_a_plan_holds(void **state)
                 0, &e);
     call = json_print(p->calls);
     assert_string_equal(call, "[{\"call\":\"rds:ModifyDBProxyTargetGroup\",\"args\":{"
+                              "\"DBProxyName\":\"px\",\"TargetGroupName\":\"default\","
+                              "\"ConnectionPoolConfig\":{"
                               "\"MaxConnectionsPercent\":20,\"MaxIdleConnectionsPercent\":20,"
                               "\"ConnectionBorrowTimeout\":120,\"SessionPinningFilters\":["
-                              "\"EXCLUDE_VARIABLE_SETS\"],\"InitQuery\":\"SET x=1\"}}]");
+                              "\"EXCLUDE_VARIABLE_SETS\"],\"InitQuery\":\"SET x=1\"}}}]");
     assert_int_equal(p->flags, ACTION_REVERSIBLE | ACTION_DISRUPTIVE);
     mem_free(call);
     plan_free(p);

@@ -26,11 +26,11 @@ static struct target target_of(const char *kind, const char *fields)
     return (struct target){.kind = kind, .name = "x", .id = "x/x", .fields = parse(fields)};
 }
 
-static struct plan *plan_it(const struct target *t, const char *name, const char *seen,
-                            int64_t wall_ms, struct err *e)
+static struct plan *plan_again(const struct plan *again, const struct target *t, const char *name,
+                               const char *seen, int64_t wall_ms, struct err *e)
 {
     struct json *o = json_new_map(), *s = parse(seen);
-    struct action_input in = {.target = t, .opts = o, .wall_ms = wall_ms};
+    struct action_input in = {.target = t, .opts = o, .wall_ms = wall_ms, .again = again};
     struct plan *p;
 
     json_set_str(o, "name", name);
@@ -41,6 +41,12 @@ static struct plan *plan_it(const struct target *t, const char *name, const char
     json_free(o);
     json_free(s);
     return p;
+}
+
+static struct plan *plan_it(const struct target *t, const char *name, const char *seen,
+                            int64_t wall_ms, struct err *e)
+{
+    return plan_again(NULL, t, name, seen, wall_ms, e);
 }
 
 static void plans(void **state)
@@ -128,15 +134,20 @@ static void what_a_plan_holds(void **state)
                   cache = target_of("cache", "{\"replication_group\": \"c\"}");
     struct err e;
     struct plan *p = plan_it(&db, "s", "{\"status\": \"available\", \"pauses\": true}", 5, &e),
-                *q = plan_it(&db, "s", "{\"status\": \"available\", \"pauses\": true}", 99, &e);
+                *q = plan_again(p, &db, "s", "{\"status\": \"available\", \"pauses\": true}", 99000,
+                                &e);
     char *call = json_print(p->calls);
 
     (void)state;
     assert_string_equal(
         call, "[{\"call\":\"rds:CreateDBSnapshot\",\"args\":{\"DBSnapshotIdentifier\":\"s\","
-              "\"DBInstanceIdentifier\":\"db-1\",\"keep_ms\":604800000}}]");
+              "\"DBInstanceIdentifier\":\"db-1\",\"Tags\":[{\"Key\":\"runbookd:keep-until\","
+              "\"Value\":\"1970-01-08T00:00:00Z\"}]}}]");
     mem_free(call);
-    assert_true(plan_same_or_less(p, q)); /* a time is no part of it */
+    assert_true(plan_same_or_less(p, q)); /* made again, it keeps its end; another begins anew */
+    plan_free(q);
+    q = plan_it(&db, "s", "{\"status\": \"available\", \"pauses\": true}", 99000, &e);
+    assert_false(plan_same_or_less(p, q));
     assert_int_equal(p->flags, ACTION_COSTS_MONEY | ACTION_DISRUPTIVE);
     assert_string_equal(json_get_str(p->out, "id", ""), "s");
     assert_null(plan_broken(p));
@@ -151,7 +162,8 @@ static void what_a_plan_holds(void **state)
     call = json_print(p->calls);
     assert_string_equal(call,
                         "[{\"call\":\"elasticache:CreateSnapshot\",\"args\":{\"SnapshotName\":"
-                        "\"s\",\"ReplicationGroupId\":\"c\",\"keep_ms\":604800000}}]");
+                        "\"s\",\"ReplicationGroupId\":\"c\",\"Tags\":[{\"Key\":\"runbookd:keep-"
+                        "until\",\"Value\":\"1970-01-08T00:00:00Z\"}]}}]");
     mem_free(call);
     assert_int_equal(p->flags, ACTION_COSTS_MONEY);
     assert_string_equal(plan_broken(p), "the replication group is available (observed modifying)");
