@@ -286,6 +286,14 @@ static void try_guards(struct run *r)
         act_observe(r, ACT_OBSERVING);
 }
 
+/* An intent without an outcome: its request may have left. */
+static bool may_have_left(const struct json *step)
+{
+    const char *state = json_get_str(step, "state", "");
+
+    return strcmp(state, "intent") == 0 || strcmp(state, "in_doubt") == 0;
+}
+
 /* step: as the journal has it, NULL for one that begins. */
 static bool prepare(struct run *r, const char *name, bool undo, const struct json *step)
 {
@@ -311,6 +319,10 @@ static bool prepare(struct run *r, const char *name, bool undo, const struct jso
     }
     if (!r->act.opts) {
         err_wrap(&err, "E102");
+        if (may_have_left(step)) { /* it is not forgotten with its options */
+            r->act.doubt = mem_strdup(err.text);
+            return true;
+        }
         act_refuse_step(r, NULL, err.text, true);
         return false;
     }
@@ -484,12 +496,12 @@ static void planned(struct run *r)
 
 void act_resume(struct run *r, const struct json *step)
 {
-    const char *state = json_get_str(step, "state", "");
     struct err err = ERR_INIT;
+    char *why;
 
     if (!prepare(r, r->ask_name, r->ask.kind == ASK_UNDO, step))
         return;
-    if (strcmp(state, "intent") != 0 && strcmp(state, "in_doubt") != 0) {
+    if (!may_have_left(step)) {
         r->act.stage =
             ACT_DEFERRED; /* nothing was intended yet: the guards are asked from the start */
         r->act.retry_ms = now(r->e);
@@ -503,11 +515,17 @@ void act_resume(struct run *r, const struct json *step)
     snprintf(r->act.token, sizeof(r->act.token), "%s", json_get_str(step, "token", ""));
     r->acts++;
     if (!r->act.plan) {
-        run_end(r, OUT_FAILED, "the journal's plan of step %d cannot be read: %s", r->step,
-                err.text);
+        run_end(r, OUT_FAILED,
+                "the plan of step %d cannot be read from the journal: %s. IN DOUBT: whether \"%s "
+                "%s\" took effect is not known: look",
+                r->step, err.text, r->ask_name,
+                json_get_str(json_get(step, "plan"), "summary", "(no summary)"));
         return;
     }
-    effect_doubt(r, "the agent stopped between intent and outcome");
+    why = mem_printf("the agent stopped between intent and outcome%s%s", r->act.doubt ? "; " : "",
+                     r->act.doubt ? r->act.doubt : "");
+    effect_doubt(r, why);
+    mem_free(why);
 }
 
 void act_poke(struct run *r)

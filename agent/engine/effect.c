@@ -227,6 +227,25 @@ void effect_rechecked(struct run *r, const struct plan *fresh)
 
 /* Outcome */
 
+static void stuck(struct run *r, const char *why)
+{
+    struct engine *e = r->e;
+    struct jtx *tx = commit_new(e);
+
+    r->act.stage = ACT_STUCK;
+    r->act.retry_ms = NEVER;
+    run_set_state(r, RUN_IN_DOUBT);
+    jtx_put(tx, "run", r->id, run_doc(r), true);
+    r->paged = true;
+    report_add(e, tx, REPORT_HUMAN, r->inst, r,
+               "%s: it cannot be told whether \"%s %s\" took effect (%s; %s). The target is held. "
+               "Look, then: runbookctl settle %s done | not-done",
+               r->t->name, r->ask_name, r->act.plan->summary,
+               r->act.doubt ? r->act.doubt : "in doubt", why, r->id);
+    engine_trace(e, r->inst, "stuck", "%s", why);
+    commit_owed(e, tx, NULL, NULL);
+}
+
 void effect_doubt(struct run *r, const char *why)
 {
     struct engine *e = r->e;
@@ -249,30 +268,15 @@ void effect_doubt(struct run *r, const char *why)
     engine_trace(e, r->inst, "in_doubt", "%s: %s", r->ask_name, why);
     mem_free(key);
     commit_owed(e, tx, NULL, NULL);
+    if (!r->act.opts) { /* what they named is gone: nothing to ask with */
+        stuck(r, "it cannot be asked after");
+        return;
+    }
     r->act.until_ms =
         now(e) + (r->act.action->timeout_ms ? r->act.action->timeout_ms : 10 * 60 * 1000);
     r->act.stage = ACT_PROBING;
     r->act.retry_ms = now(e);
     act_poke(r);
-}
-
-static void stuck(struct run *r, const char *why)
-{
-    struct engine *e = r->e;
-    struct jtx *tx = commit_new(e);
-
-    r->act.stage = ACT_STUCK;
-    r->act.retry_ms = NEVER;
-    run_set_state(r, RUN_IN_DOUBT);
-    jtx_put(tx, "run", r->id, run_doc(r), true);
-    r->paged = true;
-    report_add(e, tx, REPORT_HUMAN, r->inst, r,
-               "%s: it cannot be told whether \"%s %s\" took effect (%s; %s). The target is held. "
-               "Look, then: runbookctl settle %s done | not-done",
-               r->t->name, r->ask_name, r->act.plan->summary,
-               r->act.doubt ? r->act.doubt : "in doubt", why, r->id);
-    engine_trace(e, r->inst, "stuck", "%s", why);
-    commit_owed(e, tx, NULL, NULL);
 }
 
 void effect_probed(struct run *r, const struct json *seen, const struct err *err)

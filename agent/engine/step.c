@@ -216,7 +216,11 @@ static void begin_checks(struct run *r, int64_t within_ms)
             bound_not_before(b, r->last_act_end_ms);
     }
     if (missing)
-        run_end(r, OUT_FAILED, "E111 no such check: %s", missing);
+        run_end(r, OUT_FAILED,
+                policy_check(r->p, missing)
+                    ? "check %s cannot be read: the estate no longer gives what it names"
+                    : "E111 no such check: %s",
+                missing);
     mem_free(names);
     if (run_over(r))
         return;
@@ -334,9 +338,11 @@ static void dispatch(struct run *r)
     }
 }
 
-/* What a recorded step tells the run, beside its answer. */
-static void recall(struct run *r, const struct json *step)
+/* What a recorded step tells the run, beside its answer. False: it did something, and what is not
+ * known; the run has ended. */
+static bool recall(struct run *r, const struct json *step)
 {
+    struct err err = ERR_INIT;
     const struct json *detail = json_get(step, "detail"), *plan = json_get(detail, "plan");
     const struct json *result = json_get(step, "result");
 
@@ -346,8 +352,16 @@ static void recall(struct run *r, const struct json *step)
     switch (r->ask.kind) {
     case ASK_ACT:
     case ASK_UNDO: {
-        struct plan *p = plan ? plan_from_json(plan, NULL) : NULL;
+        struct plan *p = plan ? plan_from_json(plan, &err) : NULL;
         r->paged = false;
+        if (!p && json_get_bool(detail, "counted", false)) {
+            run_end(r, OUT_FAILED,
+                    "the plan of step %d cannot be read from the journal: %s. What \"%s %s\" did "
+                    "is left as it is",
+                    r->step, err.code ? err.text : "it holds none", r->ask_name,
+                    json_get_str(plan, "summary", "(no summary)"));
+            return false;
+        }
         if (p && json_get_bool(detail, "counted", false))
             act_record(r, r->ask_name, p, r->ask.kind == ASK_UNDO);
         if (p && r->ask.kind == ASK_ACT && json_type(result) != JSON_NULL &&
@@ -378,6 +392,7 @@ static void recall(struct run *r, const struct json *step)
     default:
         break;
     }
+    return true;
 }
 
 /* How long the slowest of the step's checks may take to have data after the start. */
@@ -494,7 +509,10 @@ void step_advance(struct run *r, const struct json *answer)
             json_free(recorded);
             return;
         }
-        recall(r, recorded);
+        if (!recall(r, recorded)) {
+            json_free(recorded);
+            return;
+        }
         answer = json_get(recorded, "result");
     }
     dispatch(r);
