@@ -196,9 +196,10 @@ static void acm_stop(struct probe *p)
 static const struct probe_type probe_type = {
     .key = acm_key, .begin = acm_begin, .cancel = acm_stop};
 
-static int acm_source(const struct target *t, const struct estate *e, char *out, size_t size,
-                      struct err *err)
+static int acm_source(const struct signal *g, const struct target *t, const struct estate *e,
+                      char *out, size_t size, struct err *err)
 {
+    (void)g;
     (void)e;
     return source_self(t, "acm", out, size, err);
 }

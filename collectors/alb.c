@@ -21,11 +21,12 @@ struct alb {
     size_t ngroups, at; /* the one that is being asked about */
 };
 
-static int alb_source(const struct target *t, const struct estate *e, char *out, size_t size,
-                      struct err *err)
+static int alb_source(const struct signal *g, const struct target *t, const struct estate *e,
+                      char *out, size_t size, struct err *err)
 {
     const struct target *asg = estate_related(e, t, "asg");
 
+    (void)g;
     if (asg != NULL && json_get_str(asg->fields, "target_group", NULL) == NULL)
         return err_set(err, ERR_INPUT,
                        "%s has no target group: give it target_group = \"targetgroup/NAME/ID\"",

@@ -18,9 +18,10 @@ struct alert_collector {
     struct source_base base;
 };
 
-static int alert_source(const struct target *t, const struct estate *e, char *out, size_t size,
-                        struct err *err)
+static int alert_source(const struct signal *g, const struct target *t, const struct estate *e,
+                        char *out, size_t size, struct err *err)
 {
+    (void)g;
     (void)t;
     (void)e;
     (void)err;

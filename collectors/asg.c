@@ -23,9 +23,10 @@ struct asg {
     char *token;
 };
 
-static int asg_source(const struct target *t, const struct estate *e, char *out, size_t size,
-                      struct err *err)
+static int asg_source(const struct signal *g, const struct target *t, const struct estate *e,
+                      char *out, size_t size, struct err *err)
 {
+    (void)g;
     return source_aws(t, e, "asg", out, size, err);
 }
 

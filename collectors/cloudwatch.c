@@ -57,10 +57,10 @@ struct cloudwatch {
     struct err err;     /* the first that went wrong in this poll */
 };
 
-static int cloudwatch_source(const struct target *t, const struct estate *e, char *out, size_t size,
-                             struct err *err)
+static int cloudwatch_source(const struct signal *g, const struct target *t, const struct estate *e,
+                             char *out, size_t size, struct err *err)
 {
-    return source_aws(t, e, NULL, out, size, err);
+    return source_aws(t, e, cw_owner_kind(g), out, size, err);
 }
 
 static void *cloudwatch_open(const struct collector_host *h, const struct estate *e,
@@ -138,9 +138,9 @@ static void read_all(struct cloudwatch *s)
 
         if (ec_is_read(r->w)) {
             s->has_caches = true;
-            ec_read(s->caches, now_ms, &s->set, s->estate, s->account, r->w, &r->reads);
+            ec_read(s->caches, now_ms, &s->set, s->estate, r->w, &r->reads);
         } else {
-            cw_read(&s->set, s->estate, s->account, r->w, &r->reads);
+            cw_read(&s->set, s->estate, r->w, &r->reads);
         }
     }
     pack(s);

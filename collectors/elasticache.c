@@ -14,11 +14,12 @@ static const struct target *cache_of(const struct estate *e, const struct target
     return estate_related(e, t, "cache");
 }
 
-static int elasticache_source(const struct target *t, const struct estate *e, char *out,
-                              size_t size, struct err *err)
+static int elasticache_source(const struct signal *g, const struct target *t,
+                              const struct estate *e, char *out, size_t size, struct err *err)
 {
     const struct target *cache = cache_of(e, t);
 
+    (void)g;
     if (cache == NULL)
         return source_no_part(t, "cache", err);
     if (json_get_str(cache->fields, "replication_group", NULL) == NULL)

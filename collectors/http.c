@@ -119,9 +119,10 @@ static void http_stop(struct probe *p)
 static const struct probe_type probe_type = {
     .key = http_key, .begin = http_begin, .cancel = http_stop};
 
-static int http_source(const struct target *t, const struct estate *e, char *out, size_t size,
-                       struct err *err)
+static int http_source(const struct signal *g, const struct target *t, const struct estate *e,
+                       char *out, size_t size, struct err *err)
 {
+    (void)g;
     (void)e;
     return source_self(t, "http", out, size, err);
 }

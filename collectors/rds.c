@@ -45,9 +45,10 @@ static const char *const statuses[] = {"available",
                                        "upgrading",
                                        NULL};
 
-static int rds_source(const struct target *t, const struct estate *e, char *out, size_t size,
-                      struct err *err)
+static int rds_source(const struct signal *g, const struct target *t, const struct estate *e,
+                      char *out, size_t size, struct err *err)
 {
+    (void)g;
     if (json_get_str(t->fields, "instance", NULL) == NULL)
         return err_set(err, ERR_INPUT,
                        "%s is no RDS instance that is known by name: give it instance = \"NAME\"",

@@ -146,9 +146,10 @@ static const struct describe_list lists[] = {
 static const struct describe_type describes = {AWS_RDS, "RDS", lists,
                                                sizeof(lists) / sizeof(*lists), name_of};
 
-static int proxy_source(const struct target *t, const struct estate *e, char *out, size_t size,
-                        struct err *err)
+static int proxy_source(const struct signal *g, const struct target *t, const struct estate *e,
+                        char *out, size_t size, struct err *err)
 {
+    (void)g;
     return source_aws(t, e, "proxy", out, size, err);
 }
 

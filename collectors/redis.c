@@ -36,11 +36,12 @@ struct redis_source {
     struct err err;           /* the first */
 };
 
-static int redis_source(const struct target *t, const struct estate *e, char *out, size_t size,
-                        struct err *err)
+static int redis_source(const struct signal *g, const struct target *t, const struct estate *e,
+                        char *out, size_t size, struct err *err)
 {
     const struct target *cache = estate_related(e, t, "cache");
 
+    (void)g;
     if (cache == NULL)
         return source_no_part(t, "cache", err);
     if (!cache_by_info(cache))

@@ -148,10 +148,17 @@ static void read_metric(struct cw_set *set, const struct row *r, const struct ta
     json_free(d);
 }
 
-void cw_read(struct cw_set *set, const struct estate *e, const char *account, const struct watch *w,
+const char *cw_owner_kind(const struct signal *g)
+{
+    const struct row *r = row_of(g->name);
+
+    return r != NULL ? r->kind : strncmp(g->name, "cache_", 6) == 0 ? "cache" : NULL;
+}
+
+void cw_read(struct cw_set *set, const struct estate *e, const struct watch *w,
              struct cw_reading *out)
 {
-    const char *name = w->signal->name, *aws;
+    const char *name = w->signal->name;
     const struct row *r = row_of(name);
     const struct target *owner;
 
@@ -170,14 +177,10 @@ void cw_read(struct cw_set *set, const struct estate *e, const char *account, co
         return;
     }
     owner = estate_related(e, w->target, r->kind);
-    aws = owner != NULL ? json_get_str(owner->fields, "aws", "") : "";
     if (owner == NULL)
         snprintf(out->why, sizeof(out->why),
                  "%.60s names no %s of the estate: give it %s = \"...\"", w->target->id, r->kind,
                  r->kind);
-    else if (strcmp(aws, account) != 0)
-        snprintf(out->why, sizeof(out->why), "%.50s is in account %.30s, %.50s in %.30s", owner->id,
-                 *aws != '\0' ? aws : "(none)", w->target->id, account);
     else
         read_metric(set, r, owner, w, out);
 }

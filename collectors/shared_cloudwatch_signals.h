@@ -29,8 +29,11 @@ struct cw_reading {
 };
 void cw_reading_clear(struct cw_reading *r);
 
+/* Whose metric it is: the account is that of the target of this kind that a series' target is or
+ * names. NULL: of the series' target itself. */
+const char *cw_owner_kind(const struct signal *g);
 /* Puts the questions of that series into the set. */
-void cw_read(struct cw_set *set, const struct estate *e, const char *account, const struct watch *w,
+void cw_read(struct cw_set *set, const struct estate *e, const struct watch *w,
              struct cw_reading *out);
 
 /* As of struct signal: what CloudWatch has of no metric. */

@@ -243,10 +243,9 @@ static void read_members(const struct ec_list *l, int64_t now_ms, struct cw_set 
 }
 
 void ec_read(const struct ec_list *l, int64_t now_ms, struct cw_set *set, const struct estate *e,
-             const char *account, const struct watch *w, struct cw_reading *out)
+             const struct watch *w, struct cw_reading *out)
 {
     const struct target *cache = estate_related(e, w->target, "cache");
-    const char *aws = cache != NULL ? json_get_str(cache->fields, "aws", "") : "";
     const char *group, *serverless;
     bool evictions = is_evictions(w);
 
@@ -269,10 +268,7 @@ void ec_read(const struct ec_list *l, int64_t now_ms, struct cw_set *set, const 
     serverless = json_get_str(cache->fields, "serverless", NULL);
     if (w->signal->bad_period(w->target, e, w->opts, out->why, sizeof(out->why)))
         return;
-    if (strcmp(aws, account) != 0)
-        snprintf(out->why, sizeof(out->why), "%.50s is in account %.30s, %.50s in %.30s", cache->id,
-                 *aws != '\0' ? aws : "(none)", w->target->id, account);
-    else if (group != NULL)
+    if (group != NULL)
         read_members(l, now_ms, set, group, w, out);
     else if (serverless != NULL && evictions)
         out->a = want(set, w, "clusterId", serverless);

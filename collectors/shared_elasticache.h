@@ -35,7 +35,7 @@ const struct json *ec_list_members(const struct ec_list *l, const char *group, i
 /* The signals of caches that CloudWatch answers, and their questions. */
 bool ec_is_read(const struct watch *w);
 void ec_read(const struct ec_list *l, int64_t now_ms, struct cw_set *set, const struct estate *e,
-             const char *account, const struct watch *w, struct cw_reading *out);
+             const struct watch *w, struct cw_reading *out);
 
 /* Whether a cache of the estate is asked by INFO: the estate says where it answers. */
 bool cache_by_info(const struct target *cache);

@@ -44,11 +44,12 @@ int source_aws(const struct target *t, const struct estate *e, const char *kind,
     return 0;
 }
 
-int source_postgres(const struct target *t, const struct estate *e, char *out, size_t size,
-                    struct err *err)
+int source_postgres(const struct signal *g, const struct target *t, const struct estate *e,
+                    char *out, size_t size, struct err *err)
 {
     const struct target *server = estate_related(e, t, "postgres");
 
+    (void)g;
     if (server == NULL)
         return source_no_part(t, "postgres", err);
     if ((size_t)snprintf(out, size, "postgres/%s", server->name) >= size)

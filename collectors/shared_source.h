@@ -46,8 +46,8 @@ void source_query(struct source_base *s, const char *use, const char *sql,
 int source_aws(const struct target *t, const struct estate *e, const char *kind, char *out,
                size_t size, struct err *err);
 /* "postgres/NAME" of t, or of the database of a service. */
-int source_postgres(const struct target *t, const struct estate *e, char *out, size_t size,
-                    struct err *err);
+int source_postgres(const struct signal *g, const struct target *t, const struct estate *e,
+                    char *out, size_t size, struct err *err);
 
 /* "KIND/ID" of t itself, for collectors that ask a place which the target or the options name: one
  * that hangs delays those of no other target. */

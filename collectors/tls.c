@@ -46,9 +46,10 @@ static void tls_stop(struct probe *p)
 static const struct probe_type probe_type = {
     .key = tls_key, .begin = tls_begin, .cancel = tls_stop};
 
-static int tls_source(const struct target *t, const struct estate *e, char *out, size_t size,
-                      struct err *err)
+static int tls_source(const struct signal *g, const struct target *t, const struct estate *e,
+                      char *out, size_t size, struct err *err)
 {
+    (void)g;
     (void)e;
     return source_self(t, "tls", out, size, err);
 }

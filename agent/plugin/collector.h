@@ -101,10 +101,10 @@ struct collector_type {
     /* How often to poll when the shortest interval of its series is this: a source whose points
      * come at times of their own is asked more often than they come. NULL: once an interval. */
     int64_t (*pace_ms)(int64_t interval_ms);
-    /* The source of this target's series, "aws/prod", "postgres/orders": one instance of the
-     * collector each. ERR_INPUT when the target lacks what is needed. */
-    int (*source)(const struct target *t, const struct estate *e, char *out, size_t size,
-                  struct err *err);
+    /* The source of this target's series of that signal, "aws/prod", "postgres/orders": one
+     * instance of the collector each. ERR_INPUT when the target lacks what is needed. */
+    int (*source)(const struct signal *g, const struct target *t, const struct estate *e, char *out,
+                  size_t size, struct err *err);
     void *(*open)(const struct collector_host *h, const struct estate *e, const char *source,
                   struct err *err); /* NULL on error */
     void (*watch)(void *self, const struct watch *const *watches,

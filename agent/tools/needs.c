@@ -210,7 +210,7 @@ static void need_signal(struct gathering *g, const char *name, const struct json
     if (!type) /* made of nothing that is collected: the clock */
         return;
     owner = owner_of(g, s->targets);
-    if (!owner || (type->source && type->source(g->t, g->l->estate, source, sizeof(source), &e)))
+    if (!owner || (type->source && type->source(s, g->t, g->l->estate, source, sizeof(source), &e)))
         return; /* it has no source there, as `check` and `explain` say */
     account = strncmp(source, "aws/", 4) == 0 ? source + 4 : json_get_str(owner->fields, "aws", "");
     by = mem_printf("%s: sig.%s", g->p->name, s->name);

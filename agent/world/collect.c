@@ -453,7 +453,7 @@ static void apply_change(struct collect *c)
 
         if (!type)
             continue; /* "clock" and the like: the engine's own */
-        if (type->source(w->target, c->estate, id, sizeof(id), &e)) {
+        if (type->source(w->signal, w->target, c->estate, id, sizeof(id), &e)) {
             c->feed.unknown(c->feed.arg, w->series, e.text);
             continue;
         }

@@ -202,7 +202,7 @@ void source_open(struct source *s, struct rig *r, const char *signal, const stru
     s->got = mem_calloc(READINGS_MAX, sizeof(*s->got));
     s->watches = mem_calloc(2000, sizeof(*s->watches));
     s->list = mem_calloc(2000, sizeof(*s->list));
-    if (s->type->source(t, r->estate, id, sizeof(id), &e) != 0)
+    if (s->type->source(signal_find(signal, NULL), t, r->estate, id, sizeof(id), &e) != 0)
         fail_msg("%s", e.text);
     s->self = s->type->open(&s->host, r->estate, id, &e);
     if (s->self == NULL)

@@ -166,8 +166,6 @@ static void what_cannot_be_known_says_why(void **state)
     const struct target *nothing = rig_target(&s->r, "cache", "nothing", "{\"aws\": \"prod\"}");
     const struct target *serverless =
         rig_target(&s->r, "cache", "sl", "{\"aws\": \"prod\", \"serverless\": \"sl-1\"}");
-    const struct target *elsewhere = rig_target(
-        &s->r, "cache", "elsewhere", "{\"aws\": \"dev\", \"replication_group\": \"portal\"}");
 
     sim_do(&s->r, "metrics",
            "{\"namespace\": \"AWS/ElastiCache\", \"name\": \"Evictions\", \"dimensions\": "
@@ -177,7 +175,6 @@ static void what_cannot_be_known_says_why(void **state)
     const struct watch *b = source_watch(&c, "cache_evictions", nothing, FAST, 0);
     const struct watch *d = source_watch(&c, "cache_evictions", serverless, FAST, 0);
     const struct watch *e = source_watch(&c, "cache_memory", serverless, FAST, 0);
-    const struct watch *f = source_watch(&c, "cache_memory", elsewhere, FAST, 0);
     const struct watch *per = source_watch(&c, "cloudwatch", nothing,
                                            "{\"namespace\": \"N\", \"metric\": \"M\", \"unit\": "
                                            "\"count\", \"dimensions\": {}, \"per\": "
@@ -190,7 +187,6 @@ static void what_cannot_be_known_says_why(void **state)
     assert_true(source_value(&c, d) == 420);
     assert_non_null(strstr(source_why(&c, e), "is serverless"));
     assert_non_null(strstr(source_why(&c, per), "has no nodes that CloudWatch knows"));
-    assert_non_null(strstr(source_why(&c, f), "is in account dev"));
     assert_non_null(strstr(source_why(&c, g), "no period of 7s: write"));
     source_close(&c);
 }

@@ -172,7 +172,8 @@ static void instances_as_rds_describes_them(void **state)
     sim_do(&s->r, "database",
            "{\"database\": \"db-1\", \"status\": \"available\", \"pending\": {}}");
     sim_do(&s->r, "database", "{\"database\": \"db-2\", \"status\": \"available\"}");
-    assert_int_not_equal(c.type->source(s->bare, s->r.estate, id, sizeof(id), &e), 0);
+    assert_int_not_equal(
+        c.type->source(&c.type->signals[0], s->bare, s->r.estate, id, sizeof(id), &e), 0);
     assert_non_null(strstr(e.text, "give it instance = \"NAME\""));
     source_close(&c);
 }

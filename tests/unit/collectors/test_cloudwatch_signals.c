@@ -29,10 +29,8 @@ static struct estate *estate(void)
          "{\"aws\": \"prod\", \"alb\": \"app/w/1\", \"target_group\": \"tg/w/2\", \"detailed\": "
          "false}"},
         {"proxy", "px", "{\"aws\": \"prod\", \"target_group\": \"default\"}"},
-        {"proxy", "far", "{\"aws\": \"dev\"}"},
         {"postgres", "db", "{\"aws\": \"prod\", \"instance\": \"db-1\", \"proxy\": \"px\"}"},
         {"postgres", "bare", "{\"aws\": \"prod\"}"},
-        {"postgres", "elsewhere", "{\"aws\": \"prod\", \"proxy\": \"far\"}"},
     };
     struct estate *e = estate_new();
     struct err err = ERR_INIT;
@@ -62,7 +60,7 @@ static void read_it(struct cw_set *set, const struct estate *e, const char *sign
 
     option_defaults(w.signal->options, w.signal->noptions, o);
     w.interval_ms = w.signal->interval_ms(w.target, o);
-    cw_read(set, e, "prod", &w, out);
+    cw_read(set, e, &w, out);
     json_free(o);
 }
 
@@ -157,7 +155,6 @@ static void what_cannot_be_asked(void **state)
     } rows[] = {
         {"alb_p99", "postgres/db", "{}", "names no asg"},
         {"proxy_clients", "postgres/bare", "{}", "postgres/bare names no proxy of the estate"},
-        {"proxy_clients", "postgres/elsewhere", "{}", "proxy/far is in account dev"},
         {"proxy_clients", "proxy/px", "{\"period\": 300000}", "adds the minutes up"},
         {"proxy_pool_used", "proxy/px", "{\"period\": 300000}", "adds the minutes up"},
         {"db_cpu", "postgres/bare", "{}", "has no instance: give it instance = \"NAME\""},

@@ -206,21 +206,30 @@ static void zeros(void **state)
 static void sources(void **state)
 {
     static const struct {
-        const struct collector_type *type;
-        const char *kind, *name, *source; /* NULL: an error that names what to write */
+        const char *signal, *kind, *name, *source; /* NULL: an error that names what to write */
     } rows[] = {
-        {&asg_collector, "asg", "web", "aws/prod"},
-        {&asg_collector, "service", "portal", "aws/prod"},
-        {&asg_collector, "service", "lone", NULL},
-        {&asg_collector, "postgres", "db", NULL},
-        {&alb_collector, "asg", "web", "aws/prod"},
-        {&alb_collector, "asg", "bare", NULL},
-        {&cloudwatch_collector, "service", "portal", "aws/prod"},
-        {&cloudwatch_collector, "service", "lone", "aws/dev"},
-        {&cloudwatch_collector, "postgres", "db", NULL},
-        {&pg_activity_collector, "postgres", "db", "postgres/db"},
-        {&pg_activity_collector, "service", "portal", "postgres/db"},
-        {&pg_activity_collector, "service", "lone", NULL},
+        {"asg_desired", "asg", "web", "aws/prod"},
+        {"asg_desired", "service", "portal", "aws/prod"},
+        {"asg_desired", "service", "lone", NULL},
+        {"asg_desired", "postgres", "db", NULL},
+        {"alb_healthy", "asg", "web", "aws/prod"},
+        {"alb_healthy", "asg", "bare", NULL},
+        {"cloudwatch", "service", "portal", "aws/prod"},
+        {"cloudwatch", "service", "lone", "aws/dev"},
+        {"cloudwatch", "postgres", "db", NULL},
+        /* A service's parts may be in other accounts than it, and than one another. */
+        {"asg_cpu", "service", "far", "aws/prod"},
+        {"alb_5xx", "service", "far", "aws/prod"},
+        {"cache_evictions", "service", "far", "aws/dev"},
+        {"cache_memory", "cache", "group", "aws/dev"},
+        {"cache_status", "service", "far", "aws/dev"},
+        {"cloudwatch", "service", "far", "aws/third"},
+        {"proxy_clients", "postgres", "proxied", "aws/dev"},
+        {"db_cpu", "postgres", "proxied", "aws/prod"},
+        {"cache_evictions", "service", "lone", NULL},
+        {"pg_connections", "postgres", "db", "postgres/db"},
+        {"pg_connections", "service", "portal", "postgres/db"},
+        {"pg_connections", "service", "lone", NULL},
     };
     struct estate *e = estate_new();
 
@@ -235,17 +244,30 @@ static void sources(void **state)
                      parse("{\"asg\": \"web\", \"postgres\": \"db\"}"), MODE_ENFORCE, "t", 1, NULL);
     (void)estate_add(e, "service", "lone", NULL, parse("{\"aws\": \"dev\"}"), MODE_ENFORCE, "t", 1,
                      NULL);
+    (void)estate_add(e, "cache", "group", NULL,
+                     parse("{\"aws\": \"dev\", \"replication_group\": \"g\"}"), MODE_ENFORCE, "t",
+                     1, NULL);
+    (void)estate_add(e, "proxy", "px", NULL, parse("{\"aws\": \"dev\"}"), MODE_ENFORCE, "t", 1,
+                     NULL);
+    (void)estate_add(e, "postgres", "proxied", NULL,
+                     parse("{\"aws\": \"prod\", \"instance\": \"i\", \"proxy\": \"px\"}"),
+                     MODE_ENFORCE, "t", 1, NULL);
+    (void)estate_add(e, "service", "far", NULL,
+                     parse("{\"aws\": \"third\", \"asg\": \"web\", \"cache\": \"group\"}"),
+                     MODE_ENFORCE, "t", 1, NULL);
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         const struct target *t = estate_find(e, rows[i].kind, rows[i].name);
         struct err err = ERR_INIT;
         char out[64] = "";
-        int rc = rows[i].type->source(t, e, out, sizeof(out), &err);
+        const struct signal *g = signal_find(rows[i].signal, NULL);
+        const struct collector_type *type = signal_collector(g, t, e);
+        int rc = type->source(g, t, e, out, sizeof(out), &err);
 
         if ((rc == 0) != (rows[i].source != NULL) || (rc == 0 && strcmp(out, rows[i].source) != 0))
-            fail_msg("%s of %s: %s%s", rows[i].type->name, t->id, out, err.text);
+            fail_msg("%s of %s: %s%s", type->name, t->id, out, err.text);
         if (rc != 0)
             assert_non_null(strstr(err.text, "give it"));
-        assert_int_equal(rows[i].type->source(t, e, out, 4, &err) != 0, 1); /* no room */
+        assert_int_equal(type->source(g, t, e, out, 4, &err) != 0, 1); /* no room */
     }
     estate_unref(e);
 }

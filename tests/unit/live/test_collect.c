@@ -38,9 +38,10 @@ static struct behaviour *of(const char *source)
     return &behaviours[k];
 }
 
-static int toy_source(const struct target *t, const struct estate *e, char *out, size_t size,
-                      struct err *err)
+static int toy_source(const struct signal *g, const struct target *t, const struct estate *e,
+                      char *out, size_t size, struct err *err)
 {
+    (void)g;
     (void)e;
     if (json_get_bool(t->fields, "lame", false))
         return err_set(err, ERR_INPUT, "%s lacks a host", t->id);
