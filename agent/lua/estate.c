@@ -70,14 +70,16 @@ static int take_target(lua_State *L)
     lua_settop(L, 1);
     if (is_poison(L, 1)) {
         add_wrong(ld, k, name);
-        return 0;
+        poison_push(L);
+        return 1;
     }
     if (!sandbox_table(L, 1)) {
         struct place at = place_here(L, name);
         diag_add(ld->d, "E106", &at, "%s \"%s\" needs a table, write %s \"%s\" { ... }", k->name,
                  name, k->name, name);
         add_wrong(ld, k, name);
-        return 0;
+        poison_push(L); /* what is called of it is not wrong for that */
+        return 1;
     }
     struct option common[8];
     size_t n = common_options(k, common);
@@ -142,14 +144,16 @@ static int take_discover(lua_State *L)
     const struct target_kind *k = lua_touserdata(L, lua_upvalueindex(1));
     lua_settop(L, 1);
     if (is_poison(L, 1)) {
-        return 0;
+        poison_push(L);
+        return 1;
     }
     if (!sandbox_table(L, 1)) {
         struct place at = place_here(L, "discover");
         diag_add(ld->d, "E106", &at,
                  "discover.%s needs a table, write discover.%s { aws = \"prod\" }", k->name,
                  k->name);
-        return 0;
+        poison_push(L);
+        return 1;
     }
     struct tab t = {.index = lua_gettop(L),
                     .what = arena_printf(ld->arena, "discover.%s", k->name)};

@@ -170,8 +170,11 @@ static void check_use(struct loader *ld, int source, const struct scan_use *u,
     if (u->kind == SCAN_ASSIGN) {
         diag_add(ld->d, "E103", &at, "assignment to the global \"%s\": write local %s", word, word);
     } else if (!known && !assigned(s, t)) {
+        bool value = token_is(s->text, t + 1, ",") || token_is(s->text, t + 1, "}") ||
+                     token_is(s->text, t + 1, ")"); /* and the last token is TOKEN_END */
         did_you_mean(hint, sizeof hint, word, globals, n);
-        diag_add(ld->d, "E102", &at, "unknown name \"%s\"%s", word, hint);
+        diag_add(ld->d, "E102", &at, "unknown name \"%s\"%s", word,
+                 !*hint && value ? "; a text stands in quotes" : hint);
     } else if (known && u->field) {
         const struct token *f = &s->tokens[u->field];
         snprintf(field, sizeof field, "%.*s", (int)f->len, s->text + f->at);

@@ -135,8 +135,14 @@ static void M25_parameters_reach_actions_and_checks(void **state)
     assert_string_equal(text, "{\"count\":3,\"pause\":\"2m\",\"why\":\"T1\"}");
     mem_free(text);
     json_free(a);
+    struct action_type lacking = *p->actions[0].type;
+    const struct action_type *whole = p->actions[0].type;
+    lacking.needs = (const char *const[]){"cache.host", "asg.target_group", NULL};
+    p->actions[0].type = &lacking;
     a = rig_order(&r, "explain", "policy", "hot", NULL);
+    p->actions[0].type = whole;
     text = json_print(a);
+    assert_non_null(strstr(text, "act.scale needs the field target_group, and asg/"));
     assert_non_null(
         strstr(text, "\"parameters\":\"count (count, default 3): how many more; pause"));
     assert_non_null(strstr(text, "\"opts\":{\"of\":\"T1\"}"));
