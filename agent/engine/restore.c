@@ -264,8 +264,10 @@ static void have_steps(void *arg, struct json *rows, const struct err *err)
     struct err e2 = ERR_INIT;
     struct run *r = NULL;
 
-    if (i)
+    if (i) {
         i->awaits_run = false;
+        due_mark(i); /* what waited for this goes on, be there new data or not */
+    }
     if (!i || i->run)
         give_up(t, rows,
                 i ? "another run is open on the same policy and target"
