@@ -328,8 +328,6 @@ static void dispatch(struct run *r)
             o = OUT_SHADOWED;
         else if (o == OUT_SUCCEEDED && r->denied && !r->acts)
             o = OUT_REFUSED; /* a guard held back all that was asked */
-        else if (o == OUT_SUCCEEDED && !r->p->script && r->paged)
-            o = OUT_INEFFECTIVE; /* no rung of the ladder had anything to do */
         run_end(r, o, "%s", o == OUT_SUCCEEDED || !r->note ? "" : r->note);
         return;
     case ASK_FAULT:
