@@ -1,6 +1,5 @@
 /* snapshot: a manual snapshot of an RDS instance or of an ElastiCache replication group, by a name
  * that is chosen beforehand, so that the same request made twice is one snapshot. */
-#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -8,6 +7,7 @@
 #include "base/mem.h"
 #include "base/units.h"
 #include "plugin/action.h"
+#include "plugin/form.h"
 #include "shared_aws.h"
 
 #define KEEP_TAG "runbookd:keep-until"
@@ -156,22 +156,6 @@ static void snapshot_observe(struct action_call *c)
 
 /* Thinking */
 
-/* "1 to 255 letters, numbers, or hyphens. First character must be a letter. Can't end with a hyphen
- * or contain two consecutive hyphens" (the model's text on DBSnapshotIdentifier). */
-static bool good_name(const char *name)
-{
-    size_t len = strlen(name);
-
-    if (len == 0 || len > 255 || !isalpha((unsigned char)*name) || name[len - 1] == '-' ||
-        strstr(name, "--") != NULL)
-        return false;
-    for (const char *p = name; *p != '\0'; p++) {
-        if (!isalnum((unsigned char)*p) && *p != '-')
-            return false;
-    }
-    return true;
-}
-
 /* What there is under that name: nothing, ours, or what stands in the way. */
 static int look_at(const struct action_input *in, const struct json *seen, bool *there,
                    struct err *e)
@@ -198,6 +182,7 @@ static struct plan *snapshot_plan(const struct action_input *in, const struct js
     const struct kind *k = kind_of(in->target);
     const char *name = json_get_str(in->opts, "name", ""),
                *status = json_get_str(seen, "status", NULL);
+    struct err bad = ERR_INIT;
     struct json *args, *tag;
     char until[40], keep[UNIT_TEXT];
     struct plan *p;
@@ -208,11 +193,8 @@ static struct plan *snapshot_plan(const struct action_input *in, const struct js
                 in->target->id, k->what, k->field);
         return NULL;
     }
-    if (!good_name(name)) {
-        err_set(e, ERR_INPUT,
-                "\"%.80s\" cannot be the name of a snapshot: it takes letters, digits and single "
-                "hyphens, and begins with a letter",
-                name);
+    if (form_snapshot(name, &bad) != 0) { /* what its references came to, too */
+        err_set(e, ERR_DENIED, "name %s", bad.text);
         return NULL;
     }
     if (look_at(in, seen, &there, e) != 0)
@@ -321,6 +303,7 @@ static const struct option snapshot_options[] = {
     {.name = "name",
      .type = OPT_STRING,
      .fallback = "runbookd-$run.id",
+     .check = form_snapshot,
      .help = "its name; one that is there already, of this source, is taken for done"},
     {.name = "keep",
      .type = OPT_DURATION,

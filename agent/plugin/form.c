@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/url.h"
+#include "plugin/refs.h"
 
 #define LOWER "abcdefghijklmnopqrstuvwxyz"
 #define DIGITS "0123456789"
@@ -247,6 +248,41 @@ int form_client(const char *text, struct err *e)
                    "needs one address, write e.g. \"10.1.2.3\", or \"local\" for the server's "
                    "socket%s, got \"%.200s\"",
                    strchr(text, '/') != NULL ? " (networks are not compared)" : "", text);
+}
+
+/* "1 to 255 letters, numbers, or hyphens. First character must be a letter. Can't end with a hyphen
+ * or contain two consecutive hyphens" (RDS's model on DBSnapshotIdentifier); ElastiCache refuses
+ * with the same words and says nothing of a length. A reference stands for one letter here: what
+ * comes of it is checked again when the name is used. */
+int form_snapshot(const char *text, struct err *e)
+{
+    const char *wrong = NULL;
+    char last = '\0';
+    size_t len = 0;
+
+    for (const char *s = text; *s != '\0' && wrong == NULL; len++) {
+        size_t ref = *s == '$' ? refs_length(s + 1) : 0;
+        char c = ref > 0 ? 'x' : *s;
+
+        s += ref + 1;
+        if (!isalnum((unsigned char)c) && c != '-')
+            wrong = "takes letters, digits and single hyphens";
+        else if (last == '\0' && !isalpha((unsigned char)c))
+            wrong = "begins with a letter";
+        else if (c == '-' && last == '-')
+            wrong = "holds no two hyphens in a row";
+        last = c;
+    }
+    if (wrong == NULL && (len == 0 || len > 255))
+        wrong = "has 1 to 255 characters";
+    if (wrong == NULL && last == '-')
+        wrong = "does not end with a hyphen";
+    if (wrong == NULL)
+        return 0;
+    return err_set(e, ERR_INPUT,
+                   "cannot be \"%.80s\": the name of a snapshot %s, e.g. "
+                   "\"before-$run.id\"",
+                   text, wrong);
 }
 
 /* Past blanks and comments, which nest

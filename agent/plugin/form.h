@@ -25,7 +25,8 @@ int form_node(const char *text, struct err *e);           /* "host:port" */
 /* Of policies' options, which may hold references: what is one is not looked at. */
 int form_client(const char *text,
                 struct err *e); /* one address as PostgreSQL prints it, or local */
-int form_select(const char *text, struct err *e); /* a statement that can stand in a FROM (...) */
+int form_snapshot(const char *text, struct err *e); /* what RDS and ElastiCache take for a name */
+int form_select(const char *text, struct err *e);   /* a statement that can stand in a FROM (...) */
 int form_routing_key(const char *text, struct err *e);
 int form_webhook_secret(const char *text, struct err *e);
 

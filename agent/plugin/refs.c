@@ -23,7 +23,7 @@ static bool is_part(char c)
 /* The length of the reference that starts after the '$' at s, or 0: a word, then one or more
  * ".part". A dash belongs to a tag's key only, where keys have them, and not at its end, so that
  * "$target.name-$run.id" is two; a full stop that ends a sentence is not part of it either. */
-static size_t ref_length(const char *s)
+size_t refs_length(const char *s)
 {
     static const char tag[] = "target.tag.";
     size_t len = 0, dots = 0;
@@ -181,7 +181,7 @@ static struct json *resolve_string(const char *s, const struct refs *r, struct e
         s += plain;
         if (*s == '\0')
             break;
-        len = ref_length(s + 1);
+        len = refs_length(s + 1);
         if (len == 0) {
             (void)buf_addc(&out, *s++);
             continue;
@@ -241,7 +241,7 @@ static bool each_in_string(const char *s, bool (*fn)(void *arg, const char *ref)
     char ref[REF_MAX];
 
     for (s = strchr(s, '$'); s != NULL; s = strchr(s + 1, '$')) {
-        size_t len = ref_length(s + 1);
+        size_t len = refs_length(s + 1);
 
         if (len == 0)
             continue;

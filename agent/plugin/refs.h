@@ -20,6 +20,9 @@ struct refs {
  * follows stays as it is: SQL's $1, a regular expression's end. The caller frees. */
 struct json *refs_resolve(const struct json *opts, const struct refs *r, struct err *e);
 
+/* The length of the reference that follows a '$', after which s points; 0: it is no reference. */
+size_t refs_length(const char *s);
+
 /* Calls fn with each reference in opts, without the '$': "target.tag.tier". fn returning false ends
  * the walk; the walk's answer is whether it was not ended. */
 bool refs_each(const struct json *opts, bool (*fn)(void *arg, const char *ref), void *arg);

@@ -4,9 +4,16 @@ Serverless caches (CreateServerlessCache ...) came after Debian 12's botocore (1
 none of their operations, so they are refused as AWS refuses an unknown name.
 """
 
+import re
+
 import caches
 from errors import ApiError
 from service import Service
+
+
+# As of all of its names: "must begin with a letter; must contain only ASCII letters, digits, and
+# hyphens; and must not end with a hyphen or contain two consecutive hyphens".
+_IDENTIFIER = re.compile(r"(?=.{1,255}\Z)[A-Za-z](-?[A-Za-z0-9])*\Z")
 
 
 def _value(message):
@@ -236,6 +243,11 @@ class ElastiCache(Service):
             "ReplicationGroupId", "CacheClusterId", "SnapshotName"))
         if bool(name) == bool(cluster):
             raise _combination("Exactly one of CacheClusterId and ReplicationGroupId is needed")
+        if not _IDENTIFIER.match(snapshot):
+            raise _value("The parameter SnapshotName is not a valid identifier. Identifiers must "
+                         "begin with a letter; must contain only ASCII letters, digits, and "
+                         "hyphens; and must not end with a hyphen or contain two consecutive "
+                         "hyphens.")
         if name:
             group = self._group(name)
             members = [m for m in group.members if m.primary]

@@ -99,6 +99,10 @@ class AwsCli(testing.SimTest, AwsCommand):
         self.assertEqual(found["Status"], "available")
         target = self.answer("rds", "describe-db-proxy-targets", *proxy)["Targets"][0]
         self.assertEqual(target["TargetHealth"]["State"], "AVAILABLE")
+        code, _, errors = self.aws("rds", "modify-db-proxy-target-group", *proxy, "--target-group-name",
+                                   "default", "--connection-pool-config", "ConnectionBorrowTimeout=301")
+        self.assertEqual(code, 254)
+        self.assertIn("(InvalidParameterValue)", errors)
         code, _, errors = self.aws("rds", "describe-db-proxies", "--db-proxy-name", "nope")
         self.assertEqual(code, 254)
         self.assertIn("(DBProxyNotFoundFault)", errors)

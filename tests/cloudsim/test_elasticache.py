@@ -116,6 +116,12 @@ class Caches(testing.SimTest):
         self.free("sharded")
         self.assertEqual(len(self.group("sharded")["MemberClusters"]), 6)
 
+    def test_names_of_snapshots(self):
+        for name in ("a--b", "1a", "a-", "a_b", "-a", "a" * 256):
+            message, _ = self.refused("InvalidParameterValue", self.cache.create_snapshot,
+                                      ReplicationGroupId="portal", SnapshotName=name)
+            self.assertIn("SnapshotName is not a valid identifier", message)
+
     def test_snapshots(self):
         taken = self.cache.create_snapshot(ReplicationGroupId="portal", SnapshotName="s1")["Snapshot"]
         self.assertEqual((taken["SnapshotStatus"], taken["NodeSnapshots"][0]["CacheSize"]),

@@ -131,7 +131,8 @@ class Rds(testing.SimTest):
     def test_pool_refusals(self):
         for config in ({"MaxConnectionsPercent": 101}, {"MaxConnectionsPercent": 0},
                        {"MaxConnectionsPercent": 50, "MaxIdleConnectionsPercent": 51},
-                       {"ConnectionBorrowTimeout": 3601}):
+                       {"ConnectionBorrowTimeout": 301}, {"ConnectionBorrowTimeout": -1},
+                       {"MaxConnectionsPercent": 50, "MaxIdleConnectionsPercent": -1}):
             self.refused("InvalidParameterValue", self.widen, **config)
         self.refused("InvalidParameterCombination", self.widen, MaxIdleConnectionsPercent=5)
         modify = self.rds.modify_db_proxy_target_group
