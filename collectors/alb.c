@@ -291,12 +291,7 @@ static void alb_poll(void *self)
 }
 
 static const struct option alb_options[] = {
-    {.name = "period",
-     .type = OPT_DURATION,
-     .fallback = "10s",
-     .min = 1000,
-     .max = 3600000,
-     .help = "how often it is asked"},
+    SOURCE_PERIOD("10s", "how often it is asked"),
 };
 
 static const struct signal alb_signals[] = {

@@ -248,12 +248,7 @@ static void asg_poll(void *self)
 }
 
 static const struct option asg_options[] = {
-    {.name = "period",
-     .type = OPT_DURATION,
-     .fallback = "10s",
-     .min = 1000,
-     .max = 3600000,
-     .help = "how often it is asked"},
+    SOURCE_PERIOD("10s", "how often it is asked"),
 };
 
 #define SOURCE "DescribeAutoScalingGroups: "

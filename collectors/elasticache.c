@@ -120,19 +120,8 @@ static void *elasticache_open(const struct collector_host *h, const struct estat
     return describe_open(&describes, h, e, source);
 }
 
-static int64_t elasticache_interval(const struct target *t, const struct json *opts)
-{
-    (void)t;
-    return source_period_ms(opts, 30000);
-}
-
 static const struct option period_options[] = {
-    {.name = "period",
-     .type = OPT_DURATION,
-     .fallback = "30s",
-     .min = 1000,
-     .max = 3600000,
-     .help = "how often ElastiCache is asked"},
+    DESCRIBE_PERIOD("ElastiCache"),
 };
 
 static const struct signal elasticache_signals[] = {
@@ -143,8 +132,7 @@ static const struct signal elasticache_signals[] = {
      .words = statuses,
      .targets = "cache service",
      .options = OPTIONS(period_options),
-     .interval_ms = elasticache_interval,
-     .default_interval_ms = 30000},
+     DESCRIBE_EVERY},
 };
 
 static const char *const elasticache_permissions[] = {"elasticache:DescribeReplicationGroups *",
@@ -156,12 +144,7 @@ const struct collector_type elasticache_collector = {
     .signals = elasticache_signals,
     .nsignals = sizeof(elasticache_signals) / sizeof(*elasticache_signals),
     .permissions = elasticache_permissions,
-    .deadline_ms = 30000,
     .source = elasticache_source,
     .open = elasticache_open,
-    .watch = describe_watch,
-    .poll = describe_poll,
-    .cancel = source_base_cancel,
-    .close = describe_close,
-    .migrate = source_base_migrate,
+    DESCRIBE_PARTS,
 };

@@ -135,12 +135,6 @@ static void *http_open(const struct collector_host *h, const struct estate *e, c
     return probes_open(&probe_type, h, e);
 }
 
-static int64_t http_interval(const struct target *t, const struct json *opts)
-{
-    (void)t;
-    return source_period_ms(opts, 10000);
-}
-
 static int http_check(const struct json *opts, struct err *e)
 {
     const char *expect = json_get_str(opts, "expect", ""), *url = json_get_str(opts, "url", NULL);
@@ -184,10 +178,7 @@ static int http_check(const struct json *opts, struct err *e)
          .path = true,                                                                             \
          .help = "file of CA certificates that the server's is checked against; without it the "   \
                  "agent's"},                                                                       \
-    {                                                                                              \
-        .name = "period", .type = OPT_DURATION, .fallback = "10s", .min = 1000, .max = 3600000,    \
-        .help = "how often it is asked"                                                            \
-    }
+        SOURCE_PERIOD("10s", "how often it is asked")
 
 static const struct option url_options[] = {
     {.name = "url",
@@ -210,7 +201,7 @@ static const struct signal http_signals[] = {
      .targets = "service",
      .options = OPTIONS(service_options),
      .check = http_check,
-     .interval_ms = http_interval,
+     .interval_ms = source_interval,
      .default_interval_ms = 10000,
      .lag_ms = TIMEOUT_MAX_MS},
     {.name = "http",
@@ -220,7 +211,7 @@ static const struct signal http_signals[] = {
      .targets = "any",
      .options = OPTIONS(url_options),
      .check = http_check,
-     .interval_ms = http_interval,
+     .interval_ms = source_interval,
      .default_interval_ms = 10000,
      .lag_ms = TIMEOUT_MAX_MS},
 };

@@ -185,11 +185,7 @@ static bool filtered(const struct json *opts)
     return false;
 }
 
-#define PERIOD                                                                                     \
-    {                                                                                              \
-        .name = "period", .type = OPT_DURATION, .fallback = "10s", .min = 1000, .max = 3600000,    \
-        .help = "how often the server is asked"                                                    \
-    }
+#define PERIOD SOURCE_PERIOD("10s", "how often the server is asked")
 #define FILTERS                                                                                    \
     {.name = "database", .type = OPT_STRING, .help = "only sessions on this database"},            \
         {.name = "user", .type = OPT_STRING, .help = "only sessions of this role"},                \

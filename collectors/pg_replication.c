@@ -193,12 +193,7 @@ static const struct option lag_options[] = {
      .help =
          "duration: how old what was replayed last is; size: bytes of WAL that are not replayed "
          "yet"},
-    {.name = "period",
-     .type = OPT_DURATION,
-     .fallback = "10s",
-     .min = 1000,
-     .max = 3600000,
-     .help = "how often the server is asked"},
+    SOURCE_PERIOD("10s", "how often the server is asked"),
 };
 
 static const struct signal replication_signals[] = {

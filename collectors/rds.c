@@ -189,22 +189,11 @@ static const char *snapshot_collector(const struct target *t, const struct estat
     return strcmp(t->kind, "cache") == 0 ? "elasticache" : NULL;
 }
 
-static int64_t rds_interval(const struct target *t, const struct json *opts)
-{
-    (void)t;
-    return source_period_ms(opts, 30000);
-}
-
 static const struct option period_options[] = {
-    {.name = "period",
-     .type = OPT_DURATION,
-     .fallback = "30s",
-     .min = 1000,
-     .max = 3600000,
-     .help = "how often RDS is asked"},
+    DESCRIBE_PERIOD("RDS"),
 };
 
-#define COMMON .targets = "postgres", .interval_ms = rds_interval, .default_interval_ms = 30000
+#define COMMON .targets = "postgres", DESCRIBE_EVERY
 
 static const char *const of_caches[] = {"elasticache:DescribeSnapshots *", NULL};
 
@@ -231,8 +220,7 @@ static const struct signal rds_signals[] = {
      .unit = UNIT_PERCENT,
      .options = OPTIONS(period_options),
      .targets = "postgres cache",
-     .interval_ms = rds_interval,
-     .default_interval_ms = 30000,
+     DESCRIBE_EVERY,
      .collector = snapshot_collector,
      .other_permissions = of_caches},
 };
@@ -246,12 +234,7 @@ const struct collector_type rds_collector = {
     .signals = rds_signals,
     .nsignals = sizeof(rds_signals) / sizeof(*rds_signals),
     .permissions = rds_permissions,
-    .deadline_ms = 30000,
     .source = rds_source,
     .open = rds_open,
-    .watch = describe_watch,
-    .poll = describe_poll,
-    .cancel = source_base_cancel,
-    .close = describe_close,
-    .migrate = source_base_migrate,
+    DESCRIBE_PARTS,
 };

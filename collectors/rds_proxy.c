@@ -160,24 +160,11 @@ static void *proxy_open(const struct collector_host *h, const struct estate *e, 
     return describe_open(&describes, h, e, source);
 }
 
-static int64_t proxy_interval(const struct target *t, const struct json *opts)
-{
-    (void)t;
-    return source_period_ms(opts, 30000);
-}
-
 static const struct option period_options[] = {
-    {.name = "period",
-     .type = OPT_DURATION,
-     .fallback = "30s",
-     .min = 1000,
-     .max = 3600000,
-     .help = "how often RDS is asked"},
+    DESCRIBE_PERIOD("RDS"),
 };
 
-#define COMMON                                                                                     \
-    .targets = "proxy postgres", .options = OPTIONS(period_options),                               \
-    .interval_ms = proxy_interval, .default_interval_ms = 30000
+#define COMMON .targets = "proxy postgres", .options = OPTIONS(period_options), DESCRIBE_EVERY
 
 static const struct signal proxy_signals[] = {
     {.name = "proxy_status",
@@ -209,12 +196,7 @@ const struct collector_type rds_proxy_collector = {
     .signals = proxy_signals,
     .nsignals = sizeof(proxy_signals) / sizeof(*proxy_signals),
     .permissions = proxy_permissions,
-    .deadline_ms = 30000,
     .source = proxy_source,
     .open = proxy_open,
-    .watch = describe_watch,
-    .poll = describe_poll,
-    .cancel = source_base_cancel,
-    .close = describe_close,
-    .migrate = source_base_migrate,
+    DESCRIBE_PARTS,
 };

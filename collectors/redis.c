@@ -305,17 +305,7 @@ static bool redis_migrate(void *self, const struct estate *e)
 
 /* Descriptors */
 
-static int64_t info_interval(const struct target *t, const struct json *opts)
-{
-    (void)t;
-    return source_period_ms(opts, 10000);
-}
-
-#define PERIOD(default_period, more)                                                               \
-    {                                                                                              \
-        .name = "period", .type = OPT_DURATION, .fallback = (default_period), .min = 1000,         \
-        .max = 3600000, .help = "how often it is asked" more                                       \
-    }
+#define PERIOD(every, more) SOURCE_PERIOD(every, "how often it is asked" more)
 #define AGG_OF(default_agg, all)                                                                   \
     {                                                                                              \
         .name = "agg", .type = OPT_ENUM, .fallback = (default_agg), .words = (all),                \
@@ -359,7 +349,8 @@ static const char *const members[] = {"cloudwatch:GetMetricData *",
     .targets = "cache service", .interval_ms = cache_interval_ms, .default_interval_ms = 60000,    \
     .lag_ms = 180000, .lag_of_ms = cache_lag_ms, .collector = cache_collector,                     \
     .bad_period = cache_bad_period, .other_permissions = members
-#define INFO .targets = "cache service", .interval_ms = info_interval, .default_interval_ms = 10000
+#define INFO                                                                                       \
+    .targets = "cache service", .interval_ms = source_interval, .default_interval_ms = 10000
 
 static const struct signal redis_signals[] = {
     {.name = "cache_evictions",

@@ -38,6 +38,12 @@ void describe_watch(void *self, const struct watch *const *watches, size_t n)
     s->found = mem_realloc(s->found, (n + 1) * sizeof(*s->found));
 }
 
+int64_t describe_interval(const struct target *t, const struct json *opts)
+{
+    (void)t;
+    return source_period_ms(opts, 30000);
+}
+
 static const struct describe_list *list_of(const struct describe *s)
 {
     return &s->type->lists[s->at];

@@ -60,6 +60,14 @@ void describe_close(void *self);
 void describe_watch(void *self, const struct watch *const *watches, size_t n);
 void describe_poll(void *self);
 
+int64_t describe_interval(const struct target *t, const struct json *opts); /* period, or 30 s */
+#define DESCRIBE_PERIOD(who) SOURCE_PERIOD("30s", "how often " who " is asked")
+#define DESCRIBE_EVERY .interval_ms = describe_interval, .default_interval_ms = 30000
+/* Of the collector's descriptor. */
+#define DESCRIBE_PARTS                                                                             \
+    .deadline_ms = 30000, .watch = describe_watch, .poll = describe_poll,                          \
+    .cancel = source_base_cancel, .close = describe_close, .migrate = source_base_migrate
+
 /* Where each name is asked by itself: the series whose name it is. */
 const struct watch *describe_asked(const struct describe *s);
 

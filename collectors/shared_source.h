@@ -59,6 +59,12 @@ int source_no_part(const struct target *t, const char *kind, struct err *err);
 /* A source's name after its "aws/" or "postgres/". */
 const char *source_name(const char *source);
 
+/* The option `period` of a source that is asked as often as one likes. */
+#define SOURCE_PERIOD(every, text)                                                                 \
+    {                                                                                              \
+        .name = "period", .type = OPT_DURATION, .fallback = (every), .min = 1000, .max = 3600000,  \
+        .help = (text)                                                                             \
+    }
 /* The option `period` in milliseconds, or what is given. */
 int64_t source_period_ms(const struct json *opts, int64_t fallback_ms);
 

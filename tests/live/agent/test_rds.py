@@ -1,4 +1,5 @@
-"""An agent, RDS and its proxy on cloudsim, a real PostgreSQL behind: a procedure that widens the pool, saves and goes back."""
+"""An agent, RDS and its proxy on cloudsim, a real PostgreSQL behind: a procedure that widens the pool, saves and goes back. And what Certificate
+Manager and a CloudWatch that refuses a question say, to the end of what an operator sees."""
 
 import os
 import subprocess
@@ -77,6 +78,59 @@ postgres "db" {{ host = "127.0.0.1", port = {os.environ["PGPORT"]}, database = "
         self.assertEqual(outcome, "refused", shown + self.log())
         self.assertIn("a pool of 24 fits into the 37 connections beside the other sessions", " ".join(shown.split()))
         self.assertEqual(self.changes(), [])
+
+
+ARN = "arn:aws:acm:us-east-1:123456789012:certificate/0c10ad51-0000-0000-0000-00000000000"
+PAGES = """
+defaults { owner = "team-db", severity = "sev3", doc = "https://runbooks.example.com/look", mode = "shadow", actions = {},
+  run = function(r) r:page "look" end }
+policy "renew" { target = find.certificate {}, when = sig.cert_days_left { below = 14 } }
+policy "odd" { target = find.asg {}, when = sig.cloudwatch { namespace = "Own", metric = "M", unit = "count", period = "1s", expr = "m +", above = 1 } }
+policy "own" { target = find.asg {}, when = sig.cloudwatch { namespace = "Own", metric = "M", unit = "count", period = "1s", above = 1 } }
+"""
+
+
+class Told(AgentCase):
+    with_sim = True
+    scenario = {"metric_period": 1, "history_seconds": 1, "certificates": [
+        {"name": "soon.example.com", "id": ARN[-35:] + "1", "days": 3.5}, {"name": "later.example.com", "id": ARN[-35:] + "2", "days": 40.5}]}
+
+    def setUp(self):
+        super().setUp()
+        self.write("estate.lua", f"""
+aws "prod" {{ region = "us-east-1", endpoint = "http://127.0.0.1:{self.sim.port}" }}
+asg "web" {{ aws = "prod" }}
+certificate "soon" {{ aws = "prod", arn = "{ARN}1" }}
+certificate "later" {{ aws = "prod", arn = "{ARN}2" }}
+certificate "gone" {{ aws = "prod", arn = "{ARN}3" }}
+""")
+        self.write("policies/pages.lua", PAGES)
+        self.start(env=AWS_ENV)
+
+    def row(self, policy, target):
+        return next(r for r in self.ask("explain", policy)["explain"] if r["target"] == target)
+
+    def source(self, collector):
+        return next(s for s in self.ask("sources")["sources"] if s["collector"] == collector)
+
+    def test_the_days_of_a_certificate(self):
+        for name, days in (("soon", 3), ("later", 40)):
+            when = eventually(lambda n=name: "reading" in (w := self.row("renew", f"certificate/{n}")["when"]) and w, 20, 0.2)
+            self.assertEqual((when["reading"], when["note"]),
+                             (days, f"decided by Certificate Manager; Certificate Manager: {days} days"))
+        eventually(lambda: "ResourceNotFound" in self.row("renew", "certificate/gone")["when"]["why"], 20, 0.2)
+        when = self.row("renew", "certificate/gone")["when"]
+        self.assertEqual((when["value"], when["finding"]), ("unknown", "unknown to its source"))
+
+    def test_a_question_that_is_refused(self):
+        source = eventually(lambda: (s := self.source("cloudwatch"))["state"] == "refused" and s, 20, 0.2)
+        self.assertEqual((source["refused"], source["series"], source["failures"]), (1, 2, 0))
+        self.assertIn("sig.cloudwatch of asg/web: CloudWatch refuses the question", source["error"])
+        self.assertIn("Error in expression", " ".join(self.ctl("explain", "odd").stdout.split()))
+        self.assertIn("CloudWatch has no points", " ".join(self.ctl("explain", "own").stdout.split()))
+        self.assertIn("1 refuse a part", self.ctl("status").stdout)
+        self.assertEqual([m["refused"] for m in self.raw({"command": "metrics"})[0]["sources"] if m["collector"] == "cloudwatch"], [1])
+        self.assertEqual(self.log().count("CloudWatch refuses the question"), 1)
 
 
 if __name__ == "__main__":

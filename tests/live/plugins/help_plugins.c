@@ -125,6 +125,26 @@ const struct target *rig_target(struct rig *r, const char *kind, const char *nam
     return estate_find(r->estate, kind, name);
 }
 
+void *stage_begin(void **state, size_t size)
+{
+    struct rig *r = mem_alloc(size);
+
+    rig_init(r);
+    sim_clear(r);
+    *state = r;
+    return r;
+}
+
+int stage_end(void **state)
+{
+    struct rig *r = *state;
+
+    sim_clear(r);
+    rig_free(r);
+    mem_free(r);
+    return 0;
+}
+
 /* Collectors */
 
 static struct reading *add(const struct collector_host *h, const struct watch *w)

@@ -36,6 +36,10 @@ void rig_free(struct rig *r);
 /* Fields as they are held, JSON. */
 const struct target *rig_target(struct rig *r, const char *kind, const char *name,
                                 const char *fields);
+/* The beginning and the end of a test against cloudsim: a stage of that size whose first member is
+ * the rig. The end is cmocka's own teardown. */
+void *stage_begin(void **state, size_t size);
+int stage_end(void **state);
 /* What `runbookd grants` prints for the example, here for the database postgres: the role is made
  * as users are told to. The caller frees. */
 char *rig_grants(void);

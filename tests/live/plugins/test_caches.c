@@ -6,8 +6,6 @@
 #include <stdio.h>
 #include <time.h>
 
-#include "base/mem.h"
-
 #define FAST "{\"period\": 1000}"
 
 struct stage {
@@ -17,26 +15,13 @@ struct stage {
 
 static int setup(void **state)
 {
-    struct stage *s = mem_alloc(sizeof(*s));
+    struct stage *s = stage_begin(state, sizeof(*s));
 
-    rig_init(&s->r);
     s->web = rig_target(&s->r, "asg", "web", "{\"aws\": \"prod\"}");
     s->portal = rig_target(&s->r, "cache", "portal",
                            "{\"aws\": \"prod\", \"replication_group\": \"portal\"}");
     s->sharded = rig_target(&s->r, "cache", "sharded",
                             "{\"aws\": \"prod\", \"replication_group\": \"sharded\"}");
-    sim_clear(&s->r);
-    *state = s;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct stage *s = *state;
-
-    sim_clear(&s->r);
-    rig_free(&s->r);
-    mem_free(s);
     return 0;
 }
 
@@ -468,7 +453,7 @@ static void looking_may_fail_and_be_cut_off(void **state)
     json_free(call);
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, stage_end)
 
 int main(void)
 {

@@ -20,9 +20,8 @@ struct stage {
 
 static int setup(void **state)
 {
-    struct stage *s = mem_alloc(sizeof(*s));
+    struct stage *s = stage_begin(state, sizeof(*s));
 
-    rig_init(&s->r);
     s->web = rig_target(&s->r, "asg", "web",
                         "{\"aws\": \"prod\", \"alb\": \"" WEB_LB "\", \"target_group\": \"" WEB_TG
                         "\"}");
@@ -30,18 +29,6 @@ static int setup(void **state)
                         "{\"aws\": \"prod\", \"alb\": \"app/api/556789abcdef0123\", "
                         "\"target_group\": \"targetgroup/api/1123456789abcdef\"}");
     s->service = rig_target(&s->r, "service", "portal", "{\"asg\": \"web\"}");
-    sim_clear(&s->r);
-    *state = s;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct stage *s = *state;
-
-    sim_clear(&s->r);
-    rig_free(&s->r);
-    mem_free(s);
     return 0;
 }
 
@@ -622,7 +609,7 @@ static void looking_may_fail_and_be_cut_off(void **state)
     json_free(call);
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, stage_end)
 
 int main(void)
 {

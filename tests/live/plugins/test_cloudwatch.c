@@ -6,8 +6,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "base/mem.h"
-
 struct stage {
     struct rig r;
     const struct target *web, *api;
@@ -15,23 +13,10 @@ struct stage {
 
 static int setup(void **state)
 {
-    struct stage *s = mem_alloc(sizeof(*s));
+    struct stage *s = stage_begin(state, sizeof(*s));
 
-    rig_init(&s->r);
     s->web = rig_target(&s->r, "asg", "web", "{\"aws\": \"prod\"}");
     s->api = rig_target(&s->r, "asg", "api", "{\"aws\": \"prod\"}");
-    sim_clear(&s->r);
-    *state = s;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct stage *s = *state;
-
-    sim_clear(&s->r);
-    rig_free(&s->r);
-    mem_free(s);
     return 0;
 }
 
@@ -227,11 +212,11 @@ static void history_is_bounded(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(one_call_a_period, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_wrong_expression_blinds_nobody_else, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_poisonous_question_starves_nobody, setup, teardown),
-        cmocka_unit_test_setup_teardown(refused_alone_is_a_failure, setup, teardown),
-        cmocka_unit_test_setup_teardown(history_is_bounded, setup, teardown),
+        cmocka_unit_test_setup_teardown(one_call_a_period, setup, stage_end),
+        cmocka_unit_test_setup_teardown(a_wrong_expression_blinds_nobody_else, setup, stage_end),
+        cmocka_unit_test_setup_teardown(a_poisonous_question_starves_nobody, setup, stage_end),
+        cmocka_unit_test_setup_teardown(refused_alone_is_a_failure, setup, stage_end),
+        cmocka_unit_test_setup_teardown(history_is_bounded, setup, stage_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

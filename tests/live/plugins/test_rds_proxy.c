@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/mem.h"
-
 struct stage {
     struct rig r;
     const struct target *px, *db;
@@ -15,23 +13,10 @@ struct stage {
 
 static int setup(void **state)
 {
-    struct stage *s = mem_alloc(sizeof(*s));
+    struct stage *s = stage_begin(state, sizeof(*s));
 
-    rig_init(&s->r);
     s->px = rig_target(&s->r, "proxy", "px", "{\"aws\": \"prod\"}");
     s->db = rig_target(&s->r, "postgres", "db", "{\"aws\": \"prod\", \"proxy\": \"px\"}");
-    sim_clear(&s->r);
-    *state = s;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct stage *s = *state;
-
-    sim_clear(&s->r);
-    rig_free(&s->r);
-    mem_free(s);
     return 0;
 }
 
@@ -165,7 +150,7 @@ static void a_spoilt_proxy_is_no_value(void **state)
     }
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, stage_end)
 
 int main(void)
 {
