@@ -372,22 +372,7 @@ static const struct option scale_state[] = {
     {.name = "controllers",
      .type = OPT_LIST,
      .help = "others that scale it, \"scaling policy target-60 (TargetTrackingScaling)\""},
-    {.name = "max_connections",
-     .type = OPT_COUNT,
-     .fallback = "1000",
-     .min = 1,
-     .max = 100000,
-     .help = "of the database of a service in `others` with a pool_size that runs on it"},
-    {.name = "reserved_connections",
-     .type = OPT_COUNT,
-     .fallback = "3",
-     .max = 100000,
-     .help = "of these, not for applications"},
-    {.name = "connections_used",
-     .type = OPT_COUNT,
-     .fallback = "0",
-     .max = 100000,
-     .help = "connections that the database has, whoever opened them"},
+    SLOTS_STATE("of the database of a service in `others` with a pool_size that runs on it"),
 };
 
 static const struct option scale_options[] = {

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "aws/call.h"
 #include "base/mem.h"
@@ -258,7 +259,8 @@ static void require_available(struct plan *p, const struct json *seen)
     plan_require(p, strcmp(state, "AVAILABLE") == 0, text, "its database answers it");
     /* A pool is sized by the database behind it: the one whose slots were counted must be it. */
     if (instance != NULL)
-        plan_require(p, strcmp(instance, id) == 0, id, "its database is the instance %s", instance);
+        plan_require(p, strcasecmp(instance, id) == 0, id, "its database is the instance %s",
+                     instance);
 }
 
 /* ModifyDBProxyTargetGroup with all of the pool's configuration: what is left out may fall back to
@@ -304,8 +306,12 @@ static struct plan *change(const struct action_input *in, const struct json *see
         return p;
     }
     p->flags = ACTION_REVERSIBLE | (to < now->percent ? ACTION_DISRUPTIVE : 0);
-    p->summary = mem_printf("pool %lld%% -> %lld%% of %lld connections", (long long)now->percent,
-                            (long long)to, (long long)now->max_connections);
+    p->summary =
+        to != now->percent
+            ? mem_printf("pool %lld%% -> %lld%% of %lld connections", (long long)now->percent,
+                         (long long)to, (long long)now->max_connections)
+            : mem_printf("pool %lld%%, idle %lld%% -> %lld%%", (long long)to, (long long)now->idle,
+                         (long long)idle);
     p->expect = mem_printf("the proxy opens up to %lld connections", (long long)size);
     plan_call(p, "rds:ModifyDBProxyTargetGroup", call_args(seen, to, idle));
     snprintf(text, sizeof(text), "%lld", (long long)now->percent);
@@ -343,19 +349,27 @@ static struct plan *pool_plan(const struct action_input *in, const struct json *
 }
 
 /* The new value is a yes, whoever set it; the old one a no, but not at once; any other: somebody
- * else was there, and may have been there after us. */
+ * else was there, and may have been there after us. Where the percentage stays, the idle share is
+ * the value. */
 static enum verdict pool_judge(const struct action_input *in, const struct plan *p, size_t i,
                                const struct json *seen)
 {
-    int64_t percent = json_get_int(seen, PERCENT, -1);
+    int64_t percent = json_get_int(seen, PERCENT, -1),
+            before = json_get_int(p->before, PERCENT, -2),
+            after = json_get_int(p->after, PERCENT, -2), value = percent;
     int64_t age_ms = in->wall_ms - json_get_int(p->before, "at_ms", 0);
 
     (void)i;
-    if (percent < 0)
+    if (before == after && percent == after) {
+        value = json_get_int(seen, IDLE, -1);
+        before = json_get_int(p->before, IDLE, -2);
+        after = json_get_int(p->after, IDLE, -2);
+    }
+    if (value < 0)
         return VERDICT_UNKNOWN;
-    if (percent == json_get_int(p->after, PERCENT, -2))
+    if (value == after)
         return VERDICT_YES;
-    if (percent == json_get_int(p->before, PERCENT, -2))
+    if (value == before)
         return age_ms >= AWS_STILL_ON_ITS_WAY_MS ? VERDICT_NO : VERDICT_UNKNOWN;
     return VERDICT_UNKNOWN;
 }
@@ -456,22 +470,7 @@ static const struct option pool_state[] = {
      .fallback = "0",
      .max = 100000,
      .help = "connections that the pool holds; they are among connections_used"},
-    {.name = "max_connections",
-     .type = OPT_COUNT,
-     .fallback = "1000",
-     .min = 1,
-     .max = 100000,
-     .help = "of the database"},
-    {.name = "reserved_connections",
-     .type = OPT_COUNT,
-     .fallback = "3",
-     .max = 100000,
-     .help = "of these, not for applications"},
-    {.name = "connections_used",
-     .type = OPT_COUNT,
-     .fallback = "0",
-     .max = 100000,
-     .help = "connections that the database has, whoever opened them"},
+    SLOTS_STATE("of the database"),
     {.name = "proxy_status",
      .type = OPT_STRING,
      .fallback = "available",

@@ -19,4 +19,23 @@ struct slots {
 };
 bool slots_read(const struct json *seen, struct slots *out); /* false: not all of it is known */
 
+/* The same in the states of policies' tests: rows of an option table, WHOSE helps with the first.
+ */
+#define SLOTS_STATE(WHOSE)                                                                         \
+    {.name = "max_connections",                                                                    \
+     .type = OPT_COUNT,                                                                            \
+     .fallback = "1000",                                                                           \
+     .min = 1,                                                                                     \
+     .max = 100000,                                                                                \
+     .help = (WHOSE)},                                                                             \
+        {.name = "reserved_connections",                                                           \
+         .type = OPT_COUNT,                                                                        \
+         .fallback = "3",                                                                          \
+         .max = 100000,                                                                            \
+         .help = "of these, not for applications"},                                                \
+    {                                                                                              \
+        .name = "connections_used", .type = OPT_COUNT, .fallback = "0", .max = 100000,             \
+        .help = "connections that the database has, whoever opened them"                           \
+    }
+
 #endif

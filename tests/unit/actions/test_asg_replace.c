@@ -1,28 +1,15 @@
 /* asg_replace's thinking: whom it names, when it refuses, what a lost answer proves. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
+#include "help_actions.h"
+
 #include <stdio.h>
 #include <string.h>
-#include <cmocka.h>
 
 #include "base/buf.h"
 #include "base/mem.h"
-#include "plugin/action.h"
 
 extern const struct action_type asg_replace_action;
 
 static struct target group = {.kind = "asg", .name = "web", .id = "asg/web"};
-
-static struct json *parse(const char *text)
-{
-    struct err e = ERR_INIT;
-    struct json *j = json_parse(text, strlen(text), 1 << 16, &e);
-
-    if (j == NULL)
-        fail_msg("%s: %s", text, e.text);
-    return j;
-}
 
 /* What observe would see: instances as "id state health zone target", "!" before a protected one.
  */

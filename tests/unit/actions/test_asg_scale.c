@@ -1,28 +1,15 @@
 /* asg_scale's thinking: every case of the limits, odd observations, and what must hold for all. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
+#include "help_actions.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
 
 #include "base/mem.h"
-#include "plugin/action.h"
 
 extern const struct action_type asg_scale_action;
 
 static struct target group = {.kind = "asg", .name = "web", .id = "asg/web"};
-
-static struct json *parse(const char *text)
-{
-    struct err e = ERR_INIT;
-    struct json *j = json_parse(text, strlen(text), 1 << 16, &e);
-
-    if (j == NULL)
-        fail_msg("%s: %s", text, e.text);
-    return j;
-}
 
 static struct plan *plan_at(const char *opts, const char *seen, int64_t wall_ms, struct err *e)
 {
@@ -126,14 +113,8 @@ static void plans(void **state)
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         struct err e;
         struct plan *p = plan_at(rows[i].opts, rows[i].seen, 0, &e);
-        char *got = p == NULL ? mem_printf("%s: %s", err_name(e.code), e.text)
-                              : mem_printf("%s%s", p->empty ? "empty: " : "", p->summary);
 
-        if (strcmp(got, rows[i].says) != 0)
-            fail_msg("%s with %s: \"%s\" in place of \"%s\"", rows[i].opts, rows[i].seen, got,
-                     rows[i].says);
-        mem_free(got);
-        plan_free(p);
+        assert_says(p, &e, rows[i].says, rows[i].seen);
     }
 }
 

@@ -1,14 +1,11 @@
 /* cache_scale's thinking: the ladder, what AWS takes, what must hold, and how an interrupted
  * request is settled. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
+#include "help_actions.h"
+
 #include <stdio.h>
 #include <string.h>
-#include <cmocka.h>
 
 #include "base/mem.h"
-#include "plugin/action.h"
 
 extern const struct action_type cache_scale_action;
 
@@ -17,16 +14,6 @@ extern const struct action_type cache_scale_action;
     "{\"node_type\": \"" type "\", \"status\": \"available\", \"pending\": [], \"up\": "           \
     "[\"cache.b\", \"cache.c\", \"cache.z\"], \"down\": [\"cache.a\", \"cache.b\"]}"
 #define NOW 1790035200000
-
-static struct json *parse(const char *text)
-{
-    struct err e = ERR_INIT;
-    struct json *j = json_parse(text, strlen(text), 1 << 16, &e);
-
-    if (j == NULL)
-        fail_msg("%s: %s", text, e.text);
-    return j;
-}
 
 static struct target *cache(void)
 {

@@ -1,30 +1,17 @@
 /* The models of targets in policies' tests: plan on what is seen, carry out, see again; the judge
  * must say that it was done, and nothing else may have changed. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
+#include "help_actions.h"
+
 #include <stdio.h>
 #include <string.h>
-#include <cmocka.h>
 
 #include "base/mem.h"
 #include "base/units.h"
-#include "plugin/action.h"
 
 extern const struct action_type asg_scale_action, pg_terminate_action, pg_cancel_action,
     proxy_pool_action;
 
 #define NOW 1790035200000
-
-static struct json *parse(const char *text)
-{
-    struct err e = ERR_INIT;
-    struct json *j = json_parse(text, strlen(text), 1 << 16, &e);
-
-    if (j == NULL)
-        fail_msg("%s: %s", text, e.text);
-    return j;
-}
 
 static struct json *see(const struct action_type *a, const struct action_input *in,
                         const struct json *state)

@@ -1,30 +1,17 @@
 /* The thinking of pg_terminate and pg_cancel: who is chosen, who never is, and what the probe makes
  * of what is left. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
+#include "help_actions.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
 
 #include "base/mem.h"
 #include "harness/number.h"
-#include "plugin/action.h"
 
 extern const struct action_type pg_terminate_action, pg_cancel_action;
 
 static struct target db = {.kind = "postgres", .name = "db", .id = "postgres/db"};
-
-static struct json *parse(const char *text)
-{
-    struct err e = ERR_INIT;
-    struct json *j = json_parse(text, strlen(text), 1 << 20, &e);
-
-    if (j == NULL)
-        fail_msg("%s: %s", text, e.text);
-    return j;
-}
 
 static struct plan *plan_with(const struct action_type *a, const char *opts,
                               const struct json *seen, const struct json *within, struct err *e)

@@ -1,28 +1,15 @@
 /* proxy_pool's thinking: its limits, the database's headroom, odd observations, the way back. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
+#include "help_actions.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
 
 #include "base/mem.h"
-#include "plugin/action.h"
 
 extern const struct action_type proxy_pool_action;
 
 static struct target proxy = {.kind = "proxy", .name = "px", .id = "proxy/px"};
-
-static struct json *parse(const char *text)
-{
-    struct err e = ERR_INIT;
-    struct json *j = json_parse(text, strlen(text), 1 << 16, &e);
-
-    if (j == NULL)
-        fail_msg("%s: %s", text, e.text);
-    return j;
-}
 
 /* A pool in order, 50% of 100 with 40 connections open of 45 in all; `more` says what differs. */
 static struct json *seen_with(const char *more)
@@ -92,21 +79,15 @@ static void plans(void **state)
         {"{\"add\": 10, \"max\": 90}", "{\"reserved_connections\": 100}",
          "input: the database's max_connections (100), reserved (100) or used connections (45) "
          "are not known"},
-        {"{\"to\": 50, \"max\": 90}", "{\"pool_idle\": 60}", "pool 50% -> 50% of 100 connections"},
+        {"{\"to\": 50, \"max\": 90}", "{\"pool_idle\": 60}", "pool 50%, idle 60% -> 50%"},
     };
 
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         struct err e;
         struct plan *p = plan_at(rows[i].opts, rows[i].more, 0, &e);
-        char *got = p == NULL ? mem_printf("%s: %s", err_name(e.code), e.text)
-                              : mem_printf("%s%s", p->empty ? "empty: " : "", p->summary);
 
-        if (strcmp(got, rows[i].says) != 0)
-            fail_msg("%s with %s: \"%s\" in place of \"%s\"", rows[i].opts, rows[i].more, got,
-                     rows[i].says);
-        mem_free(got);
-        plan_free(p);
+        assert_says(p, &e, rows[i].says, rows[i].more);
     }
 }
 
@@ -150,6 +131,8 @@ static void preconditions(void **state)
         {"{\"add\": 10, \"max\": 90}",
          "{\"targets\": [{\"id\": \"db-1\", \"state\": \"UNAVAILABLE\"}]}",
          "its database answers it (observed db-1 UNAVAILABLE)"},
+        {"{\"add\": 10, \"max\": 90}", "{\"instance\": \"DB-1\"}",
+         NULL}, /* RDS stores small letters */
         {"{\"add\": 10, \"max\": 90}", "{\"instance\": \"db-2\"}",
          "its database is the instance db-2 (observed db-1)"},
     };
@@ -223,6 +206,36 @@ static enum verdict judged(const struct plan *p, const char *seen, int64_t wall_
 
     json_free(s);
     return v;
+}
+
+/* Twice changed, and back to the percentage that is there: only the idle share moves, so that it
+ * tells whether the request was carried out. */
+static void the_probe_of_an_idle_share(void **state)
+{
+    struct err e;
+    struct plan *first = plan_at("{\"to\": 20, \"max\": 90}", "{}", 0, &e),
+                *last = plan_at("{\"to\": 50, \"max\": 90}",
+                                "{\"pool_percent\": 20, \"pool_idle\": 20}", 0, &e),
+                *back;
+    struct json *s = seen_with("{\"pool_idle\": 20}"), *o = json_new_map();
+    struct action_input in = {.target = &proxy, .opts = o, .wall_ms = 1000};
+
+    (void)state;
+    back = proxy_pool_action.undo(&in, first, last, s, &e);
+    assert_non_null(back);
+    assert_false(back->empty);
+    assert_string_equal(back->summary, "pool 50%, idle 20% -> 25%");
+    assert_int_equal(judged(back, "{\"pool_percent\": 50, \"pool_idle\": 20}", 90000), VERDICT_NO);
+    assert_int_equal(judged(back, "{\"pool_percent\": 50, \"pool_idle\": 20}", 1000),
+                     VERDICT_UNKNOWN);
+    assert_int_equal(judged(back, "{\"pool_percent\": 50, \"pool_idle\": 25}", 1000), VERDICT_YES);
+    assert_int_equal(judged(back, "{\"pool_percent\": 60, \"pool_idle\": 25}", 90000),
+                     VERDICT_UNKNOWN);
+    plan_free(first);
+    plan_free(last);
+    plan_free(back);
+    json_free(s);
+    json_free(o);
 }
 
 static void the_probe(void **state)
@@ -346,9 +359,13 @@ static void options(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(plans),     cmocka_unit_test(preconditions),
-        cmocka_unit_test(the_probe), cmocka_unit_test(what_a_plan_holds),
-        cmocka_unit_test(for_all),   cmocka_unit_test(going_back),
+        cmocka_unit_test(plans),
+        cmocka_unit_test(preconditions),
+        cmocka_unit_test(the_probe),
+        cmocka_unit_test(the_probe_of_an_idle_share),
+        cmocka_unit_test(what_a_plan_holds),
+        cmocka_unit_test(for_all),
+        cmocka_unit_test(going_back),
         cmocka_unit_test(options),
     };
 

@@ -1,25 +1,12 @@
 /* snapshot's thinking: names, what stands in the way, both services, the probe. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
+#include "help_actions.h"
+
 #include <stdio.h>
 #include <string.h>
-#include <cmocka.h>
 
 #include "base/mem.h"
-#include "plugin/action.h"
 
 extern const struct action_type snapshot_action;
-
-static struct json *parse(const char *text)
-{
-    struct err e = ERR_INIT;
-    struct json *j = json_parse(text, strlen(text), 1 << 16, &e);
-
-    if (j == NULL)
-        fail_msg("%s: %s", text, e.text);
-    return j;
-}
 
 static struct target target_of(const char *kind, const char *fields)
 {
@@ -83,13 +70,8 @@ static void plans(void **state)
         struct target t = target_of(rows[i].kind, rows[i].fields);
         struct err e;
         struct plan *p = plan_it(&t, rows[i].name, rows[i].seen, 0, &e);
-        char *got = p == NULL ? mem_printf("%s: %s", err_name(e.code), e.text)
-                              : mem_printf("%s%s", p->empty ? "empty: " : "", p->summary);
 
-        if (strcmp(got, rows[i].says) != 0)
-            fail_msg("%s: \"%s\" in place of \"%s\"", rows[i].seen, got, rows[i].says);
-        mem_free(got);
-        plan_free(p);
+        assert_says(p, &e, rows[i].says, rows[i].seen);
         json_free(t.fields);
     }
 }
