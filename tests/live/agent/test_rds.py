@@ -30,11 +30,25 @@ procedure "widen" {
 '''
 
 
+GROW = '''
+procedure "grow" {
+  owner = "team-web", severity = "sev3", doc = "https://runbooks.example.com/grow",
+  target = find.asg {},
+  actions = { grow = act.asg_scale { by = 1, max = 9 } },
+  mode = "enforce", limit = "6 per 1h", cooldown = "0s",
+  run = function(r)
+    if not r:act "grow" then return r:page "not grown" end
+  end,
+}
+'''
+
+
 class Widen(AgentCase):
     with_sim = True
     scenario = {"metric_period": 60, "history_seconds": 300, "tick_seconds": 0.1,
                 "databases": [{"name": "db-1", "max_connections": 40, "snapshot_seconds": 1}],
-                "proxies": [{"name": "px", "database": "db-1", "clients": 4}]}
+                "proxies": [{"name": "px", "database": "db-1", "clients": 4}],
+                "groups": [{"name": name, "desired": 2, "max": 8, "cooldown": 0} for name in ("web", "api")]}
 
     def setUp(self):
         super().setUp()
@@ -44,7 +58,13 @@ aws "prod" {{ region = "us-east-1", endpoint = "http://127.0.0.1:{self.sim.port}
 proxy "px" {{ aws = "prod" }}
 postgres "db" {{ host = "127.0.0.1", port = {os.environ["PGPORT"]}, database = "postgres", user = "runbookd", sslmode = "disable",
   instance = "db-1", proxy = "px", aws = "prod" }}
+postgres "direct" {{ host = "127.0.0.1", port = {os.environ["PGPORT"]}, database = "postgres", user = "runbookd", sslmode = "disable" }}
+asg "web" {{ aws = "prod" }}
+asg "api" {{ aws = "prod" }}
+service "shop" {{ asg = "web", postgres = "direct", pool_size = 13 }}
+service "rest" {{ asg = "api", postgres = "direct", pool_size = 4 }}
 ''')
+        self.write("policies/grow.lua", GROW)
         self.write("policies/widen.lua", PROCEDURE)
         self.start(env=AWS_ENV)
 
@@ -78,6 +98,17 @@ postgres "db" {{ host = "127.0.0.1", port = {os.environ["PGPORT"]}, database = "
         self.assertEqual(outcome, "refused", shown + self.log())
         self.assertIn("a pool of 24 fits into the 37 connections beside the other sessions", " ".join(shown.split()))
         self.assertEqual(self.changes(), [])
+
+    def test_a_group_whose_connections_would_not_fit_does_not_grow(self):
+        self.ctl("start", "grow", "web", "--yes")
+        outcome, shown = self.ended()
+        self.assertEqual(outcome, "refused", shown + self.log())
+        self.assertIn("3 instances with 13 connections each fit into the 37 of postgres/direct", " ".join(shown.split()))
+        self.assertIn("13 more into", " ".join(shown.split()))
+        self.ctl("start", "grow", "api", "--yes")  # 12 in all: they fit
+        eventually(lambda: any(r["outcome"] == "succeeded" for r in self.ask("runs")["runs"] if r.get("outcome")), 30, 0.3)
+        grown = [e["params"] for e in self.sim.call("GET", "effects")["list"] if e["action"] == "SetDesiredCapacity"]
+        self.assertEqual([(g["AutoScalingGroupName"], g["DesiredCapacity"]) for g in grown], [("api", 3)])
 
 
 ARN = "arn:aws:acm:us-east-1:123456789012:certificate/0c10ad51-0000-0000-0000-00000000000"
