@@ -78,6 +78,10 @@ static void plans(void **state)
         {BY_SIGNAL("5000", ""), "{\"desired\": 20}", "denied: at max 20: no room"},
         {BY_SIGNAL("5000", ""), "{\"desired\": 8, \"min\": 1, \"max\": 9}",
          "desired 8 -> 9 (alb_requests (it), 100 an instance)"},
+        {"{\"to\": {\"signal\": \"alb_requests\", \"opts\": {}, \"reading\": 981, \"text\": "
+         "\"(it)\", "
+         "\"end_wall_ms\": 1790000000000}, \"per_instance\": 250, \"max\": 20}",
+         "{\"desired\": 8}", "desired 8 -> 4 (alb_requests (it), 250 an instance)"},
         {BY_SIGNAL("100", ", \"min\": 4"), "{\"desired\": 8}",
          "desired 8 -> 4 (alb_requests (it), 100 an instance)"},
         {BY_SIGNAL("100", ", \"min\": 4"), "{\"desired\": 4}",

@@ -179,6 +179,10 @@ static void words(void **state)
         assert_string_equal(p->summary, end ? "end 2 sessions named before and still busy (oldest "
                                               "unchanged for 0s)"
                                             : "cancel 1 query (oldest running 12m)");
+        /* A query that is over meanwhile is not cancelled: the statement looks, too. */
+        assert_true((strstr(json_get_str(json_at(p->calls, 0), "sql", ""),
+                            end ? "AND s.state <> 'idle' AND s.pid ||"
+                                : "AND s.state = 'active' AND s.pid ||") != NULL));
         /* What is sent of those named before: without the mark, which may have moved. */
         args = json_print(json_get(json_at(p->calls, 0), "args"));
         assert_string_equal(args, end ? "{\"of\":[\"1@b\",\"2@b\",\"3@b\"],\"names\":[\"1@b/c\","
