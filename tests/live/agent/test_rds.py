@@ -116,7 +116,8 @@ PAGES = """
 defaults { owner = "team-db", severity = "sev3", doc = "https://runbooks.example.com/look", mode = "shadow", actions = {},
   run = function(r) r:page "look" end }
 policy "renew" { target = find.certificate {}, when = sig.cert_days_left { below = 14 } }
-policy "odd" { target = find.asg {}, when = sig.cloudwatch { namespace = "Own", metric = "M", unit = "count", period = "1s", expr = "m +", above = 1 } }
+policy "odd" { target = find.asg {},
+  when = sig.cloudwatch { namespace = "Own", metric = "M", unit = "count", period = "1s", expr = "m +", above = 1 } }
 policy "own" { target = find.asg {}, when = sig.cloudwatch { namespace = "Own", metric = "M", unit = "count", period = "1s", above = 1 } }
 """
 

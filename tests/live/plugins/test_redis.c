@@ -371,10 +371,16 @@ static void a_pair_and_its_failover(void **state)
     const struct watch *lag = source_watch(&c, "cache_replica_lag", t, NULL, 0);
     const struct watch *up =
         source_watch(&c, "redis", t, "{\"field\": \"connected_slaves\", \"agg\": \"sum\"}", 0);
+    const struct watch *mean =
+        source_watch(&c, "redis", t, "{\"field\": \"connected_slaves\", \"agg\": \"avg\"}", 0);
+    const struct watch *least =
+        source_watch(&c, "redis", t, "{\"field\": \"connected_slaves\", \"agg\": \"min\"}", 0);
     source_poll(&c);
     assert_true(source_value(&c, memory) > 0);
     assert_true(source_value(&c, lag) >= 0 && source_value(&c, lag) < 10000);
     assert_true(source_value(&c, up) == 1);
+    assert_float_equal(source_value(&c, mean), 0.5, 1e-9); /* of 1 and 0 */
+    assert_true(source_value(&c, least) == 0);
     fill(a, 4000);
     poll_soon(&c, s);
     assert_true(source_value(&c, evictions) > 0);
