@@ -154,7 +154,7 @@ policy "grow" {
 
 
 class PgWorld(World):
-    request = "pg_terminate_backend("
+    request = 's."user" <> ALL ($7::text[])) OFFSET 0'  # on the wire; in the plan that the journal holds the quotes are escaped
     policy = """
 policy "free" {
   @COMMON@ target = find.postgres {},
