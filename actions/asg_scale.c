@@ -236,6 +236,12 @@ static struct plan *scale_plan(const struct action_input *in, const struct json 
         return NULL;
     }
     p = change(in, seen, &g, to);
+    if (p->empty && json_get(in->opts, "by") != NULL) { /* only a share can come to nothing */
+        mem_free(p->summary);
+        p->summary =
+            mem_printf("desired stays %lld: %g%% of it are less than one instance", (long long)to,
+                       fabs(json_get_num(json_get(in->opts, "by"), "percent", 0)));
+    }
     if (by_signal(in->opts))
         say_why(p, in->opts, to);
     return p;

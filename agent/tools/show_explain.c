@@ -120,6 +120,26 @@ static void line(struct text *t, size_t indent, const char *label, const char *v
     text_wrap(t, TONE_PLAIN, value, indent + 10, indent + 10);
 }
 
+/* A call's arguments on one line that can be wrapped: JSON with a blank after each comma and colon.
+ */
+static void args_text(struct buf *b, const struct json *call)
+{
+    char *args = json_print(json_get(call, "args"));
+    bool quoted = false;
+
+    buf_addf(b, "%s ", json_get_str(call, "call", "?"));
+    for (const char *s = args; *s; s++) {
+        (void)buf_addc(b, *s);
+        if (*s == '\\' && s[1])
+            (void)buf_addc(b, *++s);
+        else if (*s == '"')
+            quoted = !quoted;
+        else if (!quoted && (*s == ',' || *s == ':'))
+            (void)buf_addc(b, ' ');
+    }
+    mem_free(args);
+}
+
 void show_plan(struct text *t, const struct json *p, const char *hash, size_t indent)
 {
     struct buf b;
@@ -133,20 +153,19 @@ void show_plan(struct text *t, const struct json *p, const char *hash, size_t in
     line(t, indent, "class", buf_str(&b));
     for (const struct json *c = json_first(json_get(p, "calls")); c; c = json_next(c)) {
         const struct json *first = json_get(c, "if");
-        char *args = json_print(json_get(c, "args"));
+
         buf_reset(&b);
-        buf_addf(&b, "%s %s%s", json_get_str(c, "call", "?"), args,
-                 json_get(c, "sql") ? " (--json shows the statement)" : "");
+        args_text(&b, c);
+        if (json_get(c, "sql"))
+            buf_adds(&b, " (--json shows the statement)");
         line(t, indent, label, buf_str(&b));
         label = "";
-        mem_free(args);
         if (first) {
-            args = json_print(json_get(first, "args"));
             buf_reset(&b);
-            buf_addf(&b, "only if %s %s says %s right before", json_get_str(first, "call", "?"),
-                     args, json_get_str(first, "says", "?"));
+            buf_adds(&b, "only if ");
+            args_text(&b, first);
+            buf_addf(&b, " says %s right before", json_get_str(first, "says", "?"));
             line(t, indent, label, buf_str(&b));
-            mem_free(args);
         }
     }
     label = "requires";

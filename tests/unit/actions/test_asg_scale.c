@@ -57,7 +57,7 @@ static void plans(void **state)
         {"{\"by\": {\"percent\": -25}, \"max\": 20}", "{\"desired\": 8}", "desired 8 -> 6"},
         {"{\"by\": {\"percent\": -25}, \"max\": 20}", "{\"desired\": 7}", "desired 7 -> 6"},
         {"{\"by\": {\"percent\": -25}, \"max\": 20}", "{\"desired\": 3}",
-         "empty: desired is 3 already"},
+         "empty: desired stays 3: 25% of it are less than one instance"},
         {"{\"to\": 10, \"max\": 20}", "{\"desired\": 8}", "desired 8 -> 10"},
         {"{\"to\": 10, \"max\": 20}", "{\"desired\": 12}", "desired 12 -> 10"},
         {"{\"to\": 10, \"max\": 20}", "{\"desired\": 10}", "empty: desired is 10 already"},
