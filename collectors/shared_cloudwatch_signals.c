@@ -364,16 +364,15 @@ static int any_check(const struct json *opts, struct err *e)
     return 0;
 }
 
-#define METRIC .lag_ms = 180000, .default_interval_ms = MINUTE_MS, .bad_period = cw_bad_period
+#define MINUTELY .lag_ms = 180000, .default_interval_ms = MINUTE_MS, .published_ms = MINUTE_MS
+#define METRIC MINUTELY, .bad_period = cw_bad_period
 #define ALB "by LoadBalancer and TargetGroup"
 #define RDS(metric) "AWS/RDS " metric " by DBInstanceIdentifier, Average"
 #define PROXY(metrics) "AWS/RDS by ProxyName: " metrics
 #define RDS_SIGNAL                                                                                 \
     .targets = "postgres", .options = OPTIONS(period_options), .interval_ms = minute_interval,     \
     METRIC
-#define PROXY_SIGNAL                                                                               \
-    .targets = "proxy postgres", .interval_ms = minute_interval, .lag_ms = 180000,                 \
-    .default_interval_ms = MINUTE_MS
+#define PROXY_SIGNAL .targets = "proxy postgres", .interval_ms = minute_interval, MINUTELY
 #define PROXY_COUNT PROXY_SIGNAL, .bad_period = bad_sum_period
 
 const struct signal cw_signals[CW_SIGNALS] = {
@@ -385,8 +384,7 @@ const struct signal cw_signals[CW_SIGNALS] = {
      .options = OPTIONS(cpu_options),
      .zero_suspicious = true,
      .interval_ms = cpu_interval,
-     .lag_ms = 180000,
-     .default_interval_ms = MINUTE_MS,
+     MINUTELY,
      .bad_period = bad_cpu_period},
     {.name = "alb_p99",
      .summary = "response time that 99 of 100 requests stay below",
@@ -487,5 +485,7 @@ const struct signal cw_signals[CW_SIGNALS] = {
      .options = OPTIONS(any_options),
      .check = any_check,
      .interval_ms = minute_interval,
-     METRIC},
+     .lag_ms = 180000,
+     .default_interval_ms = MINUTE_MS,
+     .bad_period = cw_bad_period},
 };

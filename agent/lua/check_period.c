@@ -2,6 +2,24 @@
 #include <stdio.h>
 #include "lua/internal.h"
 
+/* Of the account that the target's metrics are in. One with an endpoint of its own is not AWS. */
+static bool too_fine(const struct signal *s, const struct target *t, const struct estate *e,
+                     const struct json *opts, char *why, size_t size)
+{
+    char kind[32] = "", period[UNIT_TEXT];
+    (void)sscanf(s->targets, "%31s", kind);
+    const struct target *owner = estate_related(e, t, kind);
+    const struct target *aws = estate_related(e, owner ? owner : t, "aws");
+    if (!aws || json_get(aws->fields, "endpoint") ||
+        signal_interval_ms(s, t, opts) >= s->published_ms) {
+        return false;
+    }
+    unit_format_duration(period, sizeof period, s->published_ms);
+    snprintf(why, size, "AWS publishes it every %s: write period = \"%s\" or longer", period,
+             period);
+    return true;
+}
+
 void check_period(struct checker *c, const struct cond *leaf, const struct signal *s,
                   const struct json *opts)
 {
@@ -15,7 +33,9 @@ void check_period(struct checker *c, const struct cond *leaf, const struct signa
     n = estate_select(c->ld->estate, &c->p->target, &chosen);
     for (size_t i = 0; i < n; i++) {
         char text[sizeof why];
-        if (s->bad_period(chosen[i], c->ld->estate, opts, first ? text : why, sizeof why)) {
+        char *say = first ? text : why;
+        if (s->bad_period(chosen[i], c->ld->estate, opts, say, sizeof why) ||
+            too_fine(s, chosen[i], c->ld->estate, opts, say, sizeof why)) {
             first = first ? first : chosen[i];
             bad++;
         }

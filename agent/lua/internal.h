@@ -82,9 +82,9 @@ void check_policy(lua_State *L, struct policy *p, int table, int defaults, int r
  * is not known); estate NULL: by the signals' usual periods. */
 void check_within(struct diags *d, const struct place *at, const char *what, const struct policy *p,
                   const struct cond *cond, int64_t within_ms, const struct estate *estate);
-/* Of one policy against the host's limits: E117, W206. */
 /* Whether a word is in a descriptor's list of target kinds. */
 bool check_listed(const char *list, const char *word);
+/* Of one policy against the host's limits: E117, W206. */
 void check_limits(const struct policy *p, const struct policy_load_options *o, const char *text,
                   size_t len, struct diags *d);
 /* W203: an enforcing policy that writes what one before it writes. The estate may be NULL: then

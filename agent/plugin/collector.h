@@ -37,6 +37,9 @@ struct signal {
      * (W205): says why in text, or returns false. NULL: no such check. */
     bool (*bad_period)(const struct target *t, const struct estate *e, const struct json *opts,
                        char *text, size_t size);
+    /* How often AWS publishes it at the finest, milliseconds: a shorter period is W205, but asked
+     * for all the same, because what stands in for AWS may be quicker. 0: as often as is asked. */
+    int64_t published_ms;
     /* Beyond the option table: cross checks at load (NULL: none). ERR_INPUT with what is wrong and
      * what to write. */
     int (*check)(const struct json *opts, struct err *e);
