@@ -273,7 +273,7 @@ static void what_cannot_be_asked_says_why(void **state)
     assert_non_null(strstr(source_why(&c, a), "has no alb: give it alb = \"app/NAME/ID\""));
     assert_non_null(strstr(source_why(&c, b), "write period = \"5m\""));
     assert_non_null(strstr(source_why(&c, e), "names no asg of the estate"));
-    assert_non_null(strstr(source_why(&c, f), "no period of 7000 ms"));
+    assert_non_null(strstr(source_why(&c, f), "no period of 7s: write"));
     source_close(&c);
 }
 
