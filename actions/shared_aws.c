@@ -335,8 +335,8 @@ void aws_apply(struct action_call *c, const char *account,
     t->still = still;
     t->deadline_ms = first != NULL ? c->deadline_ms / 2 : c->deadline_ms;
     t->aws = c->io->aws(c->io->arg, account, &t->err);
-    if (still != NULL && first == NULL)
-        err_set(&t->err, ERR_BUG, "the call has no condition");
+    if ((still != NULL) != (first != NULL))
+        err_set(&t->err, ERR_BUG, "the call has %s condition", first != NULL ? "a" : "no");
     if (t->aws == NULL || t->err.code != 0 ||
         !(first != NULL ? send_as_it_stands(t, first, false, on_condition)
                         : send_as_it_stands(t, c->call, true, on_applied)))

@@ -446,6 +446,11 @@ static void looking_may_fail_and_be_cut_off(void **state)
     assert_non_null(strstr(e.text, "is no call to AWS"));
     json_set_str(call, "call", "elasticache:ModifyReplicationGroup");
     json_set_str(json_set(call, "args", json_new_map()), "CacheNodeType", "cache.t4g.small");
+    /* A condition that this action knows nothing of: of another version, or damage. */
+    json_set(call, "if", json_copy(call));
+    assert_int_equal(act(&s->r, "cache_scale", s->portal, call, NULL, &e), APPLIED_NOT_SENT);
+    assert_non_null(strstr(e.text, "has a condition"));
+    json_remove(call, "if");
     sim_do(&s->r, "faults", "{\"kind\": \"hang\", \"seconds\": 20, \"count\": 10}");
     cut_off(&s->r, "cache_scale", s->portal, LADDER, NULL, 0);
     cut_off(&s->r, "cache_scale", s->portal, LADDER, NULL, 50);
