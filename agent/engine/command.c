@@ -163,16 +163,17 @@ static void approve(struct request *q)
 {
     struct run *r = need_run(q);
     const char *hash = request_arg(q, "hash");
+    bool another; /* plan than the one that was looked at */
 
     if (!r)
         return;
-    if (r->act.stage != ACT_APPROVAL && !r->act.approved) {
+    another =
+        hash && r->act.hash && (strlen(hash) < 8 || strncmp(hash, r->act.hash, strlen(hash)) != 0);
+    if (r->act.stage != ACT_APPROVAL && !(r->act.approved && another)) {
         approve_again(q, r);
-    } else if (hash && (strlen(hash) < 8 || strncmp(hash, r->act.hash, strlen(hash)) != 0)) {
+    } else if (another) {
         request_fail(q, "the plan is another one now (%.12s): look at it with runbookctl show %s",
                      r->act.hash, r->id);
-    } else if (r->act.approved) {
-        approve_again(q, r);
     } else if (now(q->e) >= r->act.until_ms) {
         request_fail(q, "its time to be approved is over");
     } else if (is_frozen(q->e) || r->suspended_by) {

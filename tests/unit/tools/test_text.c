@@ -101,20 +101,21 @@ static void a_table_fits_its_width(void **state)
 static void nothing_of_a_table_is_cut(void **state)
 {
     static const char *const heads[] = {"RUN", "POLICY", "TARGET", "STATE", "NOTE"};
-    static const char *const want[] = {
-        [40] = "R20261124T185036Z-bb6534\n"
-               "  POLICY  asg-cpu-high\n"
-               "  TARGET  asg/basecoat-portal-asg\n"
-               "  STATE   verifying\n"
-               "  NOTE    one two three four five six\n"
-               "          seven\n",
-        [80] = "RUN                       POLICY        TARGET                   STATE\n"
-               "R20261124T185036Z-bb6534  asg-cpu-high  asg/basecoat-portal-asg  verifying\n"
-               "    one two three four five six seven\n",
-        [120] =
-            "RUN                       POLICY        TARGET                   STATE      NOTE\n"
-            "R20261124T185036Z-bb6534  asg-cpu-high  asg/basecoat-portal-asg  verifying  one two "
-            "three four five six seven\n"};
+    static const char wide[] =
+        "RUN                       POLICY        TARGET                   STATE      NOTE\n"
+        "R20261124T185036Z-bb6534  asg-cpu-high  asg/basecoat-portal-asg  verifying  one two three "
+        "four five six seven\n";
+    static const char narrow[] = "R20261124T185036Z-bb6534\n"
+                                 "  POLICY  asg-cpu-high\n"
+                                 "  TARGET  asg/basecoat-portal-asg\n"
+                                 "  STATE   verifying\n"
+                                 "  NOTE    one two three four five six\n"
+                                 "          seven\n";
+    static const char usual[] =
+        "RUN                       POLICY        TARGET                   STATE\n"
+        "R20261124T185036Z-bb6534  asg-cpu-high  asg/basecoat-portal-asg  verifying\n"
+        "    one two three four five six seven\n";
+    static const char *const want[] = {[40] = narrow, [80] = usual, [120] = wide};
 
     (void)state;
     for (size_t width = 40; width <= 120; width++) {

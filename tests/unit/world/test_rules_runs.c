@@ -408,10 +408,10 @@ static void M24_an_approval_that_is_repeated(void **state)
         for (int n = 0; n < after; n++)
             virtual_step(r.v, 30 * MIN_MS);
         rig_restart(&r);
-        for (double minute = 16.001; minute < 60; minute += 7) {
+        for (int minute = 16; minute < 60; minute += 7) {
             const char *said;
             char done[512];
-            rig_run(&r, minute > 17 ? minute : 16 + after * 0.02);
+            rig_run(&r, minute > 16 ? minute : 16 + after * 0.02);
             c = rig_order(&r, "approve", "run", run, NULL);
             said = json_get_str(c, "error", "");
             snprintf(done, sizeof(done), "run %s waits for no approval (it is ", run);
