@@ -60,7 +60,11 @@ struct cloudwatch {
 static int cloudwatch_source(const struct signal *g, const struct target *t, const struct estate *e,
                              char *out, size_t size, struct err *err)
 {
-    return source_aws(t, e, cw_owner_kind(g), out, size, err);
+    char why[200];
+
+    if (source_aws(t, e, cw_owner_kind(g), out, size, err) != 0)
+        return err->code;
+    return cw_lacks(g, t, e, why, sizeof(why)) ? err_set(err, ERR_INPUT, "%s", why) : 0;
 }
 
 static void *cloudwatch_open(const struct collector_host *h, const struct estate *e,

@@ -148,6 +148,17 @@ static void read_metric(struct cw_set *set, const struct row *r, const struct ta
     json_free(d);
 }
 
+bool cw_lacks(const struct signal *g, const struct target *t, const struct estate *e, char *why,
+              size_t size)
+{
+    const struct row *r = row_of(g->name);
+    const struct target *owner = r != NULL ? estate_related(e, t, r->kind) : NULL;
+    struct json *d = owner != NULL ? dimensions(r, owner, 2, why, size) : NULL;
+
+    json_free(d);
+    return owner != NULL && d == NULL;
+}
+
 const char *cw_owner_kind(const struct signal *g)
 {
     const struct row *r = row_of(g->name);

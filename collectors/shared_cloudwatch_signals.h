@@ -29,6 +29,10 @@ struct cw_reading {
 };
 void cw_reading_clear(struct cw_reading *r);
 
+/* Whether the estate does not say what the signal's metric is published by: why, and what to write.
+ */
+bool cw_lacks(const struct signal *g, const struct target *t, const struct estate *e, char *why,
+              size_t size);
 /* Whose metric it is: the account is that of the target of this kind that a series' target is or
  * names. NULL: of the series' target itself. */
 const char *cw_owner_kind(const struct signal *g);

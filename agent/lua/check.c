@@ -120,8 +120,9 @@ static void check_cond(struct checker *c, const struct cond *cond)
         if (c->p->target.kind && !check_listed(parts[i]->targets, c->p->target.kind)) {
             diag_add(c->ld->d, "E107", &at, "sig.%s is read from %s; this policy is for %s",
                      parts[i]->name, parts[i]->targets, c->p->target.kind);
+        } else {
+            check_source(c, cond, parts[i], i ? part_opts[i - 1] : cond->opts);
         }
-        check_period(c, cond, parts[i], i ? part_opts[i - 1] : cond->opts);
     }
     if (cond->signal->derive == DERIVE_CHANGE && n == 2) {
         check_over(c, cond, parts[1], &at);

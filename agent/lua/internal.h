@@ -70,9 +70,9 @@ struct checker {
  * else in a condition, which is read without a run. */
 void check_refs(struct checker *c, const struct json *opts, struct place at, bool in_action);
 
-/* check_period.c: W205 of the targets that the policy is for; s is what the leaf reads, or a part
- * of it. */
-void check_period(struct checker *c, const struct cond *leaf, const struct signal *s,
+/* check_source.c: W213 and W205 of the targets that the policy is for; s is what the leaf reads, or
+ * a part of it. */
+void check_source(struct checker *c, const struct cond *leaf, const struct signal *s,
                   const struct json *opts);
 
 /* check.c: checks of one policy that need its text (steps by name, E108 of verifies); in Lua, run

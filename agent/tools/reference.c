@@ -47,6 +47,7 @@ const struct reference_code reference_codes[] = {
     {"W210", "an approver who is not one of the operators"},
     {"W211", "an act on a target that lacks a field that it needs"},
     {"W212", "a selector that names a target that the estate does not have"},
+    {"W213", "a signal that has no source on a target of the policy"},
 };
 const size_t reference_codes_len = sizeof(reference_codes) / sizeof(reference_codes[0]);
 

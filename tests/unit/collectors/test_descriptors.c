@@ -214,6 +214,7 @@ static void sources(void **state)
         {"asg_desired", "postgres", "db", NULL},
         {"alb_healthy", "asg", "web", "aws/prod"},
         {"alb_healthy", "asg", "bare", NULL},
+        {"alb_p99", "asg", "bare", NULL},
         {"cloudwatch", "service", "portal", "aws/prod"},
         {"cloudwatch", "service", "lone", "aws/dev"},
         {"cloudwatch", "postgres", "db", NULL},
@@ -235,7 +236,8 @@ static void sources(void **state)
 
     (void)state;
     (void)estate_add(e, "asg", "web", NULL,
-                     parse("{\"aws\": \"prod\", \"target_group\": \"targetgroup/w/1\"}"),
+                     parse("{\"aws\": \"prod\", \"target_group\": \"targetgroup/w/1\", "
+                           "\"alb\": \"app/w/1\"}"),
                      MODE_ENFORCE, "t", 1, NULL);
     (void)estate_add(e, "asg", "bare", NULL, parse("{\"aws\": \"prod\"}"), MODE_ENFORCE, "t", 1,
                      NULL);
