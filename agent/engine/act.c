@@ -286,14 +286,6 @@ static void try_guards(struct run *r)
         act_observe(r, ACT_OBSERVING);
 }
 
-/* An intent without an outcome: its request may have left. */
-static bool may_have_left(const struct json *step)
-{
-    const char *state = json_get_str(step, "state", "");
-
-    return strcmp(state, "intent") == 0 || strcmp(state, "in_doubt") == 0;
-}
-
 /* step: as the journal has it, NULL for one that begins. */
 static bool prepare(struct run *r, const char *name, bool undo, const struct json *step)
 {
@@ -319,7 +311,7 @@ static bool prepare(struct run *r, const char *name, bool undo, const struct jso
     }
     if (!r->act.opts) {
         err_wrap(&err, "E102");
-        if (may_have_left(step)) { /* it is not forgotten with its options */
+        if (doubt_may_have_left(step)) { /* it is not forgotten with its options */
             r->act.doubt = mem_strdup(err.text);
             return true;
         }
@@ -501,7 +493,7 @@ void act_resume(struct run *r, const struct json *step)
 
     if (!prepare(r, r->ask_name, r->ask.kind == ASK_UNDO, step))
         return;
-    if (!may_have_left(step)) {
+    if (!doubt_may_have_left(step)) {
         r->act.stage =
             ACT_DEFERRED; /* nothing was intended yet: the guards are asked from the start */
         r->act.retry_ms = now(r->e);
@@ -515,13 +507,12 @@ void act_resume(struct run *r, const struct json *step)
     snprintf(r->act.token, sizeof(r->act.token), "%s", json_get_str(step, "token", ""));
     r->acts++;
     if (!r->act.plan) {
-        run_end(r, OUT_FAILED,
-                "the plan of step %d cannot be read from the journal: %s. IN DOUBT: whether \"%s "
-                "%s\" took effect is not known: look",
-                r->step, err.text, r->ask_name,
-                json_get_str(json_get(step, "plan"), "summary", "(no summary)"));
+        run_end(r, OUT_FAILED, "the plan of step %d cannot be read from the journal: %s", r->step,
+                err.text);
         return;
     }
+    json_free(r->unsettled);
+    r->unsettled = NULL;
     why = mem_printf("the agent stopped between intent and outcome%s%s", r->act.doubt ? "; " : "",
                      r->act.doubt ? r->act.doubt : "");
     effect_doubt(r, why);

@@ -227,18 +227,27 @@ static void settle(struct request *q)
 {
     const char *as = request_arg(q, "as");
     struct run *r;
+    bool done;
 
     if (!as || (strcmp(as, "done") != 0 && strcmp(as, "not-done") != 0)) {
         request_fail(q, "say what you saw: done or not-done, not %s", as ? as : "nothing");
         return;
     }
+    done = strcmp(as, "done") == 0;
+    if (request_arg(q, "run") && json_get(q->e->doubts, request_arg(q, "run"))) {
+        q->tx = commit_new(q->e);
+        doubt_settle(q->e, q->tx, request_arg(q, "run"), done, by(q));
+        return;
+    }
     r = need_run(q);
     if (!r)
         return;
-    if (r->act.stage != ACT_STUCK && r->act.stage != ACT_PROBING)
+    if (r->unsettled && r->suspended_by && strcmp(r->suspended_by, "replay") == 0)
+        run_settle(r, done, by(q));
+    else if (r->act.stage != ACT_STUCK && r->act.stage != ACT_PROBING)
         request_fail(q, "run %s is not in doubt (it is %s)", r->id, run_state_names[r->state]);
     else
-        act_settle(r, strcmp(as, "done") == 0, by(q));
+        act_settle(r, done, by(q));
 }
 
 static void resume(struct request *q)

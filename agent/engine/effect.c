@@ -139,6 +139,19 @@ static void on_intent(void *arg, const char *denied, const struct err *err)
     mem_free(item);
 }
 
+/* What is known of a request that may leave or may have left. */
+static void put_request(const struct run *r, struct json *step)
+{
+    char *resource = action_resource(r->act.action->type, r->t, r->estate);
+
+    json_set(step, "plan", plan_to_json(r->act.plan));
+    json_set_int(step, "call", (int64_t)r->act.call);
+    json_set_str(step, "token", r->act.token);
+    json_set_bool(step, "undo", r->act.undo);
+    json_set_str(step, "resource", resource); /* held, should the rest not be readable any more */
+    mem_free(resource);
+}
+
 void effect_intend(struct run *r)
 {
     struct engine *e = r->e;
@@ -158,10 +171,7 @@ void effect_intend(struct run *r)
         r->act.intended_ms = now(e);
     run_set_state(r, RUN_RUNNING);
     d = step_doc(r, run_shadow(r) ? "planned" : "intent");
-    json_set(d, "plan", plan_to_json(r->act.plan));
-    json_set_int(d, "call", (int64_t)r->act.call);
-    json_set_str(d, "token", r->act.token);
-    json_set_bool(d, "undo", r->act.undo);
+    put_request(r, d);
     json_set_str(d, "by", r->act.by);
     jtx_put(tx, "step", key, d, false);
     jtx_put(tx, "run", r->id, run_doc(r), true);
@@ -255,10 +265,7 @@ void effect_doubt(struct run *r, const char *why)
 
     mem_free(r->act.doubt);
     r->act.doubt = mem_strdup(why);
-    json_set(d, "plan", plan_to_json(r->act.plan));
-    json_set_int(d, "call", (int64_t)r->act.call);
-    json_set_str(d, "token", r->act.token);
-    json_set_bool(d, "undo", r->act.undo);
+    put_request(r, d);
     json_set_str(d, "text", why);
     run_set_state(r, RUN_IN_DOUBT);
     jtx_put(tx, "step", key, d, false);

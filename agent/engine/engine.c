@@ -71,6 +71,7 @@ struct engine *engine_new(struct world *w, const struct engine_options *o,
         e->loader = *loader;
     e->mode = o->mode;
     e->inst_by_key = map_new();
+    e->doubts = json_new_map();
     watched_init(e);
     e->next_ticket = 1;
     e->owed_tail = &e->owed;
@@ -112,6 +113,7 @@ void engine_free(struct engine *e)
     }
     json_free(e->no_targets);
     json_free(e->left_out);
+    json_free(e->doubts);
     json_free(e->restored_runs);
     json_free(e->restored_episodes);
     policy_set_unref(e->set);

@@ -118,6 +118,7 @@ struct run {
     struct series *read_series;
     struct json **replay; /* recorded steps, index step - 1 */
     size_t nreplay;
+    struct json *unsettled; /* of a recorded step: doubt_new, until the act has taken it up */
     struct act act;
     struct done_act *done;
     size_t ndone;
@@ -273,6 +274,7 @@ struct engine {
     bool in_wake, draining;
     void (*drained)(void *arg);
     void *drained_arg;
+    struct json *doubts; /* run -> doubt_new, of those that are over */
     struct json *restored_runs,
         *restored_episodes; /* between engine_restore and the first engine_load */
     bool loaded;
@@ -394,6 +396,8 @@ void run_suspend(struct run *r, const char *why);
 void run_unsuspend(struct run *r, bool by_operator);
 void run_set_state(struct run *r, enum run_state s);
 void run_cancel(struct run *r, const char *by);
+/* What it left in doubt, of a run whose replay differs: it can only end. */
+void run_settle(struct run *r, bool done, const char *by);
 struct json *run_doc(const struct run *r);
 struct json *step_doc(const struct run *r, const char *state);
 char *step_key(const struct run *r);
@@ -512,6 +516,20 @@ bool run_owns(const struct run *r, const struct writing *w);
 /* Whether another run owns what the act would write, or is in doubt about it. `in` names an action.
  */
 enum verdict_kind lock_ask(const struct guard_input *in, struct buf *why);
+
+/* doubt.c: requests that may have taken effect and whose runs cannot be gone on with */
+bool doubt_may_have_left(const struct json *step); /* an intent without an outcome */
+/* What is held for a run: its target, and what the step may have written. step NULL: its steps
+ * cannot be read; i NULL: its policy or target is not loaded. */
+struct json *doubt_new(const struct json *run, const struct json *step, const struct instance *i);
+void doubt_keep(struct engine *e, const struct json *doubt); /* as the journal has it */
+void doubt_leave(struct engine *e, struct jtx *tx, const struct json *doubt); /* with its run's end */
+char *doubt_text(const struct json *doubt);  /* that it is in doubt, without a full stop */
+char *doubt_order(const struct json *doubt); /* what an operator does then */
+/* False: nothing is held for this run. */
+bool doubt_settle(struct engine *e, struct jtx *tx, const char *run, bool done, const char *by);
+bool doubt_holds(const struct json *doubt, const struct writing *w);
+const struct json *doubt_of(const struct engine *e, const struct writing *w); /* NULL: none */
 
 /* report.c */
 enum report_kind {

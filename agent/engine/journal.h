@@ -9,7 +9,7 @@
 #include "base/json.h"
 
 /* The journal is a log: each row has a kind, a key and a document, and carries the hash of the row before it. The state is what the log says last of each
- * (kind, key). Kinds: episode, run, step, report, approval, silence, freeze, breaker, mode, decision, listing, note; "token" and "source" are the journal's own. */
+ * (kind, key). Kinds: episode, run, step, report, approval, silence, freeze, breaker, mode, doubt, decision, listing, note; "token" and "source" are the journal's own. */
 
 enum jop_kind { JOP_PUT, JOP_TAKE, JOP_GIVE_BACK, JOP_SOURCE, JOP_SAMPLES };
 

@@ -77,11 +77,24 @@ static void by_target(struct buf *why, const struct run *o, const struct writing
         buf_addf(why, " (through %s)", o->t->id);
 }
 
+static void left_in_doubt(struct buf *why, const char *run, const struct writing *w)
+{
+    buf_addf(why, "run %s left %s in doubt: runbookctl settle %s", run, w->resource, run);
+}
+
 static enum verdict_kind locked(const struct guard_input *in, const struct writing *w,
                                 struct buf *why)
 {
     const struct engine *e = in->e;
+    const struct json *doubt = doubt_of(e, w);
 
+    for (size_t k = 0; k < e->nruns && !doubt; k++)
+        if (e->runs[k] != in->r && e->runs[k]->unsettled && doubt_holds(e->runs[k]->unsettled, w))
+            doubt = e->runs[k]->unsettled;
+    if (doubt) {
+        left_in_doubt(why, json_get_str(doubt, "run", "?"), w);
+        return GUARD_DENY;
+    }
     for (size_t k = 0; k < e->ninst; k++) {
         const struct instance *o = e->inst[k];
         if (o->awaits_run && may_own(o, w)) {
@@ -110,8 +123,7 @@ static enum verdict_kind locked(const struct guard_input *in, const struct writi
             !same_resource(w, o->act.action->type, o->t, o->estate))
             continue;
         if (o->act.stage == ACT_STUCK) {
-            buf_addf(why, "run %s left %s in doubt: runbookctl settle %s", o->id, w->resource,
-                     o->id);
+            left_in_doubt(why, o->id, w);
             return GUARD_DENY;
         }
         buf_addf(why, "run %s is asking whether its request to %s took effect", o->id, w->resource);

@@ -45,7 +45,7 @@ static struct json *doubt_row(const struct run *r)
     json_set_str(j, "run", r->id);
     json_set_str(j, "policy", r->p->name);
     json_set_str(j, "target", r->t->id);
-    json_set_bool(j, "stuck", r->act.stage == ACT_STUCK);
+    json_set_bool(j, "stuck", r->unsettled || r->act.stage == ACT_STUCK);
     return j;
 }
 
@@ -78,8 +78,15 @@ void query_status(struct request *q)
     query_left_out(e, NULL, json_set(q->answer, "left_out", json_new_list()));
     list = json_set(q->answer, "in_doubt", json_new_list());
     for (size_t k = 0; k < e->nruns; k++)
-        if (e->runs[k]->state == RUN_IN_DOUBT)
+        if (e->runs[k]->state == RUN_IN_DOUBT || (e->runs[k]->unsettled && !run_over(e->runs[k])))
             json_add(list, doubt_row(e->runs[k]));
+    for (const struct json *d = json_first(e->doubts); d; d = json_next(d)) {
+        struct json *row = json_add(list, json_new_map());
+        json_set_str(row, "run", json_get_str(d, "run", "?"));
+        json_set_str(row, "policy", json_get_str(d, "policy", "?"));
+        json_set_str(row, "target", json_get_str(d, "target", "?"));
+        json_set_bool(row, "stuck", true);
+    }
     list = json_set(q->answer, "silences", json_new_list());
     for (size_t k = 0; k < e->nsilences; k++) {
         struct json *s;

@@ -73,6 +73,13 @@ static bool on_report(void *arg, const char *key, const struct json *doc)
     return true;
 }
 
+static bool on_doubt(void *arg, const char *key, const struct json *doc)
+{
+    (void)key;
+    doubt_keep(arg, doc);
+    return true;
+}
+
 static bool keep(void *arg, const char *key, const struct json *doc)
 {
     (void)key;
@@ -110,6 +117,7 @@ int engine_restore(struct engine *e, struct err *err)
     rc = rc ? rc : j->ops->each_token(j, now(e) - 32LL * 24 * 3600 * 1000, on_token, e, err);
     rc = rc ? rc : j->ops->each_open(j, "breaker", on_breaker, e, err);
     rc = rc ? rc : j->ops->each_open(j, "report", on_report, e, err);
+    rc = rc ? rc : j->ops->each_open(j, "doubt", on_doubt, e, err);
     rc = rc ? rc : j->ops->each_open(j, "episode", keep, e->restored_episodes, err);
     rc = rc ? rc : j->ops->each_open(j, "run", keep, e->restored_runs, err);
     return rc ? err_wrap(err, "the journal cannot be taken up") : 0;
@@ -151,23 +159,32 @@ static void close_steps(struct engine *e, struct jtx *tx, const struct json *run
     }
 }
 
+/* doubt: what it holds from now on, or NULL. */
 static void orphan_run(struct engine *e, const struct json *doc, const char *why,
-                       const struct json *steps)
+                       const struct json *steps, const struct json *doubt)
 {
     struct jtx *tx = commit_new(e);
     struct json *closed = json_copy(doc);
     const char *id = json_get_str(doc, "id", "?");
+    char *lost = doubt ? doubt_text(doubt) : NULL, *order = doubt ? doubt_order(doubt) : NULL,
+         *note = mem_printf("%s%s%s", why, lost ? ". " : "", lost ? lost : "");
 
     json_set_str(closed, "state", "ended");
     json_set_str(closed, "outcome", "cancelled");
-    json_set_str(closed, "note", why);
+    json_set_str(closed, "note", note);
     jtx_put(tx, "run", id, closed, false);
     close_steps(e, tx, doc, steps);
+    if (doubt)
+        doubt_leave(e, tx, doubt);
     report_agent(e, tx, REPORT_HUMAN, json_get_str(doc, "episode", id),
                  "%s: run %s of policy %s was open when the agent stopped and cannot be taken up: "
-                 "%s",
-                 json_get_str(doc, "target", "?"), id, json_get_str(doc, "policy", "?"), why);
+                 "%s%s%s",
+                 json_get_str(doc, "target", "?"), id, json_get_str(doc, "policy", "?"), note,
+                 order ? ". " : "", order ? order : "");
     commit_owed(e, tx, NULL, NULL);
+    mem_free(lost);
+    mem_free(order);
+    mem_free(note);
 }
 
 /* As one whose policy or target goes while the agent runs (M7). */
@@ -235,26 +252,17 @@ static struct json *in_order(const struct json *rows)
     return list;
 }
 
-/* A request that may have left and was never settled must not be forgotten with its run. */
-static const char *doubt(const struct json *rows)
+/* A request that may have left and was never settled must not be forgotten with its run. Steps that
+ * cannot be read may hold one. */
+static struct json *doubt_in(const struct taking_up *t, const struct json *rows,
+                             const struct instance *i)
 {
-    for (const struct json *s = json_first(rows); s; s = json_next(s)) {
-        const char *state = json_get_str(s, "state", "");
-        if (strcmp(state, "intent") == 0 || strcmp(state, "in_doubt") == 0)
-            return json_get_str(json_get(s, "plan"), "summary", "a request");
-    }
+    if (!rows)
+        return doubt_new(t->doc, NULL, i);
+    for (const struct json *s = json_first(rows); s; s = json_next(s))
+        if (doubt_may_have_left(s))
+            return doubt_new(t->doc, s, i);
     return NULL;
-}
-
-static void give_up(struct taking_up *t, const struct json *rows, const char *why)
-{
-    const char *lost = doubt(rows);
-    char *text =
-        lost ? mem_printf("%s. IN DOUBT: whether \"%s\" took effect is not known: look", why, lost)
-             : mem_strdup(why);
-
-    orphan_run(t->e, t->doc, text, rows);
-    mem_free(text);
 }
 
 static void have_steps(void *arg, struct json *rows, const struct err *err)
@@ -263,22 +271,27 @@ static void have_steps(void *arg, struct json *rows, const struct err *err)
     struct instance *i = instance_of(t->e, t->doc);
     struct err e2 = ERR_INIT;
     struct run *r = NULL;
+    struct json *doubt = doubt_in(t, rows, i);
+    const char *why = NULL;
 
     if (i) {
         i->awaits_run = false;
         due_mark(i); /* what waited for this goes on, be there new data or not */
     }
     if (!i || i->run)
-        give_up(t, rows,
-                i ? "another run is open on the same policy and target"
-                  : "its policy or target is no longer loaded");
+        why = i ? "another run is open on the same policy and target"
+                : "its policy or target is no longer loaded";
     else if (err && err->code)
-        give_up(t, rows, err->text);
+        why = err->text;
     else if ((r = run_restore(t->e, t->doc, in_order(rows), i, &e2)) == NULL)
-        give_up(t, rows, e2.text);
+        why = e2.text;
     if (r) {
         engine_trace(t->e, i, "take_up", "run %s at step %zu", r->id, r->nreplay);
+        r->unsettled = doubt;
         run_start(r);
+    } else {
+        orphan_run(t->e, t->doc, why, rows, doubt);
+        json_free(doubt);
     }
     json_free(rows);
     json_free(t->doc);

@@ -213,6 +213,7 @@ void run_free(struct run *r)
     mem_free(r->cancel_by);
     mem_free(r->ask_name);
     mem_free(r->note);
+    json_free(r->unsettled);
     json_free(r->held);
     json_free(r->history);
     json_free(r->target_doc);
@@ -297,7 +298,8 @@ static bool outcome_is_bad(enum outcome o)
     return o != OUT_SUCCEEDED && o != OUT_SHADOWED;
 }
 
-/* The one report of a run's end: how it ended, what it left, and that its breaker opened. */
+/* The one report of a run's end: how it ended, what it left, what it holds, and that its breaker
+ * opened. */
 static char *ended_text(const struct run *r, const char *undos, bool first, bool call, bool opened)
 {
     const struct instance *i = r->inst;
@@ -310,6 +312,11 @@ static char *ended_text(const struct run *r, const char *undos, bool first, bool
         buf_addf(&b, "%s; the ", i->seen ? i->seen : i->p->name);
     buf_addf(&b, "run ended %s%s%s%s%s", outcome_names[r->outcome], *r->note ? ": " : "", r->note,
              left ? ". Left as it is: " : "", left ? undos : "");
+    if (r->unsettled) {
+        char *order = doubt_order(r->unsettled);
+        buf_addf(&b, ". %s", order);
+        mem_free(order);
+    }
     if (opened)
         buf_addf(&b,
                  ". The breaker of policy %s is open after %d bad outcomes in a row: runbookctl "
@@ -333,6 +340,11 @@ void run_end(struct run *r, enum outcome o, const char *fmt, ...)
     va_start(ap, fmt);
     buf_addv(&text, fmt, ap);
     va_end(ap);
+    if (r->unsettled) {
+        char *doubt = doubt_text(r->unsettled);
+        buf_addf(&text, ". %s", doubt);
+        mem_free(doubt);
+    }
     if (r->act.ticket)
         engine_ticket_drop(e, r->act.ticket);
     r->act.ticket = 0;
@@ -351,6 +363,8 @@ void run_end(struct run *r, enum outcome o, const char *fmt, ...)
     approval_close(r, tx, "void", NULL);
     act_reset(&r->act);
     jtx_put(tx, "run", r->id, run_doc(r), false);
+    if (r->unsettled)
+        doubt_leave(e, tx, r->unsettled);
     engine_trace(e, i, "end", "%s%s%s", outcome_names[o], *r->note ? ": " : "", r->note);
     if (i) {
         bool page =
@@ -360,7 +374,7 @@ void run_end(struct run *r, enum outcome o, const char *fmt, ...)
             page && !r->paged && !i->triggered && i->p->page == PAGE_ON_FAILURE && !r->manual;
         i->triggered = i->triggered || first; /* before the episode is written */
         bool opened = instance_run_ended(i, r, tx);
-        bool call = first || opened ||
+        bool call = first || opened || r->unsettled ||
                     (page && !r->paged &&
                      (o == OUT_BLIND || o == OUT_EXPIRED || o == OUT_FAILED || o == OUT_REFUSED));
 
@@ -591,4 +605,15 @@ void run_cancel(struct run *r, const char *by)
     r->cancel_by = mem_strdup(by);
     if (!act_in_flight(r) && !r->busy)
         run_end(r, OUT_CANCELLED, "%s", by);
+}
+
+void run_settle(struct run *r, bool done, const char *by)
+{
+    char *what = mem_strdup(json_get_str(r->unsettled, "what", "?"));
+
+    json_free(r->unsettled);
+    r->unsettled = NULL;
+    run_end(r, OUT_CANCELLED, "its replay differs from the journal; \"%s\" was %s: settled by %s",
+            what, done ? "done" : "not done", by);
+    mem_free(what);
 }

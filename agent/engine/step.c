@@ -451,10 +451,31 @@ static void resume_step(struct run *r, const struct json *step)
     }
 }
 
+/* E114: the run is held, and the target with it when a request may have left. */
+static void replay_differs(struct run *r, const struct json *recorded)
+{
+    struct jtx *tx = commit_new(r->e);
+    char *doubt = r->unsettled ? doubt_text(r->unsettled) : NULL,
+         *order = r->unsettled ? doubt_order(r->unsettled)
+                               : mem_printf("The run is held: runbookctl cancel %s", r->id);
+
+    mem_free(r->suspended_by);
+    r->suspended_by = mem_strdup("replay");
+    run_set_state(r, RUN_SUSPENDED);
+    report_add(r->e, tx, REPORT_HUMAN, r->inst, r,
+               "%s: E114 replay differs: step %d was %s %s, the policy now asks %s %s. %s%s%s",
+               r->t->name, r->step, json_get_str(recorded, "kind", "?"),
+               json_get_str(recorded, "name", ""), ask_name(r->ask.kind), r->ask_name,
+               doubt ? doubt : "", doubt ? ". " : "", order);
+    mem_free(doubt);
+    mem_free(order);
+    jtx_put(tx, "run", r->id, run_doc(r), true);
+    commit_owed(r->e, tx, NULL, NULL);
+}
+
 void step_advance(struct run *r, const struct json *answer)
 {
     struct json *recorded = NULL;
-    struct jtx *tx;
 
     for (;;) {
         if (r->cancel_wanted && (size_t)r->step >= r->nreplay) {
@@ -486,19 +507,8 @@ void step_advance(struct run *r, const struct json *answer)
         if (!recorded)
             break;
         if (strcmp(json_get_str(recorded, "kind", ""), ask_name(r->ask.kind)) != 0 ||
-            strcmp(json_get_str(recorded, "name", ""), r->ask_name) != 0) { /* E114 */
-            tx = commit_new(r->e);
-            mem_free(r->suspended_by);
-            r->suspended_by = mem_strdup("replay");
-            run_set_state(r, RUN_SUSPENDED);
-            report_add(r->e, tx, REPORT_HUMAN, r->inst, r,
-                       "%s: E114 replay differs: step %d was %s %s, the policy now asks %s %s. The "
-                       "run is held: runbookctl cancel %s",
-                       r->t->name, r->step, json_get_str(recorded, "kind", "?"),
-                       json_get_str(recorded, "name", ""), ask_name(r->ask.kind), r->ask_name,
-                       r->id);
-            jtx_put(tx, "run", r->id, run_doc(r), true);
-            commit_owed(r->e, tx, NULL, NULL);
+            strcmp(json_get_str(recorded, "name", ""), r->ask_name) != 0) {
+            replay_differs(r, recorded);
             json_free(recorded);
             return;
         }

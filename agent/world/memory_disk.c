@@ -1,6 +1,7 @@
 /* The memory journal's disk: what was committed, in order. */
 #include "world/memory_disk.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -96,6 +97,11 @@ void memory_disk_fail(struct memory_disk *d, uint64_t nth, enum memory_fault how
 {
     ROOM(d->faults, d->nfaults, d->fault_cap);
     d->faults[d->nfaults++] = (struct fault){.nth = d->commits + nth, .how = how};
+}
+
+void memory_disk_unreadable(struct memory_disk *d, const char *kind)
+{
+    snprintf(d->unreadable, sizeof(d->unreadable), "%s", kind);
 }
 
 uint64_t memory_disk_commits(const struct memory_disk *d)

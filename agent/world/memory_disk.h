@@ -63,6 +63,7 @@ struct memory_disk {
     size_t nfaults, fault_cap;
     uint64_t commits;
     int64_t epoch, takings;
+    char unreadable[32]; /* a kind, "": none */
 };
 
 #define ROOM(array, n, cap)                                                                        \

@@ -105,6 +105,10 @@ static void commit_one(struct memory_journal *m, struct pending *p)
 {
     struct memory_disk *d = m->disk;
     p->committed = true;
+    if (!p->tx && strcmp(p->kind, d->unreadable) == 0) {
+        err_set(&p->err, ERR_IO, "the rows of kind %s cannot be read, as told", p->kind);
+        return;
+    }
     if (!p->tx) {
         p->list = run_query(d, p);
         return;

@@ -17,6 +17,8 @@ void memory_disk_free(struct memory_disk *d);
  * write, and the machine then stops). Several may be set. */
 enum memory_fault { MEMORY_LOST, MEMORY_DURABLE };
 void memory_disk_fail(struct memory_disk *d, uint64_t nth, enum memory_fault how);
+/* Each query for rows of this kind completes with ERR_IO from now on. */
+void memory_disk_unreadable(struct memory_disk *d, const char *kind);
 /* What is on it, of one kind: for tests that look over the agent's shoulder. */
 void memory_disk_each(const struct memory_disk *d, const char *kind,
                       void (*fn)(void *arg, const char *key, const struct json *doc), void *arg);
