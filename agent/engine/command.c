@@ -373,7 +373,7 @@ static void silence(struct request *q)
     struct engine *e = q->e;
     int64_t for_ms = 0;
     struct silence *s;
-    struct json *d;
+    char id[ID_LEN];
 
     if (unit_parse_duration(request_arg(q, "for") ? request_arg(q, "for") : "", &for_ms) ||
         for_ms <= 0) {
@@ -386,41 +386,23 @@ static void silence(struct request *q)
     }
     if (!names_something(q))
         return;
-    e->silences = mem_realloc(e->silences, (e->nsilences + 1) * sizeof(*e->silences));
-    s = &e->silences[e->nsilences++];
-    memset(s, 0, sizeof(*s));
-    engine_make_id(e, 'S', s->id);
-    s->policy = mem_strdup(request_arg(q, "policy"));
-    s->target = mem_strdup(request_arg(q, "target"));
-    s->by = mem_strdup(by(q));
-    s->reason = mem_strdup(request_arg(q, "reason") ? request_arg(q, "reason") : "");
+    engine_make_id(e, 'S', id);
+    s = silence_add(e, id, q->in);
     s->until_ms = now(e) + for_ms;
-    d = json_new_map();
-    json_set_str(d, "policy", s->policy);
-    json_set_str(d, "target", s->target);
-    json_set_str(d, "by", s->by);
-    json_set_str(d, "reason", s->reason);
-    json_set_int(d, "until_ms", s->until_ms);
     q->tx = commit_new(e);
-    jtx_put(q->tx, "silence", s->id, d, true);
+    jtx_put(q->tx, "silence", s->id, silence_doc(s), true);
     json_set_str(q->answer, "silence", s->id);
 }
 
 static void unsilence(struct request *q)
 {
-    struct engine *e = q->e;
     const char *id = request_arg(q, "silence");
 
-    for (size_t k = 0; id && k < e->nsilences; k++)
-        if (strcmp(e->silences[k].id, id) == 0 && e->silences[k].until_ms > now(e)) {
-            struct json *d = json_new_map();
-            json_set_str(d, "by", by(q));
-            json_set_int(d, "until_ms", now(e));
-            q->tx = commit_new(e);
-            jtx_put(q->tx, "silence", id, d, false);
-            e->silences[k].until_ms = now(e);
-            return;
-        }
+    q->tx = commit_new(q->e);
+    if (id && silence_end(q->e, q->tx, id, by(q)))
+        return;
+    jtx_free(q->tx);
+    q->tx = NULL;
     request_fail(q, "there is no silence %s", id ? id : "(none given)");
 }
 

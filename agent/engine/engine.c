@@ -99,12 +99,7 @@ void engine_free(struct engine *e)
         mem_free(e->tokens[k].scope);
         mem_free(e->tokens[k].item);
     }
-    for (size_t k = 0; k < e->nsilences; k++) {
-        mem_free(e->silences[k].policy);
-        mem_free(e->silences[k].target);
-        mem_free(e->silences[k].by);
-        mem_free(e->silences[k].reason);
-    }
+    silence_free(e);
     while (e->owed) {
         struct owed *o = e->owed;
         e->owed = o->next;
@@ -123,7 +118,6 @@ void engine_free(struct engine *e)
     mem_free(e->runs);
     mem_free(e->dead);
     mem_free(e->tokens);
-    mem_free(e->silences);
     mem_free(e->tickets);
     mem_free(e->fires);
     mem_free(e->frozen_by);
@@ -229,6 +223,8 @@ void engine_wake(struct engine *e)
     engine_check_freeze_file(e);
     if (e->owed && t >= e->owed_again_ms)
         commit_again(e);
+    if (!e->draining)
+        silence_sweep(e);
     evaluate(e, t);
     for (size_t k = 0; k < e->nruns; k++)
         run_poke(e->runs[k]);

@@ -347,6 +347,15 @@ void standing_set(struct engine *e, const char *key, int64_t last_end_ms, int ba
 void standing_apply(struct instance *i); /* what is known of it, if anything */
 void standing_free(struct engine *e);
 
+/* silence.c */
+/* doc: as an order or a row of the journal says; the caller may set its end. */
+struct silence *silence_add(struct engine *e, const char *id, const struct json *doc);
+struct json *silence_doc(const struct silence *s);
+/* False: there is no such silence, or it is over. */
+bool silence_end(struct engine *e, struct jtx *tx, const char *id, const char *by);
+void silence_sweep(struct engine *e); /* those that are over */
+void silence_free(struct engine *e);
+
 /* token.c: the engine's mirror of the journal's counters */
 void token_add(struct engine *e, const char *scope, const char *item);
 void token_add_at(struct engine *e, const char *scope, const char *item, int64_t at_ms);

@@ -33,20 +33,8 @@ static bool on_mode(void *arg, const char *key, const struct json *doc)
 
 static bool on_silence(void *arg, const char *key, const struct json *doc)
 {
-    struct engine *e = arg;
-    struct silence *s;
-
-    if (json_get_int(doc, "until_ms", 0) <= now(e))
-        return true;
-    e->silences = mem_realloc(e->silences, (e->nsilences + 1) * sizeof(*e->silences));
-    s = &e->silences[e->nsilences++];
-    memset(s, 0, sizeof(*s));
-    snprintf(s->id, ID_LEN, "%s", key);
-    s->policy = mem_strdup(json_get_str(doc, "policy", NULL));
-    s->target = mem_strdup(json_get_str(doc, "target", NULL));
-    s->by = mem_strdup(json_get_str(doc, "by", "?"));
-    s->reason = mem_strdup(json_get_str(doc, "reason", ""));
-    s->until_ms = json_get_int(doc, "until_ms", 0);
+    silence_add(arg, key,
+                doc); /* one that ended meanwhile is closed with the others that are over */
     return true;
 }
 

@@ -84,6 +84,76 @@ static void a_silence_that_is_over_cannot_be_ended(void **state)
     rig_free(&r);
 }
 
+static bool count_row(void *arg, const char *key, const struct json *doc)
+{
+    (void)key;
+    (void)doc;
+    ++*(int *)arg;
+    return true;
+}
+
+/* As the next start would find them. */
+static int open_silences(struct rig *r)
+{
+    struct journal *j;
+    struct err e = ERR_INIT;
+    int n = 0;
+
+    virtual_crash(r->v);
+    j = memory_journal_open(virtual_disk(r->v));
+    assert_int_equal(j->ops->each_open(j, "silence", count_row, &n, &e), 0);
+    j->ops->close(j);
+    rig_start(r);
+    return n;
+}
+
+static void last_silence(void *arg, const char *key, const struct json *doc)
+{
+    char *text = json_print_canonical(doc);
+
+    (void)key;
+    if (strstr(text, "\"reason\":\"deploy\""))
+        ++*(int *)arg;
+    mem_free(text);
+}
+
+/* While the agent runs, and while it does not; what it was stays in the journal. */
+static void a_silence_that_is_over_is_closed(void **state)
+{
+    struct rig r;
+    int said = 0;
+
+    (void)state;
+    rig_init(&r, 1);
+    rig_policy(&r, "hot");
+    rig_start(&r);
+    rig_run(&r, 5);
+    for (int k = 0; k < 3; k++)
+        json_free(rig_order(&r, "silence", "policy", "hot", "for",
+                            k == 0   ? "10m"
+                            : k == 1 ? "20m"
+                                     : "40m",
+                            "reason", "deploy", NULL));
+    rig_run(&r, 14);
+    assert_int_equal(open_silences(&r), 3);
+    rig_run(&r, 16);
+    assert_int_equal(open_silences(&r), 2);
+    virtual_crash(r.v);
+    rig_run(&r, 30);
+    rig_start(&r);
+    rig_run(&r, 31);
+    assert_int_equal(open_silences(&r), 1);
+    r.t[0].load = 900;
+    rig_run(&r, 44);
+    SEEN("deny silence: silence S");
+    assert_int_equal(r.t[0].effects, 0);
+    rig_run(&r, 46);
+    assert_int_equal(open_silences(&r), 0);
+    memory_disk_each(virtual_disk(r.v), "silence", last_silence, &said);
+    assert_int_equal(said, 3);
+    rig_free(&r);
+}
+
 static void what_an_order_leaves_out_is_asked_for(void **state)
 {
     static const struct {
@@ -345,6 +415,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_silence_is_ended_early),
         cmocka_unit_test(a_silence_that_is_over_cannot_be_ended),
+        cmocka_unit_test(a_silence_that_is_over_is_closed),
         cmocka_unit_test(what_an_order_leaves_out_is_asked_for),
         cmocka_unit_test(unfreeze_does_not_lift_the_file),
         cmocka_unit_test(settle_and_resume_are_for_runs_that_wait_for_them),
