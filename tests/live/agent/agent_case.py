@@ -174,10 +174,17 @@ class AgentCase(unittest.TestCase):
         return p.wait(30)
 
     def end_agents(self):
+        """Asked first: one that ends by itself says what it leaked, where it is built to. One that is stopped or busy is not waited for long."""
         for p in self.agents:
             if p.poll() is None:
+                p.terminate()
+        until = time.monotonic() + 1
+        for p in self.agents:
+            try:
+                p.wait(max(0, until - time.monotonic()))
+            except subprocess.TimeoutExpired:
                 p.kill()
-            p.wait()
+                p.wait()
             p.log.close()
 
     def ctl(self, *args, ok=True, **more):
