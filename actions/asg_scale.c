@@ -76,43 +76,12 @@ static int64_t wanted(const struct json *opts, int64_t desired, struct err *e)
     return desired + (share < 1 ? 1 : (int64_t)share);
 }
 
-/* What an instance of the group costs a database: the pool_size of the services that run on it.
- * Behind a proxy it costs none: how many connections the proxy opens is its own limit. */
-struct cost {
-    const struct target *database; /* NULL: none is known of */
-    const struct target *other;    /* a second one, which is one too many to be counted */
-    int64_t each;
-};
-
-static struct cost cost_of(const struct estate *estate, const struct target *group)
-{
-    struct cost cost = {0};
-
-    for (size_t i = 0; estate != NULL && i < estate_len(estate); i++) {
-        const struct target *s = estate_at(estate, i), *d;
-        int64_t size = json_get_int(s->fields, "pool_size", 0);
-
-        if (strcmp(s->kind, "service") != 0 || size <= 0 ||
-            strcmp(json_get_str(s->fields, "asg", ""), group->name) != 0)
-            continue;
-        d = estate_find(estate, "postgres", json_get_str(s->fields, "postgres", ""));
-        if (d == NULL || json_get(s->fields, "proxy") != NULL ||
-            json_get(d->fields, "proxy") != NULL)
-            continue;
-        if (cost.database != NULL && cost.database != d)
-            cost.other = d;
-        cost.database = cost.database != NULL ? cost.database : d;
-        cost.each += size;
-    }
-    return cost;
-}
-
 /* All that the grown group can open, and all that is new of it beside what is open now, must fit
  * into what the database has. Where that cannot be known, it does not. */
 static void require_connections(struct plan *p, const struct action_input *in,
                                 const struct json *seen, int64_t now, int64_t to)
 {
-    struct cost cost = cost_of(in->estate, in->target);
+    struct pool_cost cost = estate_pool_cost(in->estate, in->target);
     long long more = (to - now) * cost.each;
     struct slots slots;
     char text[256];
@@ -329,11 +298,12 @@ static void no_slots(const struct action_call *c, struct json *seen, const struc
 
 static void scale_observe(struct action_call *c)
 {
-    struct cost cost = cost_of(c->estate, c->target);
-    struct pg_question slots = {
-        .server = cost.database, .sql = slots_sql, .take = slots_take, .failed = no_slots};
+    struct pg_question slots = {.server = estate_database(c->estate, c->target),
+                                .sql = slots_sql,
+                                .take = slots_take,
+                                .failed = no_slots};
 
-    asg_observe_scaling(c, cost.database != NULL && cost.other == NULL ? &slots : NULL);
+    asg_observe_scaling(c, slots.server != NULL ? &slots : NULL);
 }
 
 /* Doing */
@@ -420,6 +390,7 @@ static const char *const scale_permissions[] = {
     "autoscaling:DescribeInstanceRefreshes *",
     ("autoscaling:SetDesiredCapacity "
      "arn:aws:autoscaling:*:*:autoScalingGroup:*:autoScalingGroupName/$target.name"),
+    "postgres:pg_monitor", /* of the database that estate_database says, where there is one */
     NULL,
 };
 static const char *const scale_outs[] = {"before", "after", NULL};

@@ -29,21 +29,6 @@ static const char *account_of(const struct target *proxy)
     return json_get_str(proxy->fields, "aws", "");
 }
 
-/* The database behind the proxy: the target itself, or the one that names the proxy. */
-static const struct target *database_of(const struct action_call *c, const struct target *proxy)
-{
-    if (strcmp(c->target->kind, "postgres") == 0)
-        return c->target;
-    for (size_t i = 0; i < estate_len(c->estate); i++) {
-        const struct target *t = estate_at(c->estate, i);
-
-        if (strcmp(t->kind, "postgres") == 0 &&
-            strcmp(json_get_str(t->fields, "proxy", ""), proxy->name) == 0)
-            return t;
-    }
-    return NULL;
-}
-
 static void ask_proxy(const struct action_call *c, const struct json *seen, struct aws_params *p)
 {
     (void)seen;
@@ -172,7 +157,7 @@ static const struct aws_question questions[] = {
 static void pool_observe(struct action_call *c)
 {
     const struct target *proxy = proxy_of(c),
-                        *database = proxy != NULL ? database_of(c, proxy) : NULL;
+                        *database = proxy != NULL ? estate_database(c->estate, c->target) : NULL;
     struct pg_question slots = {.server = database, .sql = slots_sql, .take = slots_take};
     struct json *seen = json_new_map();
 

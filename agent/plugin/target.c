@@ -318,6 +318,45 @@ const struct target *estate_related(const struct estate *e, const struct target 
     return estate_find(e, kind, json_get_str(t->fields, kind, NULL));
 }
 
+struct pool_cost estate_pool_cost(const struct estate *e, const struct target *asg)
+{
+    struct pool_cost cost = {0};
+
+    for (size_t i = 0; i < estate_len(e); i++) {
+        const struct target *s = estate_at(e, i), *d;
+        int64_t size = json_get_int(s->fields, "pool_size", 0);
+
+        if (strcmp(s->kind, "service") != 0 || size <= 0 || !names(s, "asg", asg->name))
+            continue;
+        d = estate_related(e, s, "postgres");
+        if (d == NULL || json_get(s->fields, "proxy") != NULL ||
+            json_get(d->fields, "proxy") != NULL)
+            continue;
+        if (cost.database != NULL && cost.database != d)
+            cost.other = d;
+        cost.database = cost.database != NULL ? cost.database : d;
+        cost.each += size;
+    }
+    return cost;
+}
+
+const struct target *estate_database(const struct estate *e, const struct target *t)
+{
+    struct pool_cost cost;
+
+    if (strcmp(t->kind, "asg") == 0) {
+        cost = estate_pool_cost(e, t);
+        return cost.other == NULL ? cost.database : NULL;
+    }
+    for (size_t i = 0; strcmp(t->kind, "proxy") == 0 && i < estate_len(e); i++) {
+        const struct target *d = estate_at(e, i);
+
+        if (strcmp(d->kind, "postgres") == 0 && names(d, "proxy", t->name))
+            return d;
+    }
+    return estate_related(e, t, "postgres");
+}
+
 const char *estate_domain(const struct estate *e, const struct target *t)
 {
     const char *field = target_kind_find(t->kind)->domain;

@@ -101,8 +101,22 @@ bool estate_same_service(const struct estate *e, const struct target *a, const s
 const struct target *estate_related(const struct estate *e, const struct target *t,
                                     const char *kind);
 
-/* Its failure domain, an availability zone or a region: what it says, or its account does; NULL when
- * neither is known. */
+/* What one more instance of a group costs a database: the pool_size of the services that run on it.
+ * Behind a proxy it costs none: how many connections the proxy opens is its own limit. */
+struct pool_cost {
+    const struct target *database; /* NULL: none is known of */
+    const struct target *other;    /* a second one, which is one too many to be counted */
+    int64_t each;
+};
+struct pool_cost estate_pool_cost(const struct estate *e, const struct target *asg);
+
+/* The database that acts on `t` ask: t itself or the one that it names; of a proxy the one that
+ * names it; of a group the one that its pool_cost is about. NULL without, or with more than one of
+ * a group: then none is asked. */
+const struct target *estate_database(const struct estate *e, const struct target *t);
+
+/* Its failure domain, an availability zone or a region: what it says, or its account does; NULL
+ * when neither is known. */
 const char *estate_domain(const struct estate *e, const struct target *t);
 
 /* What find.KIND { name, tag, except } holds. */

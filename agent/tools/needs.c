@@ -153,8 +153,9 @@ static void need(struct gathering *g, const char *const *permissions, const stru
     for (const char *const *p = permissions; p && *p; p++) {
         char *permission = permission_for(*p, g->t->kind);
         bool pg = strncmp(*p, "postgres:", 9) == 0, redis = strncmp(*p, "redis:", 6) == 0;
-        const struct target *server =
-            pg || redis ? estate_related(g->l->estate, g->t, pg ? "postgres" : "cache") : NULL;
+        const struct target *server = pg      ? estate_database(g->l->estate, g->t)
+                                      : redis ? estate_related(g->l->estate, g->t, "cache")
+                                              : NULL;
 
         if (!permission) { /* of acts on targets of another kind */
             continue;
@@ -173,7 +174,7 @@ static void need(struct gathering *g, const char *const *permissions, const stru
      * https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.IAMDBAuth.IAMPolicy.html
      */
     for (const char *const *p = permissions; p && *p; p++) {
-        const struct target *server = estate_related(g->l->estate, g->t, "postgres");
+        const struct target *server = estate_database(g->l->estate, g->t);
 
         if (strncmp(*p, "postgres:", 9) == 0 && server &&
             json_get_bool(server->fields, "iam", false))
