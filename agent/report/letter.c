@@ -234,3 +234,18 @@ void letters_free(struct letters *l)
     if (l->in_flight == 0)
         mem_free(l);
 }
+
+void letter_about(struct json *to, const struct json *report)
+{
+    static const char *const fields[] = {"target", "policy", "owner", "doc", "run"};
+
+    for (size_t k = 0; k < sizeof(fields) / sizeof(*fields); k++) {
+        const char *value = json_get_str(report, fields[k], "");
+        size_t n = 0;
+
+        while (value[n] > ' ' && value[n] < 127)
+            n++;
+        if (n > 0 && n <= 200 && value[n] == '\0')
+            json_set_str(to, fields[k], value);
+    }
+}

@@ -43,4 +43,7 @@ void letter_leaves(struct letter *m);
  * letter_ends. */
 void letter_adds(struct letter *m, const char *row, struct json *report);
 
+/* Takes over what a report is about, as far as no sink can stumble over it: short, plain names. */
+void letter_about(struct json *to, const struct json *report);
+
 #endif

@@ -195,7 +195,7 @@ static void delivered(struct queue *q)
 }
 
 /* That a report was lost is itself reported, in the transaction that says so: to the other sinks,
- * and to this one in words that have nothing of what it refused. */
+ * and to this one in words that have next to nothing of what it refused. */
 static void tell_loss(struct queue *q, bool all, const char *text)
 {
     struct outbox *o = q->o;
@@ -215,13 +215,16 @@ static void tell_loss(struct queue *q, bool all, const char *text)
     json_set_str(d, "kind", "human");
     json_set_strf(d, "key", "runbookd/%s/reports", o->host);
     json_set_str(d, "lost", letter_row(it->letter));
+    if (!all)
+        letter_about(d, lost);
     if (all)
         json_set_strf(d, "summary",
                       "%s wants no more reports of runbookd and gets none until a restart: %.200s",
                       sink, text);
     else
-        json_set_strf(d, "summary", "%s did not take a report of runbookd: %s %s: %.200s", sink,
-                      json_get_str(lost, "kind", "?"), q->key, text);
+        json_set_strf(d, "summary", "%s did not take a report of runbookd%s%s: %s %s: %.200s", sink,
+                      json_get_str(d, "target", NULL) ? " about " : "",
+                      json_get_str(d, "target", ""), json_get_str(lost, "kind", "?"), q->key, text);
     json_set_str(d, "host", o->host);
     json_set_str(d, "severity", json_get_str(lost, "severity", "sev2"));
     json_set_str(d, "at", time_format_iso(at, sizeof(at), loop_wall_ms(o->opt.loop)));

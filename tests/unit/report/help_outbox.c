@@ -211,6 +211,8 @@ void report(struct fixture *f, const char *kind, const char *key, const char *su
     json_set_str(p.doc, "kind", kind);
     json_set_str(p.doc, "key", key);
     json_set_str(p.doc, "summary", summary);
+    json_set_str(p.doc, "target", "toy/1");
+    json_set_str(p.doc, "policy", "not to\nbe trusted");
     json_set_bool(p.doc, "shadow", shadow);
     jtx_put(tx, "report", p.row, json_copy(p.doc), true);
     f->journal->ops->submit(f->journal, tx, put_done, &p);

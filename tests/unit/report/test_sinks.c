@@ -2,7 +2,7 @@
 #include "help_outbox.h"
 
 static const char loss[] =
-    "pagerduty did not take a report of runbookd: trigger E1: HTTP 400, toy;";
+    "pagerduty did not take a report of runbookd about toy/1: trigger E1: HTTP 400, toy;";
 
 static void what_is_refused_is_given_up_and_told(void **state)
 {
