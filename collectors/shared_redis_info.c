@@ -67,6 +67,61 @@ static bool silent(const struct info_node *node, char *why, size_t size)
     return say(why, size, "%.60s does not answer: %.150s", node->name, node->why);
 }
 
+/* Fields that hold while the data set does not: INFO's sections Server and Persistence, and what a
+ * replica says of its link. */
+static bool is_of_server(const char *field)
+{
+    static const char *const heads[] = {
+        "loading",    "async_loading", "rdb_",          "aof_",         "module_fork_",
+        "current_",   "uptime_",       "configured_hz", "server_time_", "lru_clock",
+        "process_id", "tcp_port",      "master_",
+    };
+
+    for (size_t i = 0; i < sizeof(heads) / sizeof(*heads); i++) {
+        if (strncmp(field, heads[i], strlen(heads[i])) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool never_in_step(const struct info_node *node, char *why, size_t size)
+{
+    return say(why, size, "replica %.60s has never been in step with its primary", node->name);
+}
+
+/* The node's data set is there, and is the cache's. INFO is answered without it, too (redis.io,
+ * command INFO: loading, async_loading, master_sync_in_progress): from an old dump that is being
+ * read while all other commands are refused, or on a replica that is about to throw its data away
+ * for those of its primary. What its memory and its counters say then is not how the cache is. A
+ * replica whose link is only down still serves what it has: that is told by its lag alone. */
+static bool has_data(const struct info_node *node, char *why, size_t size)
+{
+    double down_s;
+
+    if (is(node, "loading", "1"))
+        return say(why, size, "%.60s is loading its data set and refuses commands", node->name);
+    if (is(node, "async_loading", "1"))
+        return say(why, size, "%.60s is loading its primary's data set", node->name);
+    if (is(node, "master_sync_in_progress", "1"))
+        return say(why, size, "replica %.60s is being sent its primary's data set", node->name);
+    if (is(node, "master_link_status", "down") &&
+        info_number(node->info, "master_link_down_since_seconds", &down_s) && down_s < 0)
+        return never_in_step(node, why, size);
+    return true;
+}
+
+/* A number of INFO that tells what it seems to tell. */
+static bool number(const struct info_node *node, const char *field, double *value, char *why,
+                   size_t size)
+{
+    if (node->info == NULL)
+        return silent(node, why, size);
+    if (!is_of_server(field) && !has_data(node, why, size))
+        return false;
+    return info_number(node->info, field, value) ||
+           say(why, size, "INFO of %.60s has no number %.60s", node->name, field);
+}
+
 /* A node that does not answer may be a primary: only the count of the others can say. */
 bool info_primaries(const struct info_node *nodes, size_t n, char *why, size_t size)
 {
@@ -80,7 +135,11 @@ bool info_primaries(const struct info_node *nodes, size_t n, char *why, size_t s
             lost = &nodes[i];
             continue;
         }
-        primaries += is(&nodes[i], "role", "master");
+        if (is(&nodes[i], "role", "master")) {
+            if (!has_data(&nodes[i], why, size))
+                return false;
+            primaries++;
+        }
         if (is(&nodes[i], "cluster_enabled", "1")) {
             if (!cluster || nodes[i].shards > shards)
                 shards = nodes[i].shards;
@@ -112,10 +171,8 @@ static bool change(const struct info_node *now, const struct info_node *before, 
 {
     double a, b;
 
-    if (now->info == NULL)
-        return silent(now, why, size);
-    if (!info_number(now->info, field, &b))
-        return say(why, size, "INFO of %.60s has no number %.60s", now->name, field);
+    if (!number(now, field, &b, why, size))
+        return false;
     if (before->info == NULL)
         return say(why, size, "%.60s has answered once: a change needs two readings", now->name);
     if (strcmp(word(now, "run_id"), word(before, "run_id")) != 0 || *word(now, "run_id") == '\0')
@@ -124,6 +181,8 @@ static bool change(const struct info_node *now, const struct info_node *before, 
     if (strcmp(word(now, "role"), word(before, "role")) != 0)
         return say(why, size, "%.60s changed its role, %.10s to %.10s: a failover", now->name,
                    word(before, "role"), word(now, "role"));
+    if (!is_of_server(field) && !has_data(before, why, size))
+        return say(why, size, "%.60s had not all its data at the reading before", now->name);
     if (!info_number(before->info, field, &a) || b < a)
         return say(why, size, "%.60s was reset on %.60s", field, now->name);
     if (now->at_ms <= before->at_ms)
@@ -164,15 +223,13 @@ bool info_rate(const struct info_node *now, const struct info_node *before, size
 bool info_memory(const struct info_node *nodes, size_t n, const char *agg, double *percent,
                  char *why, size_t size)
 {
+    /* It is of now: that of a server which was started anew is its own, at once. */
     for (size_t i = 0; i < n; i++) {
         double used, most;
 
-        if (nodes[i].info == NULL)
-            return silent(&nodes[i], why, size);
-        if (!info_number(nodes[i].info, "used_memory", &used) ||
-            !info_number(nodes[i].info, "maxmemory", &most))
-            return say(why, size, "INFO of %.60s has no used_memory or no maxmemory",
-                       nodes[i].name);
+        if (!number(&nodes[i], "used_memory", &used, why, size) ||
+            !number(&nodes[i], "maxmemory", &most, why, size))
+            return false;
         if (most <= 0)
             return say(why, size,
                        "maxmemory of %.60s is 0, without a limit: there is no share of it",
@@ -243,11 +300,12 @@ bool info_replica_lag(const struct info_node *nodes, size_t n, const char *agg, 
                              up ? "master_last_io_seconds_ago" : "master_link_down_since_seconds",
                              &seconds) ||
                 seconds < 0)
-                return say(why, size, "replica %.60s has never been in step with its primary",
-                           node->name);
+                return never_in_step(node, why, size);
             *ms = source_fold(agg, *ms, seconds * 1000, found++);
             continue;
         }
+        if (!has_data(node, why, size)) /* it takes no replica before */
+            return false;
         (void)info_number(node->info, "connected_slaves", &replicas);
         for (int k = 0; k < (int)replicas && k < 100; k++) {
             char name[24], text[32], state[32] = "?", *end = NULL;
@@ -274,10 +332,8 @@ bool info_value(const struct info_node *nodes, size_t n, const char *field, cons
     double one;
 
     for (size_t i = 0; i < n; i++) {
-        if (nodes[i].info == NULL)
-            return silent(&nodes[i], why, size);
-        if (!info_number(nodes[i].info, field, &one))
-            return say(why, size, "INFO of %.60s has no number %.60s", nodes[i].name, field);
+        if (!number(&nodes[i], field, &one, why, size))
+            return false;
         *value = source_fold(agg, *value, one, i);
     }
     return true;

@@ -21,7 +21,10 @@ struct info_node {
     double shards; /* cluster mode: how many shards there are; below 0: not known */
 };
 
-/* What agg makes of a counter of the primaries, a minute, since the answers before: true with the
+/* All of the following are unknown while a node reads its data set from a dump or from its primary,
+ * but for what INFO says of the server itself.
+ *
+ * What agg makes of a counter of the primaries, a minute, since the answers before: true with the
  * value and the period; false with why. now and before are the same nodes in the same order. */
 bool info_rate(const struct info_node *now, const struct info_node *before, size_t n,
                const char *field, const char *agg, double *per_minute, int64_t *period_ms,

@@ -467,12 +467,56 @@ static void shards(void **state)
     source_close(&c);
 }
 
+/* INFO is answered by a server that refuses all else. */
+static void data_that_are_being_loaded(void **state)
+{
+    struct stage *s = *state;
+    struct source c;
+    struct node *b = start(s, "--set key-load-delay=5000 "
+                              "--set loading-process-events-interval-bytes=1024 "
+                              "--set maxmemory=100mb");
+    const struct target *t = cache(s, "late", "{\"host\": \"127.0.0.1\", \"port\": %d}", b->port);
+    char command[100];
+    int i;
+
+    (void)cli(&s->given, "config set repl-diskless-sync-delay 0");
+    fill(&s->given, 1000);
+    source_open(&c, &s->r, "cache_memory", t);
+    const struct watch *memory = source_watch(&c, "cache_memory", t, NULL, 0);
+    const struct watch *loading = source_watch(&c, "redis", t, "{\"field\": \"loading\"}", 0);
+    const struct watch *lag = source_watch(&c, "cache_replica_lag", t, NULL, 0);
+    source_poll(&c);
+    assert_true(source_value(&c, memory) < 100 && source_value(&c, loading) == 0);
+    snprintf(command, sizeof(command), "replicaof 127.0.0.1 %d", s->given.port);
+    (void)cli(b, command);
+    for (i = 0; i < 500 && info_of(b, "loading") != 1; i++)
+        run_for(s->r.loop, 10);
+    assert_true(i < 500);
+    source_poll(&c);
+    assert_non_null(strstr(cli(b, "get k1"), "LOADING"));
+    assert_non_null(strstr(source_why(&c, memory), "is loading its data set"));
+    assert_true(source_value(&c, loading) == 1);
+    assert_non_null(strstr(source_why(&c, lag), "never been in step"));
+    (void)cli(b, "config set key-load-delay 0");
+    for (i = 0; i < 500 && info_of(b, "loading") != 0; i++)
+        run_for(s->r.loop, 10);
+    for (i = 0; i < 500 && info_of(b, "master_last_io_seconds_ago") < 0; i++)
+        run_for(s->r.loop, 10);
+    source_poll(&c);
+    assert_true(source_value(&c, memory) > 0 && source_value(&c, loading) == 0);
+    source_close(&c);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {T(what_a_server_counts), T(a_restart_is_unknown_once),
-                                       T(tls_and_a_user), T(a_pair_and_its_failover), T(shards)};
+    const struct CMUnitTest tests[] = {T(what_a_server_counts),
+                                       T(a_restart_is_unknown_once),
+                                       T(tls_and_a_user),
+                                       T(a_pair_and_its_failover),
+                                       T(shards),
+                                       T(data_that_are_being_loaded)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

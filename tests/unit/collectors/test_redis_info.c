@@ -64,6 +64,7 @@ static void text_is_taken_apart(void **state)
 
 #define M(run, evicted) "role:master\nrun_id:" run "\nevicted_keys:" evicted "\n"
 #define S(run, evicted) "role:slave\nrun_id:" run "\nevicted_keys:" evicted "\n"
+#define L "loading:1\n"
 #define C(shards) "cluster_enabled:1\nshards:" shards "\n"
 
 static void evictions(void **state)
@@ -101,6 +102,15 @@ static void evictions(void **state)
          -1,
          "2 nodes say that they are primary"},
         {{NULL, M("r2", "4")}, {S("r3", "0"), M("r2", "14")}, 60, ""},
+        /* it reads its dump: INFO is answered, nothing else */
+        {{M("r1", "0")}, {M("r1", "0") L}, -1, "a:1 is loading its data set"},
+        {{M("r1", "0") L}, {M("r1", "0")}, -1, "a:1 had not all its data at the reading before"},
+        {{M("r1", "0") "loading:0\n"}, {M("r1", "60") "loading:0\n"}, 360, ""},
+        {{M("r1", "0"), S("r2", "0")}, {M("r1", "60"), S("r2", "0") L}, 360, ""},
+        {{M("r1", "0") C("2"), M("r2", "0") C("2")},
+         {M("r1", "9") C("2"), M("r2", "0") C("-1") L},
+         -1,
+         "b:2 is loading its data set"},
         /* shards */
         {{M("r1", "0") C("2"), M("r2", "0") C("2")},
          {M("r1", "10") C("2"), M("r2", "20") C("2")},
@@ -151,7 +161,24 @@ static void memory(void **state)
         {{"used_memory:50\nmaxmemory:200\n"}, 25, ""},
         {{"used_memory:250\nmaxmemory:200\n"}, 100, ""},
         {{"used_memory:50\nmaxmemory:0\n"}, -1, "maxmemory of a:1 is 0, without a limit"},
-        {{"used_memory:50\n"}, -1, "no used_memory or no maxmemory"},
+        {{"used_memory:50\n"}, -1, "no number maxmemory"},
+        {{"used_memory:5\nmaxmemory:200\nloading:1\n"}, -1, "a:1 is loading its data set"},
+        {{"used_memory:5\nmaxmemory:200\nloading:0\nasync_loading:1\n"},
+         -1,
+         "is loading its primary's data set"},
+        {{"used_memory:50\nmaxmemory:200\n",
+          "used_memory:9\nmaxmemory:100\nrole:slave\nmaster_link_status:down\n"
+          "master_sync_in_progress:1\n"},
+         -1,
+         "replica b:2 is being sent its primary's data set"},
+        {{"used_memory:9\nmaxmemory:100\nrole:slave\nmaster_link_status:down\n"
+          "master_sync_in_progress:0\nmaster_link_down_since_seconds:-1\n"},
+         -1,
+         "replica a:1 has never been in step"},
+        {{"used_memory:9\nmaxmemory:100\nrole:slave\nmaster_link_status:down\n"
+          "master_sync_in_progress:0\nmaster_link_down_since_seconds:60\n"},
+         9,
+         ""},
         {{"used_memory:50\nmaxmemory:200\n", "used_memory:80\nmaxmemory:100\n"}, 80, ""},
         {{"used_memory:90\nmaxmemory:100\n", "used_memory:0\nmaxmemory:0\n"}, -1, "b:2 is 0"},
         {{NULL}, -1, "does not answer"},
@@ -188,6 +215,8 @@ static void hits(void **state)
         {H("1000", "0"), H("1098", "1"), -1,
          "99 look-ups since the reading before, fewer than 100"},
         {H("1000", "0"), H("1000", "0"), -1, "0 look-ups"},
+        {H("1000", "0"), H("1090", "10") L, -1, "a:1 is loading its data set"},
+        {H("1000", "0") L, H("1090", "10"), -1, "had not all its data"},
         {H("1000", "0"), H("10", "10"), -1, "keyspace_hits was reset"},
         {H("10", "1000"), H("1000", "5"), -1, "keyspace_misses was reset"},
     };
@@ -226,6 +255,8 @@ static void replicas(void **state)
          -1,
          "not in step: wait_bgsave"},
         {{"role:master\nconnected_slaves:1\n"}, -1, "not in step: ?"},
+        {{"role:master\nconnected_slaves:0\n" L}, -1, "a:1 is loading its data set"},
+        {{"role:slave\nmaster_link_status:down\nmaster_link_down_since_seconds:90\n" L}, 90000, ""},
         {{"role:master\nconnected_slaves:1\nslave0:ip=1,state=online\n"}, -1, "does not say"},
         {{"role:master\nconnected_slaves:1\nslave0:state=online,lag=-1\n"}, -1, "does not say"},
         {{"role:slave\nmaster_link_status:up\nmaster_last_io_seconds_ago:4\n"}, 4000, ""},
@@ -259,12 +290,14 @@ static void any_field(void **state)
                              *const later[] = {"role:master\nrun_id:r\nx:16\n",
                                                "role:slave\nrun_id:s\nx:2\n",
                                                "role:slave\nrun_id:t\nx:4\n"},
-                             *const lost[] = {"role:master\nx:1\n", NULL};
+                             *const lost[] = {"role:master\nx:1\n", NULL},
+                             *const loads[] = {"role:master\nrun_id:r\nx:1\n" L
+                                               "loading_eta_seconds:7\nrdb_saves:3\n"};
     static const struct {
         const char *agg;
         double value, rate;
     } rows[] = {{"max", 6, 600}, {"min", 1, 60}, {"sum", 9, 780}, {"avg", 3, 260}};
-    struct info_node a[MAX] = {0}, b[MAX] = {0}, c[MAX] = {0};
+    struct info_node a[MAX] = {0}, b[MAX] = {0}, c[MAX] = {0}, d[MAX] = {0};
     double v = 0;
     int64_t period;
     char why[300] = "";
@@ -273,6 +306,7 @@ static void any_field(void **state)
     nodes(a, texts, 3, 0);
     nodes(b, later, 3, 1000);
     nodes(c, lost, 2, 0);
+    nodes(d, loads, 1, 0);
     for (size_t i = 0; i < 4; i++) {
         v = 0;
         assert_true(info_value(a, 3, "x", rows[i].agg, &v, why, sizeof(why)));
@@ -285,10 +319,16 @@ static void any_field(void **state)
     assert_non_null(strstr(why, "INFO of a:1 has no number y"));
     assert_false(info_value(c, 2, "x", "max", &v, why, sizeof(why))); /* not the half of it */
     assert_non_null(strstr(why, "b:2 does not answer"));
+    assert_false(info_value(d, 1, "x", "max", &v, why, sizeof(why)));
+    assert_non_null(strstr(why, "a:1 is loading its data set"));
+    assert_true(info_value(d, 1, "loading", "max", &v, why, sizeof(why)) && v == 1);
+    assert_true(info_value(d, 1, "loading_eta_seconds", "max", &v, why, sizeof(why)) && v == 7);
+    assert_true(info_value(d, 1, "rdb_saves", "max", &v, why, sizeof(why)) && v == 3);
     assert_false(info_value_rate(a, a, 3, "x", "max", &v, &period, why, sizeof(why)));
     drop(a);
     drop(b);
     drop(c);
+    drop(d);
 }
 
 int main(void)
