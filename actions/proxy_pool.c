@@ -275,7 +275,7 @@ static struct plan *change(const struct action_input *in, const struct json *see
     struct plan *p = plan_new();
     int64_t size = to * now->max_connections / 100, more = size - now->open,
             room = now->usable - now->used;
-    char text[160];
+    char text[160] = "";
 
     json_set_int(p->before, PERCENT, now->percent);
     json_set_int(p->before, IDLE, now->idle);
@@ -291,16 +291,19 @@ static struct plan *change(const struct action_input *in, const struct json *see
         return p;
     }
     p->flags = ACTION_REVERSIBLE | (to < now->percent ? ACTION_DISRUPTIVE : 0);
-    p->summary =
-        to != now->percent
-            ? mem_printf("pool %lld%% -> %lld%% of %lld connections", (long long)now->percent,
-                         (long long)to, (long long)now->max_connections)
-            : mem_printf("pool %lld%%, idle %lld%% -> %lld%%", (long long)to, (long long)now->idle,
-                         (long long)idle);
+    if (idle != now->idle)
+        snprintf(text, sizeof(text), ", idle %lld%% -> %lld%%", (long long)now->idle,
+                 (long long)idle);
+    p->summary = to != now->percent ? mem_printf("pool %lld%% -> %lld%% of %lld connections%s",
+                                                 (long long)now->percent, (long long)to,
+                                                 (long long)now->max_connections, text)
+                                    : mem_printf("pool %lld%%%s", (long long)to, text);
     p->expect = mem_printf("the proxy opens up to %lld connections", (long long)size);
     plan_call(p, "rds:ModifyDBProxyTargetGroup", call_args(seen, to, idle));
     snprintf(text, sizeof(text), "%lld", (long long)now->percent);
     plan_require(p, true, text, "MaxConnectionsPercent = %lld", (long long)now->percent);
+    snprintf(text, sizeof(text), "%lld", (long long)now->idle);
+    plan_require(p, true, text, "MaxIdleConnectionsPercent = %lld", (long long)now->idle);
     require_available(p, seen);
     if (to > now->percent) {
         snprintf(text, sizeof(text), "%lld used, %lld of them by the pool: %lld more into %lld",
@@ -333,53 +336,54 @@ static struct plan *pool_plan(const struct action_input *in, const struct json *
     return change(in, seen, &now, to, now.idle < to ? now.idle : to);
 }
 
-/* The new value is a yes, whoever set it; the old one a no, but not at once; any other: somebody
- * else was there, and may have been there after us. Where the percentage stays, the idle share is
- * the value. */
+static bool is_at(const struct json *seen, const struct json *values)
+{
+    return json_get_int(seen, PERCENT, -1) == json_get_int(values, PERCENT, -2) &&
+           json_get_int(seen, IDLE, -1) == json_get_int(values, IDLE, -2);
+}
+
+/* The new values are a yes, whoever set them; the old ones a no, but not at once; any others:
+ * somebody else was there, and may have been there after us. */
 static enum verdict pool_judge(const struct action_input *in, const struct plan *p, size_t i,
                                const struct json *seen)
 {
-    int64_t percent = json_get_int(seen, PERCENT, -1),
-            before = json_get_int(p->before, PERCENT, -2),
-            after = json_get_int(p->after, PERCENT, -2), value = percent;
     int64_t age_ms = in->wall_ms - json_get_int(p->before, "at_ms", 0);
 
     (void)i;
-    if (before == after && percent == after) {
-        value = json_get_int(seen, IDLE, -1);
-        before = json_get_int(p->before, IDLE, -2);
-        after = json_get_int(p->after, IDLE, -2);
-    }
-    if (value < 0)
-        return VERDICT_UNKNOWN;
-    if (value == after)
+    if (is_at(seen, p->after))
         return VERDICT_YES;
-    if (value == before)
-        return age_ms >= AWS_STILL_ON_ITS_WAY_MS ? VERDICT_NO : VERDICT_UNKNOWN;
+    if (is_at(seen, p->before) && age_ms >= AWS_STILL_ON_ITS_WAY_MS)
+        return VERDICT_NO;
     return VERDICT_UNKNOWN;
 }
 
 static struct plan *pool_undo(const struct action_input *in, const struct plan *first,
                               const struct plan *last, const struct json *seen, struct err *e)
 {
-    int64_t ours = json_get_int(last->after, PERCENT, -1),
-            idle = json_get_int(first->before, IDLE, -1),
-            to = json_get_int(first->before, PERCENT, -1);
+    static const struct {
+        const char *key, *name;
+    } written[] = {{PERCENT, "MaxConnectionsPercent"}, {IDLE, "MaxIdleConnectionsPercent"}};
+    int64_t to[2];
     struct pool now = {0};
 
     if (read_pool(seen, &now, e) != 0)
         return NULL;
-    if (ours < 0 || to < 0 || idle < 0) {
-        err_set(e, ERR_INPUT, "what was done is not on record");
-        return NULL;
+    for (size_t i = 0; i < sizeof(written) / sizeof(*written); i++) {
+        int64_t ours = json_get_int(last->after, written[i].key, -1),
+                is = json_get_int(seen, written[i].key, -1);
+
+        to[i] = json_get_int(first->before, written[i].key, -1);
+        if (ours < 0 || to[i] < 0) {
+            err_set(e, ERR_INPUT, "what was done is not on record");
+            return NULL;
+        }
+        if (is != ours) {
+            err_set(e, ERR_DENIED, "%s is %lld, not the %lld that was set: changed by someone else",
+                    written[i].name, (long long)is, (long long)ours);
+            return NULL;
+        }
     }
-    if (now.percent != ours) {
-        err_set(e, ERR_DENIED,
-                "MaxConnectionsPercent is %lld, not the %lld that was set: changed by someone else",
-                (long long)now.percent, (long long)ours);
-        return NULL;
-    }
-    return change(in, seen, &now, to, idle);
+    return change(in, seen, &now, to[0], to[1]);
 }
 
 static int pool_check(const struct json *opts, struct err *e)

@@ -346,6 +346,21 @@ const struct cw_point *cw_at(const struct cw_query *q, int64_t start_ms)
     return q->npoints > 0 ? bsearch(&key, q->points, q->npoints, sizeof(key), by_time) : NULL;
 }
 
+const struct cw_point *cw_after(const struct cw_query *q, int64_t start_ms)
+{
+    size_t from = 0, to = q->npoints;
+
+    while (from < to) {
+        size_t middle = from + (to - from) / 2;
+
+        if (q->points[middle].start_ms > start_ms)
+            to = middle;
+        else
+            from = middle + 1;
+    }
+    return from < q->npoints ? &q->points[from] : NULL;
+}
+
 /* https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricData.html: below a
  * minute three hours, then 15 days, multiples of 5 minutes 63 days, of an hour 455 days. */
 int64_t cw_kept_ms(int64_t period_ms)

@@ -85,6 +85,8 @@ void cw_refuse_all(struct cw_set *s, size_t batch, const char *why);
 void cw_finish(struct cw_set *s, size_t batch);
 /* The point of that time, or NULL. */
 const struct cw_point *cw_at(const struct cw_query *q, int64_t start_ms);
+/* The first point after that time, or NULL. */
+const struct cw_point *cw_after(const struct cw_query *q, int64_t start_ms);
 
 /* How far back CloudWatch keeps points of this period, milliseconds. */
 int64_t cw_kept_ms(int64_t period_ms);

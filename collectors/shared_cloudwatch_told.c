@@ -78,17 +78,29 @@ static void give_share(const struct cw_told *s, struct cw_reader *r)
     }
 }
 
+/* The earliest period after that one of which a member has a point, or -1. */
+static int64_t next_of_members(const struct cw_told *s, const struct cw_reader *r, int64_t after_ms)
+{
+    int64_t next_ms = -1;
+
+    for (size_t i = 0; i < r->reads.nmembers; i++) {
+        const struct cw_point *p = cw_after(&s->set->queries[r->reads.members[i]], after_ms);
+
+        if (p != NULL && (next_ms < 0 || p->start_ms < next_ms))
+            next_ms = p->start_ms;
+    }
+    return next_ms;
+}
+
 /* Members publish at different times: a period is told of when the points of all are there. What
  * stays away longer than points may be late is told as unknown: a sum without a member would be too
  * low. */
 static void give_members(const struct cw_told *s, struct cw_reader *r)
 {
-    const struct cw_query *first = &s->set->queries[r->reads.a];
     int64_t late_ms = signal_lag_ms(r->w->signal, r->w->target);
     char why[256];
 
-    for (int64_t t = first->npoints > 0 ? first->points[0].start_ms : 0;
-         t + r->w->interval_ms <= s->now_ms; t += r->w->interval_ms) {
+    for (int64_t t = next_of_members(s, r, r->given_ms); t >= 0; t = next_of_members(s, r, t)) {
         const struct cw_query *missing = NULL;
         struct cw_point all = {t, 0};
         size_t there = 0;
@@ -103,7 +115,7 @@ static void give_members(const struct cw_told *s, struct cw_reader *r)
             }
             all.value = source_fold(r->reads.agg, all.value, p->value, there++);
         }
-        if (there == 0 || !is_new(s, r, &all, missing != NULL ? late_ms : 0))
+        if (!is_new(s, r, &all, missing != NULL ? late_ms : 0))
             continue;
         if (missing == NULL) {
             give(s, r, t, all.value * r->reads.scale);

@@ -142,6 +142,34 @@ static void a_gap_of_one_member_is_unknown(void **state)
     source_close(&c);
 }
 
+/* Whichever it is: the first one's points are not where the periods begin. */
+static void a_member_without_any_point_is_unknown(void **state)
+{
+    static const char *const members[] = {"sharded-0001-001", "sharded-0002-001"};
+    struct stage *s = *state;
+
+    for (size_t i = 0; i < sizeof(members) / sizeof(*members); i++) {
+        struct source c;
+        size_t unknown = 0;
+
+        sim_do(&s->r, "metrics/drop",
+               "{\"namespace\": \"AWS/ElastiCache\", \"name\": \"Evictions\", \"dimensions\": "
+               "{\"CacheClusterId\": \"%s\"}, \"start\": 0, \"end\": %lld}",
+               members[i], (long long)time(NULL) + 1000);
+        open_cloudwatch(&c, s);
+        const struct watch *w = source_watch(&c, "cache_evictions", s->sharded, FAST, 300000);
+        source_poll(&c);
+        for (size_t k = 0; k < c.ngot; k++) {
+            if (c.got[k].w == w) {
+                unknown++;
+                assert_non_null(strstr(c.got[k].why, "is missing"));
+            }
+        }
+        assert_true(unknown > 0);
+        source_close(&c);
+    }
+}
+
 static void what_cannot_be_known_says_why(void **state)
 {
     struct stage *s = *state;
@@ -465,6 +493,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(all_members_in_one_question),
         T(a_gap_of_one_member_is_unknown),
+        T(a_member_without_any_point_is_unknown),
         T(what_cannot_be_known_says_why),
         T(status_and_snapshots),
         T(a_listing_that_fails_costs_only_the_caches),

@@ -56,7 +56,7 @@ static void plans(void **state)
         {"{\"add\": 10, \"max\": 55}", "{}", "pool 50% -> 55% of 100 connections"},
         {"{\"to\": 80, \"max\": 90}", "{}", "pool 50% -> 80% of 100 connections"},
         {"{\"to\": 50, \"max\": 90}", "{}", "empty: the pool is at 50% already"},
-        {"{\"to\": 20, \"max\": 90}", "{}", "pool 50% -> 20% of 100 connections"},
+        {"{\"to\": 20, \"max\": 90}", "{}", "pool 50% -> 20% of 100 connections, idle 25% -> 20%"},
         {"{\"add\": 10, \"max\": 50}", "{}", "denied: the pool is at 50%, max 50%: no room"},
         {"{\"add\": 10, \"max\": 90}", "{\"pool_percent\": 100}",
          "denied: the pool is at 100%, max 90%: no room"},
@@ -178,6 +178,9 @@ static void what_a_plan_holds(void **state)
     q = plan_at("{\"add\": 10, \"max\": 90}", "{\"pool_percent\": 55}", 9, &e);
     assert_false(plan_same_or_less(p, q));
     plan_free(q);
+    q = plan_at("{\"add\": 10, \"max\": 90}", "{\"pool_idle\": 20}", 9, &e);
+    assert_false(plan_same_or_less(p, q));
+    plan_free(q);
     q = plan_at("{\"to\": 60, \"max\": 90}", "{\"pool_percent\": 55}", 9, &e);
     assert_false(plan_same_or_less(p, q));
     plan_free(q);
@@ -244,28 +247,42 @@ static void the_probe(void **state)
     struct plan *p = plan_at("{\"add\": 10, \"max\": 90}", "{}", 1000, &e);
 
     (void)state;
-    assert_int_equal(judged(p, "{\"pool_percent\": 60}", 1000), VERDICT_YES);
-    assert_int_equal(judged(p, "{\"pool_percent\": 50}", 30999), VERDICT_UNKNOWN);
-    assert_int_equal(judged(p, "{\"pool_percent\": 50}", 31000), VERDICT_NO);
-    assert_int_equal(judged(p, "{\"pool_percent\": 55}", 90000), VERDICT_UNKNOWN);
+    assert_int_equal(judged(p, "{\"pool_percent\": 60, \"pool_idle\": 25}", 1000), VERDICT_YES);
+    assert_int_equal(judged(p, "{\"pool_percent\": 50, \"pool_idle\": 25}", 30999),
+                     VERDICT_UNKNOWN);
+    assert_int_equal(judged(p, "{\"pool_percent\": 50, \"pool_idle\": 25}", 31000), VERDICT_NO);
+    assert_int_equal(judged(p, "{\"pool_percent\": 55, \"pool_idle\": 25}", 90000),
+                     VERDICT_UNKNOWN);
+    /* All that was written, or it was not ours. */
+    assert_int_equal(judged(p, "{\"pool_percent\": 60, \"pool_idle\": 5}", 90000), VERDICT_UNKNOWN);
+    assert_int_equal(judged(p, "{\"pool_percent\": 50, \"pool_idle\": 5}", 90000), VERDICT_UNKNOWN);
+    assert_int_equal(judged(p, "{\"pool_percent\": 60}", 90000), VERDICT_UNKNOWN);
     assert_int_equal(judged(p, "{\"missing\": \"x\"}", 90000), VERDICT_UNKNOWN);
     assert_int_equal(judged(p, "null", 90000), VERDICT_UNKNOWN);
     plan_free(p);
 }
 
+/* Narrowed twice, which took the idle share down with it: both go back, and only if both are ours.
+ */
 static void going_back(void **state)
 {
     static const struct {
-        const char *more, *says;
+        const char *more;
+        int code; /* 0: goes back */
+        const char *says;
     } rows[] = {
-        {"{\"pool_percent\": 70}", "pool 70% -> 50% of 100 connections"},
-        {"{\"pool_percent\": 65}",
-         "MaxConnectionsPercent is 65, not the 70 that was set: changed by someone else"},
-        {"{\"pool_percent\": null}", "the proxy's pool is not known"},
+        {"{\"pool_percent\": 30, \"pool_idle\": 30}", 0,
+         "pool 30% -> 50% of 100 connections, idle 30% -> 40%"},
+        {"{\"pool_percent\": 65, \"pool_idle\": 30}", ERR_DENIED,
+         "MaxConnectionsPercent is 65, not the 30 that was set: changed by someone else"},
+        {"{\"pool_percent\": 30, \"pool_idle\": 5}", ERR_DENIED,
+         "MaxIdleConnectionsPercent is 5, not the 30 that was set: changed by someone else"},
+        {"{\"pool_percent\": null}", ERR_INPUT, "the proxy's pool is not known"},
     };
     struct err e;
-    struct plan *a = plan_at("{\"add\": 10, \"max\": 90}", "{\"pool_idle\": 50}", 0, &e),
-                *b = plan_at("{\"add\": 10, \"max\": 90}", "{\"pool_percent\": 60}", 0, &e);
+    struct plan *a = plan_at("{\"to\": 35, \"max\": 90}", "{\"pool_idle\": 40}", 0, &e),
+                *b = plan_at("{\"to\": 30, \"max\": 90}",
+                             "{\"pool_percent\": 35, \"pool_idle\": 35}", 0, &e);
 
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
@@ -277,11 +294,10 @@ static void going_back(void **state)
         p = proxy_pool_action.undo(&in, a, b, s, &e);
         if (strstr(p != NULL ? p->summary : e.text, rows[i].says) == NULL)
             fail_msg("%s: %s", rows[i].more, p != NULL ? p->summary : e.text);
+        assert_int_equal(e.code, rows[i].code);
         if (p != NULL) {
-            assert_int_equal(json_get_int(p->after, "pool_idle", 0), 50);
+            assert_int_equal(json_get_int(p->after, "pool_idle", 0), 40);
             assert_null(plan_broken(p));
-        } else {
-            assert_int_equal(e.code, i == 1 ? ERR_DENIED : ERR_INPUT);
         }
         plan_free(p);
         json_free(s);
